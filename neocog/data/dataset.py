@@ -1,0 +1,94 @@
+"""Dataset and Split: pictures with their labels, in memory or memory-mapped, never changed.
+
+A split is two tensors that share their first axis. Class names are fixed once, by name and in natural order, by whoever
+reads the data; every split, model file and report carries that one tuple.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def natural(name: str) -> tuple[Any, ...]:
+    """Sort key under which '2' comes before '10': digits compare as numbers, letters without case, the name itself last."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return (*((int(p), "") if p.isdecimal() else (-1, p) for p in parts), name)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that was found and not used."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Pictures `x`, uint8 (N, C, H, W), and labels `y`: int64 class indices (N,), or float32 0/1 label sets (N, classes).
+
+    `names` says where each picture came from (a path relative to the folder), empty for sets that are arrays.
+    """
+
+    x: Tensor
+    y: Tensor
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """The pictures and labels at `indices` (int64), copied."""
+        return self.x[indices], self.y[indices]
+
+    def subset(self, indices: Tensor) -> Split:
+        names = tuple(self.names[i] for i in indices.tolist()) if self.names else ()
+        return Split(self.x[indices], self.y[indices], names)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one picture."""
+        return tuple(self.x.shape[1:])  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What `neocog.data.load` returns. `val` is held out of `train` (or the folder's own); `test` is never trained on.
+
+    `fingerprint` is a SHA-256 over pictures, labels and class names in their order; it goes into a run's facts.
+    `remarks` are sentences for the reader: what was assumed, what looked odd.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    val: Split | None = None
+    test: Split | None = None
+    fingerprint: str = ""
+    skipped: tuple[Skipped, ...] = ()
+    remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits that exist, by name."""
+        named = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: split for name, split in named.items() if split is not None}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.train.shape
+
+    def with_remarks(self, *remarks: str) -> Dataset:
+        return replace(self, remarks=(*self.remarks, *remarks))
+
+
+def class_counts(split: Split, classes: int) -> list[int]:
+    """How many pictures of each class a split holds (for label sets: how many carry each label)."""
+    if split.y.ndim == 2:
+        return [int(n) for n in split.y.sum(0)]
+    return [int(n) for n in torch.bincount(split.y, minlength=classes)]

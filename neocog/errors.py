@@ -1,0 +1,95 @@
+"""What can go wrong, as one family of errors with exit codes, and the one printer of error lines.
+
+A message says what was given, what is accepted and what to do, in one line (a `ShapeError` may add the chain of sizes below it).
+Everything that is not a `NeocogError` is a bug: exit code 1, with its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from types import ModuleType
+
+
+class NeocogError(Exception):
+    """Anything that a user can cause and mend."""
+
+    exit_code = 1
+
+
+class UsageError(NeocogError):
+    """An unknown option, field or value, or a WHAT that is neither a name nor a path."""
+
+    exit_code = 2
+
+
+class UnreadableError(NeocogError):
+    """Bytes that are missing or cannot be read: a picture, folder, run, weights file or JSON."""
+
+    exit_code = 3
+
+
+class CheckFailed(NeocogError):
+    """A check that the command makes came out badly: a loss that is not finite, a verdict, a parity."""
+
+    exit_code = 4
+
+
+class ShapeError(NeocogError):
+    """A network, or the shapes that meet in it, that cannot be."""
+
+    exit_code = 5
+
+
+class NetworkNeeded(NeocogError):
+    """Something has to be downloaded and cannot be."""
+
+    exit_code = 6
+
+
+class ExtraMissing(NeocogError):
+    """An optional library is not installed."""
+
+    exit_code = 7
+
+
+class OutOfMemory(NeocogError):
+    """The job does not fit into memory."""
+
+    exit_code = 8
+
+
+class Interrupted(NeocogError):
+    """Ctrl-C (130) or SIGTERM (143); the state is saved."""
+
+    def __init__(self, message: str, *, exit_code: int = 130) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def unknown(kind: str, given: str, accepted: Iterable[str]) -> UsageError:
+    """The error for a name that is not among `accepted`, with 'did you mean' where one is near."""
+    names = sorted(accepted)
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    shown = ", ".join(names) if len(names) <= 40 else ", ".join(names[:40]) + ", ..."
+    return UsageError(f"unknown {kind} '{given}'{hint} (accepted: {shown})")
+
+
+def optional(module: str, *, extra: str) -> ModuleType:
+    """Import an optional library, or raise `ExtraMissing` naming the extra that brings it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ExtraMissing(f"this needs {module}, which is not installed; run: pip install neocog[{extra}]") from error
+
+
+def escaped(text: str) -> str:
+    """`text` with control characters and undecodable bytes written as escapes, so a file name cannot drive a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
+def error_line(error: NeocogError) -> str:
+    """The text that goes to stderr: 'error: ...'."""
+    return f"error: {escaped(str(error))}"

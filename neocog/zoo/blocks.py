@@ -1,0 +1,238 @@
+"""The words that every network of the zoo is written in.
+
+ReLUs are `nn.ReLU()` modules, never in place and never used twice: the explain methods replace their backward rule.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Border = Literal["zero", "constant", "reflect", "nearest"]
+_MODES = {"zero": "constant", "constant": "constant", "reflect": "reflect", "nearest": "replicate"}
+
+
+class Network(nn.Module):
+    """Every classifier of the zoo: named `features` (N, C, h, w), then a `head` (N, classes).
+
+    Auxiliary classifiers hang on the output of a named stage and are used by `all_logits` alone, so `forward` always
+    returns one tensor of logits. `aux_weight` is what the paper multiplies each auxiliary loss by.
+    """
+
+    def __init__(
+        self,
+        features: Mapping[str, nn.Module],
+        head: nn.Module,
+        *,
+        aux: Mapping[str, nn.Module] | None = None,
+        aux_weight: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.features = nn.Sequential(OrderedDict(features))
+        self.head = head
+        self.aux = nn.ModuleDict(aux or {})
+        self.aux_weight = aux_weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, classes) of the pictures `x` (N, C, H, W)."""
+        return self.head(self.features(x))  # type: ignore[no-any-return]
+
+    def all_logits(self, x: Tensor) -> list[Tensor]:
+        """The main logits, then those of each auxiliary head in the order of the stages they hang on."""
+        logits = []
+        for name, stage in self.features.named_children():
+            x = stage(x)
+            if name in self.aux:
+                logits.append(self.aux[name](x))
+        return [self.head(x), *logits]
+
+
+class Same(nn.Module):
+    """TensorFlow's `same` padding for a window: output size ceil(I / stride), the extra row and column at bottom and right.
+
+    Works for one, two and three dimensions and any input size; `border` says what the padded pixels hold.
+    """
+
+    def __init__(
+        self,
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        *,
+        dilation: Sequence[int] | None = None,
+        border: Border = "zero",
+        value: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.kernel, self.stride = tuple(kernel), tuple(stride)
+        self.dilation = tuple(dilation or (1,) * len(self.kernel))
+        self.border, self.value = border, value
+
+    def amounts(self, sizes: Sequence[int]) -> list[tuple[int, int]]:
+        """(before, after) per axis for an input of these spatial `sizes`."""
+        pads = []
+        for size, k, s, d in zip(sizes, self.kernel, self.stride, self.dilation, strict=True):
+            total = max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
+            pads.append((total // 2, total - total // 2))
+        return pads
+
+    def output_size(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        return tuple(size + a + b for size, (a, b) in zip(sizes, self.amounts(sizes), strict=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = [n for pair in reversed(self.amounts(x.shape[2:])) for n in pair]
+        return pad(x, flat, self.border, self.value) if any(flat) else x
+
+    def extra_repr(self) -> str:
+        return f"kernel={self.kernel}, stride={self.stride}, border={self.border}"
+
+
+class Pad(nn.Module):
+    """A border of `amount` pixels per axis on both sides: zeros, a constant, the picture mirrored, or its nearest pixel."""
+
+    def __init__(self, amount: Sequence[int], *, border: Border = "zero", value: float = 0.0) -> None:
+        super().__init__()
+        self.amount, self.border, self.value = tuple(amount), border, value
+
+    def output_size(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        return tuple(size + 2 * n for size, n in zip(sizes, self.amount, strict=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pad(x, [n for amount in reversed(self.amount) for n in (amount, amount)], self.border, self.value)
+
+    def extra_repr(self) -> str:
+        return f"amount={self.amount}, border={self.border}"
+
+
+def pad(x: Tensor, flat: list[int], border: Border, value: float = 0.0) -> Tensor:
+    """`torch.nn.functional.pad` in the zoo's words; `flat` is torch's list (last axis first)."""
+    mode = _MODES[border]
+    return F.pad(x, flat, mode, value) if mode == "constant" else F.pad(x, flat, mode)
+
+
+class L2Pool(nn.Module):
+    """Square root of the sum of squares over each window; (N, C, *sizes) of one, two or three dimensions.
+
+    torch's LPPool has an infinite derivative where a window holds only zeros, which a ReLU makes common; a constant of
+    1e-12 under the root keeps it finite.
+    """
+
+    def __init__(self, kernel_size: Sequence[int], stride: Sequence[int]) -> None:
+        super().__init__()
+        self.kernel_size, self.stride = tuple(kernel_size), tuple(stride)
+        self.padding = (0,) * len(self.kernel_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[len(self.kernel_size) - 1]
+        count = 1
+        for k in self.kernel_size:
+            count *= k
+        return (mean(x.square(), self.kernel_size, self.stride) * count + 1e-12).sqrt()  # type: ignore[operator]
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}"
+
+
+class GlobalPool(nn.Module):
+    """Mean or maximum over all positions: (N, C, *sizes) -> (N, C). Written without adaptive pooling, which exports badly."""
+
+    def __init__(self, how: Literal["average", "max"] = "average") -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = tuple(range(2, x.ndim))
+        return x.mean(axes) if self.how == "average" else x.amax(axes)
+
+    def extra_repr(self) -> str:
+        return self.how
+
+
+def conv(
+    width: int,
+    out: int,
+    kernel: int | tuple[int, int],
+    *,
+    stride: int = 1,
+    padding: int | tuple[int, int] | Literal["half", "same"] = "half",
+    groups: int = 1,
+    bias: bool | None = None,
+    norm: bool = True,
+    relu: bool = True,
+    eps: float = 1e-5,
+) -> nn.Sequential:
+    """Convolution, then batch normalisation and ReLU where wanted: the named stages `conv norm relu`.
+
+    `half` pads by (kernel - 1) / 2 on each side, as the papers in torch and Caffe do; `same` is TensorFlow's. The convolution
+    has a bias exactly when there is no normalisation after it, unless `bias` says otherwise.
+    """
+    sides = (kernel, kernel) if isinstance(kernel, int) else kernel
+    stages: OrderedDict[str, nn.Module] = OrderedDict()
+    amount: int | tuple[int, int]
+    if padding == "same" and (stride > 1 or any(k % 2 == 0 for k in sides)):
+        stages["pad"] = Same(sides, (stride, stride))
+        amount = 0
+    elif isinstance(padding, str):
+        amount = ((sides[0] - 1) // 2, (sides[1] - 1) // 2)
+    else:
+        amount = padding
+    stages["conv"] = nn.Conv2d(width, out, sides, stride, amount, groups=groups, bias=not norm if bias is None else bias)
+    if norm:
+        stages["norm"] = nn.BatchNorm2d(out, eps=eps)
+    if relu:
+        stages["relu"] = nn.ReLU()
+    return nn.Sequential(stages)
+
+
+class Concat(nn.Module):
+    """Named branches side by side, joined along the channels: Inception's module."""
+
+    def __init__(self, branches: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleDict(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([branch(x) for branch in self.branches.values()], 1)
+
+
+class Residual(nn.Module):
+    """relu(body(x) + shortcut(x)), He et al. 2016, equation 1; without the ReLU where `relu` is an identity."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module | None = None, *, after: nn.Module | None = None) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = shortcut if shortcut is not None else nn.Identity()
+        self.after = after if after is not None else nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.after(self.body(x) + self.shortcut(x))  # type: ignore[no-any-return]
+
+
+class Gate(nn.Module):
+    """y = H(x) T(x) + x (1 - T(x)) with T = sigmoid(transform(x)), Srivastava et al. 2015, equation 3.
+
+    The sigmoid is a module of its own, `openness`, so that a hook on it sees how far the gate is open.
+    """
+
+    def __init__(self, body: nn.Module, transform: nn.Module) -> None:
+        super().__init__()
+        self.body, self.transform, self.openness = body, transform, nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        t = self.openness(self.transform(x))
+        return self.body(x) * t + x * (1 - t)  # type: ignore[no-any-return]
+
+
+class Grow(nn.Module):
+    """cat([x, layer(x)]) along the channels: DenseNet's dense connectivity, Huang et al. 2017, equation 2."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.layer(x)], 1)
