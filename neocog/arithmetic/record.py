@@ -1,0 +1,122 @@
+"""What a walk leaves behind: one row per layer with its figures, the totals, or the refusal with the chain of
+sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from neocog.arithmetic.rules import rule
+from neocog.arithmetic.window import Refusal, Shape, times, window
+from neocog.errors import ShapeError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One leaf layer as it ran. Shapes are (C, *sizes) without the batch axis.
+
+    `label` is the layer in a few words. `macs` counts the multiply-accumulates of convolutions and dense
+    layers for one picture, `activations` the numbers put out. `receptive_field` is the input pixels per axis
+    that one output number sees, None where it sees all of them; `stride` the input pixels between two
+    neighbouring outputs.
+    """
+
+    index: int
+    name: str
+    kind: str
+    label: str
+    input: Shape
+    output: Shape
+    parameters: int
+    trainable: int
+    macs: int
+    activations: int
+    receptive_field: tuple[int, ...] | None
+    stride: tuple[float, ...] | None
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """Every layer of a network in the order in which they ran, and the totals.
+
+    `parameters` are the trainable ones without auxiliary heads (named `aux.*`); `trainable` counts those too;
+    `non_trainable` are frozen weights and the running mean and variance of normalisations. `memory` is the
+    bytes that all activations of one picture take in float32, as training keeps them. `remarks` are about the
+    network as a whole.
+    """
+
+    layers: tuple[Row, ...]
+    input: Shape
+    output: Shape
+    parameters: int
+    trainable: int
+    non_trainable: int
+    macs: int
+    memory: int
+    remarks: tuple[str, ...] = ()
+
+
+class Impossible(ShapeError):
+    """A network that cannot be.
+
+    `layer` is the full name of the layer that refuses, `shown` its name for people, `refusal` why, `chain`
+    the sizes that led there, `works` edits that were tried and work.
+    """
+
+    def __init__(
+        self, *, layer: str, shown: str, refusal: Refusal, chain: str, works: Sequence[str] = ()
+    ) -> None:
+        self.layer, self.shown, self.refusal, self.chain, self.works = (
+            layer,
+            shown,
+            refusal,
+            chain,
+            tuple(works),
+        )
+        lines = [f"{shown} cannot run: {refusal.problem}", chain]
+        if refusal.formula:
+            lines.append(f"formula: {refusal.formula}")
+        if works:
+            lines.append(f"any one of these works: {' | '.join(works)}")
+        super().__init__("\n  ".join(lines))
+
+    def mended_by(self, works: Sequence[str]) -> Impossible:
+        """The same refusal with edits that work."""
+        return Impossible(
+            layer=self.layer, shown=self.shown, refusal=self.refusal, chain=self.chain, works=works
+        )
+
+
+def label(module: nn.Module) -> str:
+    """A layer in a few words: 'conv 9x9/2', 'maxpool 2x2/2', 'dense 500'."""
+    known = rule(module)
+    kind = known.kind if known is not None else type(module).__name__
+    if isinstance(module, nn.Linear):
+        return f"{kind} {module.out_features}"
+    if isinstance(module, _ConvTransposeNd):
+        kernel, stride = tuple(module.kernel_size), tuple(module.stride)
+    elif (frame := window(module)) is not None and known is not None:
+        kernel, stride = frame.kernel, frame.stride
+    else:
+        return type(module).__name__ if kind == "activation" else kind
+    step = times(stride[:1] if len(set(stride)) == 1 else stride)
+    return f"{kind} {times(kernel)}" + (f"/{step}" if step != "1" else "")
+
+
+def multiply_accumulates(module: nn.Module, given: Shape, made: Shape) -> int:
+    """Multiply-accumulates of a convolution or dense layer for one picture, biases left out; 0 for other
+    layers.
+    """
+    if isinstance(module, _ConvTransposeNd):
+        return prod(given) * module.out_channels // module.groups * prod(module.kernel_size)
+    if isinstance(module, _ConvNd):
+        return prod(made) * module.in_channels // module.groups * prod(module.kernel_size)
+    if isinstance(module, nn.Linear):
+        return prod(made) * module.in_features
+    return 0
