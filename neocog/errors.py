@@ -10,6 +10,7 @@ import difflib
 import importlib
 from collections.abc import Iterable
 from types import ModuleType
+from typing import Any
 
 
 class NeocogError(Exception):
@@ -93,3 +94,19 @@ def escaped(text: str) -> str:
 def error_line(error: NeocogError) -> str:
     """The text that goes to stderr: 'error: ...'."""
     return f"error: {escaped(str(error))}"
+
+
+def first_complaint(error: Any, *, within: str) -> UsageError:
+    """A pydantic ValidationError as one line: where, what was given, what is accepted, and the nearest spelling.
+
+    `within` says what was being read ('recipe', 'net.json').
+    """
+    detail = error.errors()[0]
+    place = ".".join(str(part) for part in detail["loc"]) or "value"
+    given = repr(detail.get("input"))
+    given = given if len(given) <= 60 else given[:57] + "..."
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        return UsageError(f"{within}: there is no field '{place}'{more}")
+    return UsageError(f"{within}: {place} = {given}: {message[:1].lower()}{message[1:]}{more}")

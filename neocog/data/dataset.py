@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neocog.errors import unknown
+
 
 def natural(name: str) -> tuple[Any, ...]:
     """Sort key under which '2' comes before '10': digits compare as numbers, letters without case, the name itself last."""
@@ -78,6 +80,12 @@ class Dataset:
         """The splits that exist, by name."""
         named = {"train": self.train, "val": self.val, "test": self.test}
         return {name: split for name, split in named.items() if split is not None}
+
+    def split(self, name: str) -> Split:
+        """The split called `name`; `UsageError` lists those that there are."""
+        if name not in self.splits:
+            raise unknown(f"split of {self.name}", name, self.splits)
+        return self.splits[name]
 
     @property
     def shape(self) -> tuple[int, int, int]:

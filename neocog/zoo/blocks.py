@@ -5,6 +5,7 @@ ReLUs are `nn.ReLU()` modules, never in place and never used twice: the explain 
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Border = Literal["zero", "constant", "reflect", "nearest"]
+_AVERAGE = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
 _MODES = {"zero": "constant", "constant": "constant", "reflect": "reflect", "nearest": "replicate"}
 
 
@@ -127,11 +129,28 @@ class L2Pool(nn.Module):
         self.padding = (0,) * len(self.kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        mean = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[len(self.kernel_size) - 1]
-        count = 1
-        for k in self.kernel_size:
-            count *= k
-        return (mean(x.square(), self.kernel_size, self.stride) * count + 1e-12).sqrt()  # type: ignore[operator]
+        mean = _AVERAGE[len(self.kernel_size) - 1]
+        return (mean(x.square(), self.kernel_size, self.stride) * math.prod(self.kernel_size) + 1e-12).sqrt()  # type: ignore[operator]
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}"
+
+
+class SameAveragePool(nn.Module):
+    """Average pooling under TensorFlow's `same` padding: padded pixels count neither in the sum nor in the number."""
+
+    def __init__(self, kernel_size: Sequence[int], stride: Sequence[int]) -> None:
+        super().__init__()
+        self.kernel_size, self.stride = tuple(kernel_size), tuple(stride)
+        self.same = Same(kernel_size, stride)
+
+    def output_size(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        return tuple(-(-size // s) for size, s in zip(sizes, self.stride, strict=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = _AVERAGE[len(self.kernel_size) - 1]
+        inside = self.same(torch.ones_like(x[:1, :1]))
+        return mean(self.same(x), self.kernel_size, self.stride) / mean(inside, self.kernel_size, self.stride)  # type: ignore[operator]
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}"
@@ -236,3 +255,8 @@ class Grow(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x, self.layer(x)], 1)
+
+
+def pooled(width: int, classes: int, *, how: Literal["average", "max"] = "average") -> nn.Sequential:
+    """The head `pool linear`: (N, width, *sizes) -> global pool -> (N, classes), for any input size."""
+    return nn.Sequential(OrderedDict(pool=GlobalPool(how), linear=nn.Linear(width, classes)))

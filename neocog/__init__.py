@@ -1,0 +1,57 @@
+"""neocog: train convolutional networks on pictures, measure them, use them, and see inside.
+
+The public names are the verbs, loaded when they are first used; importing neocog loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from neocog._version import __version__
+
+if TYPE_CHECKING:
+    from neocog.errors import NeocogError
+    from neocog.model import Trained, open_trained
+    from neocog.recipe import Recipe
+    from neocog.run import Run
+    from neocog.verbs.evaluate import evaluate
+    from neocog.verbs.look import look
+    from neocog.verbs.predict import predict
+    from neocog.verbs.summary import summary
+    from neocog.verbs.train import resume, train
+
+__all__ = [
+    "NeocogError",
+    "Recipe",
+    "Run",
+    "Trained",
+    "__version__",
+    "evaluate",
+    "look",
+    "open_trained",
+    "predict",
+    "resume",
+    "summary",
+    "train",
+]
+
+_HOMES = {
+    "NeocogError": "errors",
+    "Recipe": "recipe",
+    "Run": "run",
+    "Trained": "model",
+    "evaluate": "verbs.evaluate",
+    "look": "verbs.look",
+    "open_trained": "model",
+    "predict": "verbs.predict",
+    "resume": "verbs.train",
+    "summary": "verbs.summary",
+    "train": "verbs.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"neocog.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'neocog' has no attribute '{name}'")

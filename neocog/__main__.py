@@ -1,0 +1,5 @@
+"""python -m neocog."""
+
+from neocog.cli import main
+
+main()

@@ -1,0 +1,84 @@
+"""Split -> shuffled, augmented, normalised batches on a device. Counter-based: seed, epoch and step decide everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from neocog.data.augment import Augment
+from neocog.data.dataset import Split
+from neocog.image import Preprocess
+
+EVALUATION_BATCH = 250
+
+
+def stream(*counters: int) -> torch.Generator:
+    """A CPU generator for these counters (seed, purpose, step ...): the same counters give the same draws, always."""
+    return torch.Generator().manual_seed(counted(*counters))
+
+
+def counted(*counters: int) -> int:
+    """A seed of 63 bits for these counters."""
+    state = 0x9E3779B97F4A7C15
+    for counter in counters:  # splitmix64: neighbouring counters give unrelated seeds
+        state = (state + counter * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        state ^= state >> 31
+    return state & 0x7FFFFFFFFFFFFFFF
+
+
+SHUFFLE, AUGMENT, DROPOUT, WEIGHTS = range(4)
+"""Purposes of streams, so that none shares its draws with another."""
+
+
+def cuts(n: int, batch: int) -> list[tuple[int, int]]:
+    """Where the batches of an epoch begin and end. A last batch of one joins its neighbour: batch norm needs two."""
+    edges = [*range(0, n, batch), n]
+    if len(edges) > 2 and edges[-1] - edges[-2] == 1:
+        del edges[-2]
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def training_batches(
+    split: Split,
+    preprocess: Preprocess,
+    augment: Augment,
+    *,
+    batch: int,
+    classes: int,
+    seed: int,
+    epoch: int,
+    first: int = 0,
+    shuffle: bool = True,
+    device: torch.device,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of `epoch` (from 0) from number `first` on: x float32 (N, C, H, W) as the network sees it, and y.
+
+    Without `shuffle` the pictures come in the order of the split.
+    """
+    order = torch.randperm(len(split), generator=stream(seed, SHUFFLE, epoch)) if shuffle else torch.arange(len(split))
+    for number, (start, end) in enumerate(cuts(len(split), batch)):
+        if number < first:
+            continue
+        x, y = split.take(order[start:end])
+        x, y = channels_last(x.to(device)), y.to(device)
+        if not augment.is_off:
+            x, y = augment(x.float(), y, classes, stream(seed, AUGMENT, epoch, number))
+        yield preprocess.normalise(x), y
+
+
+def plain_batches(
+    split: Split, preprocess: Preprocess, *, batch: int = EVALUATION_BATCH, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every picture once, in order, as evaluation and prediction see it."""
+    for start in range(0, len(split), batch):
+        x, y = split.take(torch.arange(start, min(start + batch, len(split))))
+        yield preprocess.normalise(channels_last(x.to(device))), y.to(device)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The memory layout in which convolutions are fastest on CPU and GPU; values and shape stay."""
+    return x.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,71 @@
+"""Events: the only way a long verb speaks. Console, metrics.jsonl, TensorBoard, pages and tests are watchers of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Training begins or goes on at `step`, of `steps` in all; `remarks` are sentences for the reader."""
+
+    step: int
+    steps: int
+    steps_per_epoch: int
+    epochs: int
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step is done. `loss` is a tensor: reading it waits for the device, so only do so when it is shown."""
+
+    step: int
+    epoch: int
+    loss: Tensor
+    pictures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One pass over the training pictures is done; `epoch` counts from 1. Accuracies are fractions.
+
+    `loss` and `accuracy` are means over the epoch's training batches as they were seen (augmented, with dropout), as Keras
+    prints them. The held-out figures are None where nothing is watched. `best` tells whether this epoch is kept.
+    """
+
+    epoch: int
+    step: int
+    loss: float
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    lr: float
+    seconds: float
+    pictures_per_second: float
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The state of the run after `step` is on disk."""
+
+    step: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Training ended: 'done', 'stopped early' or 'interrupted'; `best_epoch` counts from 1."""
+
+    step: int
+    epoch: int
+    reason: str
+    best_epoch: int | None
+
+
+Event = Started | Step | Epoch | Saved | Finished
+Watcher = Callable[[Event], None]

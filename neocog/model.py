@@ -1,0 +1,135 @@
+"""Trained: a network with its preprocessing, class names and provenance; the model file that holds them; `open_trained`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import ValidationError
+
+from neocog import sealed
+from neocog.data import DATASETS, Data, load as load_data
+from neocog.data.batches import plain_batches
+from neocog.data.dataset import Dataset, Split
+from neocog.errors import UnreadableError, UsageError, unknown
+from neocog.files import read_json, write_json
+from neocog.image import Preprocess
+from neocog.metrics import Report
+from neocog.tasks import Classify
+from neocog.zoo import ZOO, Model, Shape, build
+from neocog.zoo.blocks import Network
+
+FORMAT = 1
+MODEL_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What every verb but `train` works on. `network` is in evaluation mode, float32, on the CPU.
+
+    `provenance` says where it comes from: run, data set and its fingerprint, epoch, metrics, versions.
+    """
+
+    network: Network
+    model: Model
+    shape: Shape
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    task: Literal["classify"] = "classify"
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Everything but the weights, as JSON."""
+        return {
+            "format": FORMAT,
+            "model": self.model.json(),
+            "shape": list(self.shape),
+            "classes": list(self.classes),
+            "preprocess": self.preprocess.model_dump(mode="json"),
+            "task": self.task,
+            "provenance": dict(self.provenance),
+        }
+
+    def measure(self, split: Split, name: str, device: torch.device) -> Report:
+        """The network on `split`, in float32: the one measurement behind every accuracy that is reported."""
+        network = self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return Classify(self.classes).report(network, plain_batches(split, self.preprocess, device=device), name)
+
+
+def dataset_of(trained: Trained, data: str | Path | None = None) -> Dataset:
+    """The data set that `trained` belongs to, placed by its Preprocess, labels by name in its order; or `data` in its place."""
+    part = Data.model_validate(trained.provenance["data"])
+    where = None
+    if data is not None and str(data) in DATASETS and not Path(data).exists():
+        part = part if part.name == str(data) else Data(name=str(data))
+    elif data is not None:
+        part, where = (part if part.name == "folder" else Data(name="folder")), Path(data)
+    elif part.name == "folder":
+        facts = trained.path.with_name("facts.json") if trained.path else None
+        found = read_json(facts).get("where") if facts and facts.exists() else None
+        if found is None:
+            raise UsageError("this model was trained on a folder of pictures that is not known here; say which: --data FOLDER")
+        where = Path(found)
+    return load_data(part, where=where, preprocess=trained.preprocess, classes=trained.classes)
+
+
+def write_model(path: Path, weights: Mapping[str, torch.Tensor], document: dict[str, Any]) -> None:
+    """Write the model file; the readable copy `model.json` beside it is for people, nothing reads it."""
+    sealed.write(path, weights, document)
+    write_json(path.with_suffix(".json"), document)
+
+
+def load(path: Path) -> Trained:
+    """The model file at `path`. `UnreadableError` where it was changed, cut off, or is not a model."""
+    tensors, document = sealed.read(path)
+    try:
+        if document["format"] > FORMAT:
+            raise UnreadableError(f"{path} was written by a newer neocog (format {document['format']}); upgrade neocog")
+        model = Model.model_validate(document["model"])
+        preprocess = Preprocess.model_validate(document["preprocess"])
+        shape, classes = tuple(document["shape"]), tuple(document["classes"])
+    except (KeyError, ValidationError) as error:
+        raise UnreadableError(f"{path} is a tensor file, but no model: {str(error).splitlines()[0]}") from error
+    network = build(model, shape=shape, classes=len(classes))
+    assign(network, tensors, path)
+    return Trained(
+        network=network.eval(),
+        model=model,
+        shape=shape,
+        classes=classes,
+        preprocess=preprocess,
+        task=document["task"],
+        provenance=document["provenance"],
+        path=path,
+    )
+
+
+def assign(network: Network, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Load `tensors` into `network`; `UnreadableError` names at most three that do not fit."""
+    try:
+        network.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        first = [line.strip() for line in str(error).splitlines()[1:4]]
+        raise UnreadableError(f"{path} does not fit its own architecture: {' '.join(first)}") from error
+
+
+def open_trained(what: str | Path | Trained) -> Trained:
+    """A run folder, a model file, or a name of the zoo with published weights; an existing path wins."""
+    if isinstance(what, Trained):
+        return what
+    path = Path(what)
+    if path.is_dir():
+        if not (path / MODEL_FILE).exists():
+            raise UnreadableError(f"{path} holds no {MODEL_FILE}, so it is no finished run; train it first")
+        return load(path / MODEL_FILE)
+    if path.exists():
+        return load(path)
+    if str(what) in ZOO:
+        raise UsageError(f"'{what}' is a network without weights here; train it, or give a run or a model file")
+    if path.suffix or len(path.parts) > 1:
+        raise UnreadableError(f"there is no run or model file at {what}")
+    raise unknown("run, model file or network", str(what), ZOO)

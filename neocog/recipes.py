@@ -1,0 +1,163 @@
+"""The named recipes: each with its source and what it reached there. Ids are those of `docs/experiments.md`."""
+
+from __future__ import annotations
+
+from neocog.data import Data
+from neocog.data.augment import Augment
+from neocog.image import Preprocess
+from neocog.optim import Optim
+from neocog.recipe import Phase, Recipe, Stop
+from neocog.zoo import Model
+
+LAST = Stop(select="last")
+RAW, UNIT = Preprocess(scale="raw"), Preprocess(scale="unit")
+STANDARD = Preprocess(scale="one")
+RMSPROP = Optim(kind="rmsprop")
+ADADELTA = Optim(kind="adadelta")
+SGD_01 = Optim(kind="sgd", lr=0.1)
+
+
+def _recipe(data: Data, model: str, phase: Phase, **rest: object) -> Recipe:
+    return Recipe(data=data, model=Model(name=model), phases=(phase,), **rest)  # type: ignore[arg-type]
+
+
+def _phase(epochs: int, optim: Optim, augment: Augment | None = None) -> Phase:
+    return Phase(epochs=epochs, optim=optim, augment=augment or Augment())
+
+
+MNIST = Data(name="mnist")
+FASHION = Data(name="fashion-mnist")
+CIFAR = Data(name="cifar10")
+
+
+def _watching_test(data: Data) -> Data:
+    return data.model_copy(update={"val": "test"})
+
+
+_C3 = Augment(rotation=30, shift_width=0.2, shift_height=0.2, flip="horizontal", fill="nearest")
+
+RECIPES: dict[str, Recipe] = {
+    "lenet-mnist": _recipe(
+        Data(name="mnist", held_out=0.2), "lenet", _phase(10, Optim(kind="adam")), preprocess=UNIT, batch=128,
+        title="LeNet on MNIST (M9, 10 epochs)", source="A, M9: 99.15 % after 20 epochs, 99.1 % after 10", expect=0.991,
+    ),
+    "digits": _recipe(
+        Data(name="digits", held_out=0.15), "m7", _phase(15, Optim(kind="adam", schedule="one-cycle", lr=3e-3)),
+        preprocess=UNIT, batch=32, title="M7's network on the embedded 8x8 digits", source="ours",
+    ),
+    "m0": _recipe(MNIST, "m0", _phase(30, SGD_01), preprocess=UNIT, batch=10,
+        title="dense 100 sigmoid", source="B, M0: 94 %", expect=0.94),
+    "m1": _recipe(MNIST, "m1", _phase(20, Optim(kind="sgd", lr=0.01)), preprocess=UNIT, batch=128,
+        title="softmax regression", source="A, M1: 90.71 %", expect=0.9071),
+    "m2": _recipe(MNIST, "m2", _phase(30, Optim(kind="sgd", lr=0.01)), preprocess=RAW, batch=100,
+        title="dense 400 sigmoid, pixels 0..255", source="B, M2: 96.5 %", expect=0.965),
+    "m3": _recipe(MNIST, "m2", _phase(30, Optim(kind="sgd", lr=0.01)), preprocess=UNIT, batch=100,
+        title="M2 with pixels 0..1", source="B, M3: a little over 92 %", expect=0.92),
+    "m4": _recipe(MNIST, "m2", _phase(30, ADADELTA), preprocess=UNIT, batch=100,
+        title="M3 with Adadelta", source="B, M4: 98.25 %", expect=0.9825),
+    "m5": _recipe(MNIST, "m5", _phase(30, ADADELTA), preprocess=UNIT, batch=100,
+        title="M4 with ReLU", source="B, M5: 98.4 %", expect=0.984),
+    "m6": _recipe(MNIST, "m6", _phase(8, ADADELTA), preprocess=UNIT, batch=100,
+        title="one convolution", source="B, M6: 98.55 %", expect=0.9855),
+    "m7": _recipe(MNIST, "m7", _phase(8, ADADELTA), preprocess=UNIT, batch=100,
+        title="two convolutions", source="B, M7: 98.9 %", expect=0.989),
+    "m8": _recipe(MNIST, "m8", _phase(8, ADADELTA), preprocess=UNIT, batch=100,
+        title="two convolutions and dropout", source="B, M8: over 99 %", expect=0.99),
+    "m9": _recipe(Data(name="mnist", held_out=0.2), "lenet", _phase(20, Optim(kind="adam")), preprocess=UNIT, batch=128,
+        title="LeNet, 20 epochs", source="A, M9: 99.15 %", expect=0.9915),
+    "m10": _recipe(MNIST, "m10", _phase(5, Optim(kind="momentum", lr=0.1)), preprocess=UNIT, batch=128,
+        title="conv 8, conv 16, dense 32 with batch norm", source="C, M10: 98.44 %", expect=0.9844),
+    "e1": _recipe(_watching_test(FASHION), "e1", _phase(10, Optim(kind="adam")), preprocess=UNIT, batch=32, stop=LAST,
+        title="three convolutions on Fashion-MNIST", source="E, E1: 91.00 %", expect=0.91),
+    "e2": _recipe(FASHION.model_copy(update={"limit": 500, "val": "test"}), "e2", _phase(20, Optim(kind="adam")),
+        preprocess=UNIT, batch=40, stop=LAST, title="500 pictures only", source="E, E2: 79.24 %", expect=0.7924),
+    "e3": _recipe(FASHION.model_copy(update={"limit": 500, "val": "test"}), "e2",
+        _phase(50, Optim(kind="adam"), Augment(shift_height=3, flip="horizontal", fill="nearest")),
+        preprocess=UNIT, batch=40, stop=LAST, title="E2 with augmentation", source="E, E3: 81.09 %", expect=0.8109),
+    "e7-dense": _recipe(FASHION, "e7-dense", _phase(10, Optim(kind="momentum", lr=0.1)), preprocess=UNIT, batch=128,
+        title="C's dense network on Fashion-MNIST", source="C, E7"),
+    "e7": _recipe(FASHION, "e7", _phase(10, Optim(kind="momentum", lr=0.1)), preprocess=UNIT, batch=128,
+        title="C's convolutional network on Fashion-MNIST", source="C, E7: 91.12 %", expect=0.9112),
+    "c0": _recipe(CIFAR, "c0", _phase(20, ADADELTA), preprocess=UNIT, batch=100,
+        title="dense network", source="B, C0: about 50 %", expect=0.5),
+    "c1": _recipe(Data(name="cifar10", held_out=0.2), "c1", _phase(20, RMSPROP), preprocess=UNIT, batch=128,
+        title="one convolution, dense 512", source="A, C1: 66.86 %", expect=0.6686),
+    "c2": _recipe(_watching_test(CIFAR), "c2", _phase(50, RMSPROP), preprocess=STANDARD, batch=64, stop=LAST,
+        title="three blocks of two convolutions", source="A, C2: 82 %", expect=0.82),
+    "c3": _recipe(_watching_test(CIFAR), "c2", _phase(50, RMSPROP, _C3), preprocess=STANDARD, batch=64, stop=LAST,
+        title="C2 with augmentation", source="A, C3: 85.91 %", expect=0.8591),
+    "c4": _recipe(CIFAR, "c4", _phase(10, ADADELTA), preprocess=RAW, batch=100,
+        title="M8's network, pixels 0..255", source="B, C4: 66 % after 10 epochs", expect=0.66),
+    "c5": _recipe(CIFAR, "c5", _phase(20, ADADELTA), preprocess=RAW, batch=100,
+        title="C4 with two more convolutions", source="B, C5: 75 % after 20 epochs", expect=0.75),
+    "c6": _recipe(CIFAR, "c6",
+        _phase(25, Optim(kind="rmsprop", lr=1e-4, schedule="inverse-time", decay=1e-6)), preprocess=UNIT, batch=32,
+        title="two pairs of convolutions, dense 512", source="C, C6: about 74 %", expect=0.74),
+    "c7": _recipe(CIFAR.model_copy(update={"val": "none"}), "c7", _phase(25, Optim(kind="adam")), preprocess=RAW, batch=32,
+        order="as given", title="D's network, pixels 0..255, no shuffling", source="D, C7: training accuracy 72.27 %"),
+    "c9": _recipe(_watching_test(CIFAR), "c9", _phase(50, RMSPROP), preprocess=STANDARD, batch=64, stop=LAST,
+        title="C2 with strides in place of pooling", source="B, C9: similar or better"),
+    "g1": _recipe(Data(name="shapes", task="colour"), "g1", _phase(20, SGD_01), preprocess=UNIT, batch=16,
+        title="name the colour", source="C, G1: 96.3 %", expect=0.963),
+    "g2": _recipe(Data(name="shapes", task="shape"), "g2", _phase(50, SGD_01), preprocess=UNIT, batch=16,
+        title="name the shape", source="C, G2: 96 %", expect=0.96),
+    "g3": _recipe(Data(name="shapes", task="both"), "g3", _phase(30, SGD_01), preprocess=UNIT, batch=16,
+        title="name colour and shape", source="C, G3: 97 %", expect=0.97),
+}  # fmt: skip
+
+FOR_DATA = {"mnist": "lenet-mnist", "fashion-mnist": "e1", "cifar10": "c2", "digits": "digits", "shapes": "g3"}
+"""The recipe that `neocog train DATASET` uses."""
+
+PHOTO_NET = [
+    *(
+        layer
+        for filters in (32, 64, 128, 256)
+        for layer in (
+            {"kind": "conv", "filters": filters, "kernel": 3, "padding": "same", "bias": False},
+            {"kind": "batchnorm", "momentum": 0.9},
+            {"kind": "relu"},
+            {"kind": "maxpool", "size": 2},
+        )
+    ),
+    {"kind": "globalpool"},
+    {"kind": "dropout", "rate": 0.3},
+    {"kind": "dense", "units": "classes", "activation": "softmax"},
+]
+"""A small network for photos of any class folders: four convolutions and a global pool."""
+
+PHOTO_STEPS = 800  # training steps that a folder gets at least, however few its pictures are
+PHOTO_EPOCHS = (15, 60)  # fewest and most
+
+
+def for_folder(pictures: int, classes: int) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe for a folder of `pictures` training photos in `classes` classes, and the reasons for it as sentences."""
+    batch = 32 if pictures >= 320 else 16
+    epochs = min(max(round(PHOTO_STEPS * batch / max(pictures, 1)), PHOTO_EPOCHS[0]), PHOTO_EPOCHS[1])
+    size = 96
+    recipe = Recipe(
+        data=Data(name="folder", held_out=0.15),
+        model=Model(layers=PHOTO_NET, init="he"),  # type: ignore[arg-type]
+        preprocess=Preprocess(size=(size, size), channels=3, fit="pad", scale="channels"),
+        phases=(
+            Phase(
+                epochs=epochs,
+                optim=Optim(kind="adamw", lr=3e-3, weight_decay=0.05, schedule="one-cycle", clip=1.0),
+                augment=Augment(flip="horizontal", rotation=10, shift_height=0.1, shift_width=0.1, zoom=0.1),
+            ),
+        ),
+        batch=batch,
+        label_smoothing=0.1,
+        title=f"a folder of {pictures} photos in {classes} classes",
+        source="ours",
+    )
+    reasons = (
+        f"size {size}x{size}, padded so that nothing is cut off: small enough for a CPU, large enough to see shapes",
+        f"{epochs} epochs of batches of {batch}: about {-(-pictures // batch) * epochs} steps, which few pictures need as much as many",
+        "flips, shifts, small rotations and zooms, because photos are few; label smoothing against overconfidence",
+    )
+    if pictures < 2000 * classes:
+        reasons += (
+            f"about {pictures // max(classes, 1)} photos a class are few for a network that starts from nothing: "
+            "expect modest accuracy; pretrained weights (--from) are the cure",
+        )
+    return recipe, reasons

@@ -1,0 +1,203 @@
+"""Run: the folder of one training, and State, all that has to be on disk to go on after a kill at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neocog import sealed
+from neocog.errors import UnreadableError, UsageError
+from neocog.files import read_json, write_json
+from neocog.model import MODEL_FILE
+from neocog.optim import Optimizer
+from neocog.recipe import Recipe, from_json
+from neocog.zoo.blocks import Network
+
+RUNS = "runs"
+
+
+@dataclass(slots=True)
+class State:
+    """Where a training stands. `step` counts done steps; the sums are of the epoch under way (float64, on the CPU)."""
+
+    step: int = 0
+    loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    right: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
+    pictures: int = 0
+    best_score: tuple[float, float] | None = None
+    best_epoch: int | None = None
+    patience_from: int = 0
+    finished: str = ""
+
+
+NUMBERS = ("step", "pictures", "best_score", "best_epoch", "patience_from", "finished")
+"""The fields of State that are not tensors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A folder: `recipe.json` (asked), `facts.json` (happened), `metrics.jsonl`, `status.json`, `last.safetensors` (full state),
+    `model.safetensors` (best), `model.json`, and pictures."""
+
+    path: Path
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.path / "recipe.json"
+
+    @property
+    def facts_file(self) -> Path:
+        return self.path / "facts.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def state_file(self) -> Path:
+        return self.path / "last.safetensors"
+
+    @property
+    def model_file(self) -> Path:
+        return self.path / MODEL_FILE
+
+    def json(self) -> dict[str, Any]:
+        """What a training came to: run, epochs, seconds, test_accuracy (None without a test split)."""
+        facts = self.facts()
+        result = facts.get("result", {})
+        return {
+            "run": str(self.path),
+            "epochs": result.get("epochs", len(self.metrics())),
+            "seconds": facts.get("seconds", 0.0),
+            "test_accuracy": result.get("test_accuracy"),
+        }
+
+    def text(self) -> str:
+        result = self.facts().get("result", {})
+        lines = [f"{self.path}: {result.get('epochs', 0)} epochs in {self.json()['seconds']:.1f} s ({result.get('reason', 'not finished')})"]
+        if result.get("test_accuracy") is not None:
+            low, high = result["test_interval"]
+            lines.append(
+                f"test accuracy {result['test_accuracy']:.2%} [{low:.2%}, {high:.2%}] on {result['test_n']:,} pictures"
+            )
+        return "\n".join(lines)
+
+    def recipe(self) -> Recipe:
+        return from_json(read_json(self.recipe_file), within=str(self.recipe_file))
+
+    def facts(self) -> dict[str, Any]:
+        return dict(read_json(self.facts_file))
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        write_json(self.recipe_file, recipe.json())
+
+    def write_facts(self, facts: dict[str, Any]) -> None:
+        write_json(self.facts_file, facts)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """One dictionary per epoch; a last line that a kill cut off is left out."""
+        if not self.metrics_file.exists():
+            return []
+        lines = self.metrics_file.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder's lock; a second training in the same folder is refused."""
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UsageError(f"another process is training in {self.path}; wait for it or choose another --out") from None
+            yield
+
+    def save(self, state: State, network: Network, optimizer: Optimizer, scaler: torch.amp.GradScaler) -> None:
+        """Write the full state, atomically, with the present length of metrics.jsonl."""
+        tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
+        numbers: dict[str, Any] = {}
+        for index, values in optimizer.inner.state_dict()["state"].items():
+            for key, value in values.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer/{index}/{key}"] = value
+                else:
+                    numbers[f"{index}/{key}"] = value
+        tensors |= {"sums/loss": state.loss_sum, "sums/right": state.right}
+        document = {
+            **{name: getattr(state, name) for name in NUMBERS},
+            "optimizer": numbers,
+            "scaler": scaler.state_dict(),
+            "metrics_bytes": self.metrics_file.stat().st_size if self.metrics_file.exists() else 0,
+        }
+        sealed.write(self.state_file, tensors, document)
+
+    def saved(self) -> dict[str, Any]:
+        """What the state file says of itself: step, best epoch, whether the training is finished."""
+        return sealed.document(self.state_file)
+
+    def load(self, network: Network, optimizer: Optimizer | None, scaler: torch.amp.GradScaler) -> State:
+        """Put the saved state into network and optimizer, cut metrics.jsonl to the length it had then, and return the rest."""
+        tensors, document = sealed.read(self.state_file)
+        network.load_state_dict({n.removeprefix("network/"): t for n, t in tensors.items() if n.startswith("network/")})
+        if optimizer is not None:
+            _load_optimizer(optimizer, tensors, document["optimizer"])
+        if document["scaler"]:
+            scaler.load_state_dict(document["scaler"])
+        if self.metrics_file.exists() and self.metrics_file.stat().st_size > document["metrics_bytes"]:
+            os.truncate(self.metrics_file, document["metrics_bytes"])
+        state = State(loss_sum=tensors["sums/loss"], right=tensors["sums/right"], **{n: document[n] for n in NUMBERS})
+        state.best_score = tuple(state.best_score) if state.best_score is not None else None
+        return state
+
+
+def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+    states: dict[int, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer/"):
+            _, index, key = name.split("/")
+            states.setdefault(int(index), {})[key] = tensor
+    for name, number in numbers.items():
+        index, key = name.split("/")
+        states.setdefault(int(index), {})[key] = number
+    parameters = [p for group in optimizer.inner.param_groups for p in group["params"]]
+    for index, state in states.items():  # in the memory layout of their parameter, or fused steps fall back to slow ones
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameters[index].shape and value.ndim > 0:
+                state[key] = torch.empty_like(parameters[index], dtype=value.dtype).copy_(value)
+    document = optimizer.inner.state_dict()
+    optimizer.inner.load_state_dict({"state": states, "param_groups": document["param_groups"]})
+
+
+def create(name: str, out: Path | None) -> Run:
+    """A new folder for a run: `out` itself, or runs/NAME, runs/NAME-2, ... Making the folder is the claim to it."""
+    if out is not None:
+        if (out / "recipe.json").exists() or (out.exists() and not out.is_dir()):
+            raise UsageError(f"{out} exists already; choose another --out, or go on with: neocog train --resume {out}")
+        out.mkdir(parents=True, exist_ok=True)
+        return Run(out)
+    folder = Path(os.environ.get("NEOCOG_RUNS_DIR", RUNS))
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        path = folder / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir()
+            return Run(path)
+        except FileExistsError:
+            number += 1
+
+
+def open_run(path: Path) -> Run:
+    """The run in the folder `path`."""
+    run = Run(path)
+    if not run.recipe_file.exists():
+        raise UnreadableError(f"{path} is no run: it holds no recipe.json")
+    return run

@@ -1,0 +1,97 @@
+"""Sealed tensor files: safetensors with a JSON document in the metadata and a SHA-256 over every byte of the file.
+
+The digest stands in the header as 64 hex digits; it is that of the file with those digits written as zeros. So one file
+holds everything, and a single changed byte anywhere is noticed. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neocog.errors import UnreadableError
+from neocog.files import replacing
+
+MARK = b'"sha256":"'
+BLANK = "0" * 64
+HEADER_CEILING = 16 << 20  # bytes; our largest network needs well under 1 MiB
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], document: dict[str, Any]) -> None:
+    """Write `tensors` and `document` to `path`, atomically. Tensors are stored contiguous, on the CPU."""
+    from safetensors.torch import save_file
+
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {"neocog": json.dumps(document, sort_keys=True, allow_nan=False), "sha256": BLANK}
+    with replacing(path) as temporary:
+        save_file(plain, str(temporary), metadata=metadata)
+        place, digest = _digest(temporary)
+        with temporary.open("rb+") as file:
+            file.seek(place)
+            file.write(digest.encode())
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the document of a sealed file; `UnreadableError` where any byte is not as written."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        place, digest = _digest(path)
+        with path.open("rb") as file:
+            file.seek(place)
+            if file.read(64) != digest.encode():
+                raise UnreadableError(f"{path} was changed after it was written (its SHA-256 does not match); restore it")
+        metadata = json.loads(_header(path)).get("__metadata__", {})
+        return load_file(str(path)), json.loads(metadata["neocog"])
+    except OSError as error:
+        raise UnreadableError(f"cannot read {path}: {error.strerror or error}") from error
+    except (SafetensorError, ValueError, KeyError, torch.cuda.OutOfMemoryError) as error:
+        raise UnreadableError(f"{path} is not a file that neocog wrote, or is cut off: {error}") from error
+
+
+def document(path: Path) -> dict[str, Any]:
+    """The JSON document of a sealed file, without its tensors and without checking the digest."""
+    try:
+        found = json.loads(json.loads(_header(path))["__metadata__"]["neocog"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnreadableError(f"{path} is not a file that neocog wrote: {error}") from error
+    return dict(found)
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether `path` looks like a file that `write` made."""
+    try:
+        return MARK in _header(path)
+    except (OSError, UnreadableError):
+        return False
+
+
+def _header(path: Path) -> bytes:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(HEADER_CEILING, size - 8):
+            raise UnreadableError(f"{path} is not a safetensors file, or is cut off ({size} bytes)")
+        return file.read(length)
+
+
+def _digest(path: Path) -> tuple[int, str]:
+    """Where the digest's digits stand, and the SHA-256 of the file with them as zeros."""
+    at = _header(path).find(MARK)
+    if at < 0:
+        raise UnreadableError(f"{path} carries no SHA-256, so it is not a file that neocog wrote")
+    place = 8 + at + len(MARK)
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        digest.update(file.read(place) + BLANK.encode())
+        file.seek(place + 64)
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return place, digest.hexdigest()

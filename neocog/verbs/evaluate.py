@@ -1,0 +1,33 @@
+"""evaluate: a trained network, measured on a split it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from neocog.metrics import Report
+from neocog.model import Trained, dataset_of, open_trained
+from neocog.run import Run
+from neocog.world import find
+
+
+def evaluate(
+    what: str | Path | Run | Trained,
+    *,
+    split: Literal["train", "val", "test"] | None = None,
+    data: str | Path | None = None,
+    group: Mapping[str, Sequence[str]] | None = None,
+    device: str = "auto",
+) -> Report:
+    """Measure a run or model file on its data set, or on `data` (a data set's name or a folder of class folders).
+
+    Default: the test split, else the held-out one (the report says which). `group` joins classes:
+    {"vehicle": ["automobile", "truck"]} asks how often the group is right. Always in float32.
+    """
+    trained = open_trained(what.path if isinstance(what, Run) else what)
+    dataset = dataset_of(trained, data)
+    chosen = split or ("test" if dataset.test is not None else "val" if dataset.val is not None else "train")
+    report = trained.measure(dataset.split(chosen), chosen, find(device, "float32").device)
+    report = report.with_remarks(*dataset.remarks)
+    return report.grouped(group) if group else report

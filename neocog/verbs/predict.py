@@ -1,0 +1,220 @@
+"""predict: pictures of any size and kind go in, class names with probabilities come out."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from neocog.data.batches import channels_last
+from neocog.data.dataset import natural
+from neocog.errors import UnreadableError, UsageError, escaped
+from neocog.image import PICTURE_SUFFIXES, Preprocess, decode
+from neocog.model import Trained, dataset_of, open_trained
+from neocog.run import Run
+from neocog.world import find
+
+BATCH = 64  # pictures decoded and predicted at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One class with its probability (0..1)."""
+
+    name: str
+    index: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer for one picture, best guess first; or the `error` that kept it from being read.
+
+    `truth` is the known class of a data set's picture. `note` says what looked odd.
+    """
+
+    file: str
+    top: tuple[Guess, ...] = ()
+    error: str = ""
+    note: str = ""
+    truth: str = ""
+
+    def json(self) -> dict[str, Any]:
+        if self.error:
+            return {"file": self.file, "error": self.error}
+        guesses = [{"class": g.name, "index": g.index, "probability": g.probability} for g in self.top]
+        extra = {key: value for key, value in (("note", self.note), ("truth", self.truth)) if value}
+        return {"file": self.file, "top": guesses, **extra}
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """One `Prediction` per picture, in the order they were given."""
+
+    items: tuple[Prediction, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """3 where a picture could not be read."""
+        return UnreadableError.exit_code if any(item.error for item in self.items) else 0
+
+    def json(self) -> list[dict[str, Any]]:
+        return [item.json() for item in self.items]
+
+    def text(self) -> str:
+        lines = []
+        for item in self.items:
+            guesses = "  ".join(f"{g.name} {g.probability:.1%}" for g in item.top)
+            truth = f"  (truth: {item.truth})" if item.truth else ""
+            lines.append(escaped(f"{item.file}: {item.error or guesses}{truth}"))
+            if item.note:
+                lines.append(f"  note: {item.note}")
+        return "\n".join(lines)
+
+    def jsonl(self) -> str:
+        """One JSON object a line."""
+        return "\n".join(json.dumps(item.json(), ensure_ascii=False) for item in self.items)
+
+    def csv(self) -> str:
+        """file, class, probability, error; a cell that a spreadsheet would run as a formula is preceded by a quote mark."""
+        lines = io.StringIO()
+        table = csv.writer(lines, lineterminator="\n")
+        table.writerow(["file", "class", "probability", "error"])
+        for item in self.items:
+            best = item.top[0] if item.top else None
+            cells = [item.file, best.name if best else "", f"{best.probability:.6f}" if best else "", item.error]
+            table.writerow([f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell for cell in map(escaped, cells)])
+        return lines.getvalue().rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = "".join(
+            f"<tr><td>{escape(item.file)}</td><td>{escape(item.error or item.top[0].name)}</td>"
+            f"<td>{'' if item.error else f'{item.top[0].probability:.1%}'}</td></tr>"
+            for item in self.items
+        )
+        return f"<table><tr><th>file</th><th>class</th><th>probability</th></tr>{rows}</table>"
+
+
+def predict(
+    what: str | Path | Run | Trained,
+    images: Iterable[str | Path] = (),
+    *,
+    split: Literal["train", "val", "test"] | None = None,
+    index: Sequence[int] = (),
+    data: str | Path | None = None,
+    top: int = 5,
+    polarity: Literal["as given", "negative"] = "as given",
+    device: str = "auto",
+) -> Predictions:
+    """Name pictures: files, folders (their pictures, in natural order) and globs; or items `index` of a data set's `split`.
+
+    Every picture goes through the decoder and the Preprocess of training and evaluation. `polarity` 'negative' turns light
+    into dark first: for digits drawn dark on white, where the training pictures are light on dark; without it such a
+    picture is noticed and noted. A file that cannot be read becomes an item with its error; the others are named all the same.
+    """
+    if top < 1:
+        raise UsageError(f"top {top} is not a number of classes; give 1 or more")
+    trained = open_trained(what.path if isinstance(what, Run) else what)
+    namer = _Namer(trained, min(top, len(trained.classes)), torch.device(find(device, "float32").device))
+    if split is not None or index:
+        return Predictions(tuple(_of_split(namer, split or "test", index, data)))
+    files = list(_files(images))
+    if not files:
+        raise UsageError("no pictures were given; name files, folders or globs, or use --split test --index 0,17")
+    items: list[Prediction] = []
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(files), BATCH):
+            chunk = files[start : start + BATCH]
+            items += namer.files(chunk, pool, polarity)
+    return Predictions(tuple(items))
+
+
+class _Namer:
+    """A trained network, ready to name placed pictures."""
+
+    def __init__(self, trained: Trained, top: int, device: torch.device) -> None:
+        self.trained, self.top, self.device = trained, top, device
+        self.network = trained.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def files(self, paths: Sequence[Path], pool: ThreadPoolExecutor, polarity: str) -> list[Prediction]:
+        preprocess = self.trained.preprocess
+        read = list(pool.map(lambda path: _read(path, preprocess, polarity), paths))
+        placed = [pixels for pixels in read if isinstance(pixels, np.ndarray)]
+        guesses = iter(self.name(torch.from_numpy(np.stack(placed))) if placed else ())
+        items = []
+        for path, pixels in zip(paths, read, strict=True):
+            if isinstance(pixels, np.ndarray):
+                items.append(Prediction(str(path), next(guesses), note=_note(pixels, preprocess)))
+            else:
+                items.append(Prediction(str(path), error=pixels))
+        return items
+
+    @torch.inference_mode()
+    def name(self, x: torch.Tensor) -> Iterator[tuple[Guess, ...]]:
+        """The best guesses for placed pictures `x`, uint8 (N, C, H, W)."""
+        logits = self.network(self.trained.preprocess.normalise(channels_last(x.to(self.device))))
+        best = logits.float().softmax(1).topk(self.top)
+        for probabilities, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            yield tuple(Guess(self.trained.classes[i], i, p) for i, p in zip(indices, probabilities, strict=True))
+
+
+def _read(path: Path, preprocess: Preprocess, polarity: str) -> np.ndarray[Any, np.dtype[np.uint8]] | str:
+    """The placed picture, or why it could not be read."""
+    try:
+        pixels = decode(path)
+    except UnreadableError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return preprocess.place(255 - pixels if polarity == "negative" else pixels)
+
+
+def _note(placed: np.ndarray[Any, np.dtype[np.uint8]], preprocess: Preprocess) -> str:
+    if not preprocess.looks_inverted(placed):
+        return ""
+    light, dark = ("light", "dark") if (preprocess.background or 0) < 0.5 else ("dark", "light")
+    return f"the background is {light}, in the training pictures it is {dark}: try --negative"
+
+
+def _files(images: Iterable[str | Path]) -> Iterator[Path]:
+    for image in images:
+        path = Path(image)
+        if path.is_dir():
+            found = [p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and not _hidden(p, path)]
+            if not found:
+                raise UnreadableError(f"{path}: the folder holds no pictures ({' '.join(sorted(PICTURE_SUFFIXES))})")
+            yield from sorted(found, key=lambda p: natural(str(p)))
+        elif not path.exists() and glob.has_magic(str(image)):
+            found = [Path(p) for p in glob.glob(str(image), recursive=True)]
+            if not found:
+                raise UnreadableError(f"{image}: no file matches this pattern")
+            yield from sorted(found, key=lambda p: natural(str(p)))
+        else:
+            yield path
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(root).parts)
+
+
+def _of_split(namer: _Namer, split: str, index: Sequence[int], data: str | Path | None) -> Iterator[Prediction]:
+    pictures = dataset_of(namer.trained, data).split(split)
+    rows = list(index) if index else list(range(len(pictures)))
+    outside = [i for i in rows if not 0 <= i < len(pictures)]
+    if outside:
+        raise UsageError(f"index {outside[0]} is outside the {split} split, which has pictures 0 to {len(pictures) - 1}")
+    for start in range(0, len(rows), BATCH):
+        chunk = rows[start : start + BATCH]
+        x, y = pictures.take(torch.tensor(chunk))
+        for row, truth, guesses in zip(chunk, y.tolist(), namer.name(x), strict=True):
+            file = pictures.names[row] if pictures.names else f"{split}[{row}]"
+            yield Prediction(file, guesses, truth=namer.trained.classes[truth])

@@ -1,0 +1,319 @@
+"""train: a recipe goes in, a run comes out."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from neocog import picture, recipes
+from neocog._version import __version__
+from neocog.data import DATASETS, Data, load
+from neocog.data.batches import WEIGHTS, channels_last, stream
+from neocog.data.dataset import Dataset
+from neocog.errors import CheckFailed, Interrupted, NeocogError, OutOfMemory, UnreadableError, UsageError, escaped, unknown
+from neocog.events import Event, Finished, Started, Watcher
+from neocog.files import read_json, write_bytes
+from neocog.model import Trained, load as load_model
+from neocog.recipe import Recipe, from_json, override
+from neocog.run import Run, create, open_run
+from neocog.training import Training
+from neocog.watch import Record
+from neocog.world import World, deterministic, facts as world_facts, find
+from neocog.zoo import Model, architecture, begin, build, resolved
+from neocog.zoo.layers import parse
+
+
+def train(
+    what: str | Path | Recipe,
+    *,
+    data: str | Path | None = None,
+    model: str | Path | None = None,
+    changes: Sequence[str] = (),
+    out: Path | str | None = None,
+    device: str = "auto",
+    watchers: Sequence[Callable[[Run], Watcher]] = (),
+) -> Run:
+    """Train what `what` names: a recipe, its name, its JSON file, a data set, or a folder of pictures.
+
+    `data` and `model` (a name of the zoo or a JSON layer list) replace the recipe's own; `changes` are "field=value" texts
+    such as "optim.lr=0.05". The run's folder is `out`, or runs/NAME numbered. Raises `Interrupted` after Ctrl-C or
+    SIGTERM, with the state saved, and `CheckFailed` when the loss stops being finite.
+    """
+    asked = _asked(what, data)
+    recipe = override(asked.recipe, changes)
+    if model is not None:
+        recipe = recipe.model_copy(update={"model": _model(model)})
+    world = find(device, recipe.precision)
+    dataset = load(recipe.data, where=asked.where, preprocess=recipe.preprocess)
+    recipe = recipe.model_copy(update={"model": resolved(recipe.model, dataset.shape)})
+    job = _job(recipe, dataset, world, Run(Path()))
+    run = create(asked.name, Path(out) if out is not None else None)
+    run.write_recipe(recipe)
+    run.write_facts(
+        {
+            "neocog": __version__,
+            "begun": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "where": str(asked.where.resolve()) if asked.where else None,
+            "data_fingerprint": dataset.fingerprint,
+            "classes": list(dataset.classes),
+            "counts": {name: len(split) for name, split in dataset.splits.items()},
+            "skipped": [{"path": escaped(s.path), "reason": escaped(s.reason)} for s in dataset.skipped],
+            "remarks": [*asked.reasons, *dataset.remarks],
+            "recipe_identity": recipe.identity,
+            **world_facts(world),
+        }
+    )
+    return _drive(job, run, resume=False, remarks=(*asked.reasons, *dataset.remarks), watchers=watchers)
+
+
+def resume(
+    path: str | Path,
+    *,
+    epochs: int | None = None,
+    changes: Sequence[str] = (),
+    device: str = "auto",
+    data: str | Path | None = None,
+    watchers: Sequence[Callable[[Run], Watcher]] = (),
+) -> Run:
+    """Go on with the run in `path`: after an interruption, a kill, an early stop, or with more `epochs` than before.
+
+    More epochs stretch the schedule: the learning rate goes on from its place in the longer one.
+    """
+    run = open_run(Path(path))
+    facts = run.facts()
+    before = run.recipe()
+    recipe = override(before, changes)
+    remarks = []
+    if epochs is not None and epochs != before.epochs:
+        recipe = override(recipe, [f"phases.{len(recipe.phases) - 1}.epochs={recipe.phases[-1].epochs + epochs - before.epochs}"])
+        remarks.append(f"{epochs} epochs in place of {before.epochs}: the schedule is stretched from here")
+    state = run.saved() if run.state_file.exists() else {}
+    if state.get("finished") == "done" and recipe.epochs <= before.epochs:
+        raise UsageError(f"{run.path} is finished ({before.epochs} epochs); for more: neocog train --resume {run.path} --epochs N")
+    where = Path(data) if data is not None else Path(facts["where"]) if facts["where"] else None
+    dataset = load(recipe.data, where=where, preprocess=recipe.preprocess)
+    world = find(device, facts["precision"] if recipe.precision == "auto" else recipe.precision)
+    _same_data(run, facts, dataset)
+    now = world_facts(world)
+    changed = [f"{key} was {facts[key]}, is {now[key]}" for key in now if facts.get(key) != now[key]]
+    if changed:
+        remarks.append(f"not the machine of the start ({'; '.join(changed)}): the result may differ in its last bits")
+    run.write_recipe(recipe)
+    return _drive(_job(recipe, dataset, world, run), run, resume=True, remarks=tuple(remarks), watchers=watchers)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What WHAT turned out to mean."""
+
+    recipe: Recipe
+    name: str
+    where: Path | None = None
+    reasons: tuple[str, ...] = ()
+
+
+def _asked(what: str | Path | Recipe, data: str | Path | None) -> Asked:
+    asked = Asked(what, "run") if isinstance(what, Recipe) else _named(str(what), Path(what), data)
+    if data is None or asked.where is not None:
+        if asked.recipe.data.name == "folder" and asked.where is None:
+            raise UsageError(f"'{asked.name}' was trained on a folder of pictures; say which: --data FOLDER")
+        return asked
+    place = Path(data)
+    if str(data) in DATASETS and not place.exists():
+        other = asked.recipe.data.model_copy(update={"name": str(data), "task": None})
+        return Asked(asked.recipe.model_copy(update={"data": other}), f"{asked.name}-{data}")
+    if not place.exists():
+        raise unknown("data set or folder", str(data), DATASETS)
+    built_in = asked.recipe.data if asked.recipe.data.name == "folder" else Data(name="folder", held_out=asked.recipe.data.held_out)
+    return Asked(asked.recipe.model_copy(update={"data": built_in}), asked.name, place)
+
+
+def _named(what: str, path: Path, data: str | Path | None) -> Asked:
+    if path.is_dir():
+        if (path / "recipe.json").exists():
+            raise UsageError(f"{path} is a run; to go on with it: neocog train --resume {path}")
+        from neocog.data.folder import scan
+
+        listing = scan(path)
+        pictures = sum(split == "train" for _, _, split in listing.items) or len(listing.items)
+        recipe, reasons = recipes.for_folder(pictures, len(listing.classes))
+        return Asked(recipe, path.resolve().name or "photos", path, reasons)
+    if path.is_file():
+        return Asked(from_json(read_json(path), within=str(path)), path.stem)
+    if what in recipes.RECIPES:
+        return Asked(recipes.RECIPES[what], what)
+    if what in recipes.FOR_DATA:
+        name = recipes.FOR_DATA[what]
+        return Asked(recipes.RECIPES[name], what, reasons=(f"{what}: recipe '{name}', {recipes.RECIPES[name].title}",))
+    if path.suffix or len(path.parts) > 1:
+        raise UsageError(f"there is no file or folder at {what}; give a recipe, a recipe.json, a data set or a folder of pictures")
+    raise unknown("recipe, data set or folder", what, [*recipes.RECIPES, *recipes.FOR_DATA])
+
+
+def _model(model: str | Path) -> Model:
+    if Path(model).suffix == ".json":
+        return Model(layers=parse(read_json(Path(model))))
+    return Model(name=architecture(str(model)).name)
+
+
+def _job(recipe: Recipe, dataset: Dataset, world: World, run: Run) -> Training:
+    """Everything the recipe names, made real. Raises before anything is written where the network cannot be."""
+    preprocess = recipe.preprocess.resolved(dataset.train.x)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = build(recipe.model, shape=dataset.shape, classes=len(dataset.classes))
+    begin(recipe.model, network, stream(recipe.seed, WEIGHTS))
+    network = network.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trained = Trained(
+        network=network,
+        model=recipe.model,
+        shape=dataset.shape,
+        classes=dataset.classes,
+        preprocess=preprocess,
+        provenance={
+            "neocog": __version__,
+            "data": recipe.data.model_dump(mode="json"),
+            "data_fingerprint": dataset.fingerprint,
+            "recipe_identity": recipe.identity,
+        },
+    )
+    return Training(recipe, dataset, trained, run, world)
+
+
+def _drive(
+    job: Training, run: Run, *, resume: bool, remarks: Sequence[str], watchers: Sequence[Callable[[Run], Watcher]]
+) -> Run:
+    """Run the job to its end, hand every event to every watcher, and leave the run's pictures and figures."""
+    job = Training(job.recipe, job.dataset, job.trained, run, job.world)
+    begun = time.monotonic()
+    reason = "done"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(run.alone())
+        stack.enter_context(deterministic())
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        signals = stack.enter_context(_signals())
+        listening = [Record(run), *(_entered(stack, make(run)) for make in watchers)]
+        _first_batch(job)
+        try:
+            for event in job.events(resume=resume, stop=lambda: signals.received is not None):
+                if isinstance(event, Finished):
+                    reason = event.reason
+                for watcher in listening:
+                    watcher(_with_remarks(event, remarks))
+        except (RuntimeError, MemoryError) as error:
+            raise _explained(error, job.recipe) from error
+    seconds = time.monotonic() - begun
+    if reason == "interrupted":
+        _note(run, seconds)
+        raise Interrupted(
+            f"interrupted; the state is saved. To go on: neocog train --resume {run.path}",
+            exit_code=128 + (signals.received or signal.SIGINT),
+        )
+    _conclude(job, run, seconds, reason)
+    return run
+
+
+def _with_remarks(event: Event, remarks: Sequence[str]) -> Event:
+    if isinstance(event, Started) and remarks:
+        return Started(event.step, event.steps, event.steps_per_epoch, event.epochs, tuple(remarks))
+    return event
+
+
+def _entered(stack: contextlib.ExitStack, watcher: Watcher) -> Watcher:
+    """A watcher that holds something open (a live line) is closed with the training."""
+    if isinstance(watcher, contextlib.AbstractContextManager):
+        stack.enter_context(watcher)
+    return watcher
+
+
+def _conclude(job: Training, run: Run, seconds: float, reason: str) -> None:
+    """Curves, and the test accuracy: evaluate's own measurement, on the saved model file, in float32."""
+    write_bytes(run.path / "curves.png", picture.training_curves(run.metrics()))
+    result: dict[str, Any] = {"reason": reason, "epochs": len(run.metrics()), "test_accuracy": None}
+    if job.dataset.test is not None:
+        report = load_model(run.model_file).measure(job.dataset.test, "test", job.world.device)
+        result |= {"test_accuracy": report.accuracy, "test_interval": list(report.interval), "test_n": report.n}
+        result |= {"test_loss": report.loss}
+    _note(run, seconds, result)
+
+
+def _note(run: Run, seconds: float, result: dict[str, Any] | None = None) -> None:
+    facts = run.facts()
+    facts["seconds"] = round(facts.get("seconds", 0.0) + seconds, 3)
+    run.write_facts({**facts, **({"result": result} if result is not None else {})})
+
+
+def _first_batch(job: Training) -> None:
+    """The first pictures as the network sees them: augmented, placed and scaled, then scaled back to be looked at."""
+    x, y = next(job.batches(0))
+    x, y = x[:32].float().cpu(), y[:32].cpu()
+    low, high = x.amin(), x.amax()
+    shown = ((x - low) / (high - low).clamp(min=1e-6) * 255).round().to(torch.uint8)
+    truth = y if y.ndim == 1 else y.argmax(1)
+    png = picture.grid(
+        list(shown.numpy()),
+        titles=[job.dataset.classes[i] for i in truth.tolist()],
+        caption=f"the first batch as the network sees it; values from {float(low):.3g} (black) to {float(high):.3g} (white)",
+    )
+    write_bytes(job.run.path / "first_batch.png", png)
+
+
+def _same_data(run: Run, facts: dict[str, Any], dataset: Dataset) -> None:
+    if list(dataset.classes) != facts["classes"]:
+        raise CheckFailed(
+            f"{run.path} was trained on the classes {facts['classes']}, the data now have {list(dataset.classes)}; "
+            "give the data of the start with --data, or start a new run"
+        )
+    if dataset.fingerprint != facts["data_fingerprint"]:
+        counts = {name: len(split) for name, split in dataset.splits.items()}
+        raise CheckFailed(
+            f"the pictures changed since {run.path} was started (counts then {facts['counts']}, now {counts}); "
+            "put them back, or start a new run"
+        )
+
+
+def _explained(error: RuntimeError | MemoryError, recipe: Recipe) -> BaseException:
+    """Out of memory in words; anything else is a bug and stays what it is."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        half = max(recipe.batch // 2, 1)
+        return OutOfMemory(f"a batch of {recipe.batch} pictures does not fit into memory; try --batch-size {half}")
+    return error
+
+
+@dataclass(slots=True)
+class _Signals:
+    received: int | None = None
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Signals]:
+    """While training, Ctrl-C and SIGTERM set a flag that the loop reads after each step; a second Ctrl-C ends at once."""
+    seen = _Signals()
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if seen.received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        seen.received = number
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield seen
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

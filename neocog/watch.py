@@ -1,0 +1,183 @@
+"""Watchers of a training's events: the console, metrics.jsonl with status.json, TensorBoard. The loop knows none of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from types import TracebackType
+from typing import IO, Any
+
+from neocog.errors import optional
+from neocog.events import Epoch, Event, Finished, Started, Step
+from neocog.files import write_json
+from neocog.run import Run
+
+STATUS_EVERY = 5.0  # seconds between two writes of status.json
+
+
+class Console:
+    """Progress on stderr: one live line on a terminal, one line an epoch anywhere else, no carriage returns in files."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self.stream = stream if stream is not None else sys.stderr
+        self.epochs = self.steps = self.per_epoch = 0
+        self.first = 0
+        self.begun = time.monotonic()
+        self.live: Any = None
+
+    def __enter__(self) -> Console:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._close()
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Started():
+                self._started(event)
+            case Step():
+                self._step(event)
+            case Epoch():
+                self._print(epoch_line(event, self.epochs, left=self._left(event.step)))
+            case Finished():
+                self._close()
+                kept = f"; epoch {event.best_epoch} is kept" if event.best_epoch else ""
+                self._print(f"{event.reason} after {event.epoch} epochs{kept}")
+
+    def _started(self, event: Started) -> None:
+        self.epochs, self.steps, self.per_epoch, self.first = event.epochs, event.steps, event.steps_per_epoch, event.step
+        for remark in event.remarks:
+            self._print(remark)
+        if self.stream.isatty():
+            from rich.console import Console as Terminal
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self.live = Progress(
+                TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+                BarColumn(),
+                TextColumn("{task.fields[figures]}"),
+                TimeRemainingColumn(),
+                console=Terminal(file=self.stream),
+                transient=True,
+            )
+            self.live.start()
+            first_epoch = event.step // max(event.steps_per_epoch, 1) + 1
+            self.task = self.live.add_task(
+                "", total=event.steps, completed=event.step, epoch=first_epoch, epochs=event.epochs, figures=""
+            )
+            self.shown = 0.0
+
+    def _step(self, event: Step) -> None:
+        if self.live is None or time.monotonic() - self.shown < 0.2:
+            return
+        self.shown = time.monotonic()
+        speed = (event.step - self.first) * event.pictures / max((event.step - 1) % self.per_epoch + 1, 1)
+        speed /= max(self.shown - self.begun, 1e-9)
+        figures = f"loss {float(event.loss):.4f}  {speed:,.0f} pictures/s"
+        self.live.update(self.task, completed=event.step, epoch=event.epoch, figures=figures)
+
+    def _left(self, step: int) -> float:
+        done = step - self.first
+        return (time.monotonic() - self.begun) / done * (self.steps - step) if done else 0.0
+
+    def _print(self, line: str) -> None:
+        try:
+            if self.live is not None:
+                self.live.console.print(line, markup=False, highlight=False)
+            else:
+                print(line, file=self.stream, flush=True)
+        except BrokenPipeError:  # a reader that went away must not end a training
+            self.stream = open(os.devnull, "w")  # noqa: SIM115
+
+    def _close(self) -> None:
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+
+
+def epoch_line(event: Epoch, epochs: int, *, left: float) -> str:
+    """One line about an epoch: loss and accuracy, training and held out, speed, time left."""
+    parts = [f"epoch {event.epoch}/{epochs}", f"loss {event.loss:.4f}", f"accuracy {event.accuracy:.2%}"]
+    if event.val_accuracy is not None:
+        parts += [f"held out: loss {event.val_loss:.4f}", f"accuracy {event.val_accuracy:.2%}"]
+    parts += [f"{event.pictures_per_second:,.0f} pictures/s", f"{event.seconds:.1f} s"]
+    if left >= 1:
+        parts.append(f"{duration(left)} left")
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+class Record:
+    """metrics.jsonl, one object per epoch, and status.json: where the training stands, for whoever watches from outside."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.last = 0.0
+        self.begun = time.monotonic()
+        self.started: Started | None = None
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Started():
+                self.started = event
+                self._status(event.step, "training")
+            case Step() if time.monotonic() - self.last >= STATUS_EVERY:
+                self._status(event.step, "training")
+            case Epoch():
+                with self.run.metrics_file.open("a") as file:
+                    file.write(json.dumps(metrics_of(event)) + "\n")
+            case Finished():
+                self._status(event.step, event.reason)
+
+    def _status(self, step: int, state: str) -> None:
+        assert self.started is not None
+        self.last = time.monotonic()
+        done = step - self.started.step
+        left = (self.last - self.begun) / done * (self.started.steps - step) if done and state == "training" else None
+        epoch = min(step // max(self.started.steps_per_epoch, 1) + 1, self.started.epochs)
+        status = {"state": state, "pid": os.getpid(), "step": step, "steps": self.started.steps, "epoch": epoch}
+        write_json(self.run.path / "status.json", {**status, "epochs": self.started.epochs, "seconds_left": left})
+
+
+def metrics_of(event: Epoch) -> dict[str, Any]:
+    """What metrics.jsonl holds of an epoch."""
+    return {
+        "epoch": event.epoch,
+        "step": event.step,
+        "loss": event.loss,
+        "accuracy": event.accuracy,
+        "val_loss": event.val_loss,
+        "val_accuracy": event.val_accuracy,
+        "lr": event.lr,
+        "seconds": round(event.seconds, 3),
+        "pictures_per_second": round(event.pictures_per_second, 1),
+        "kept": event.best,
+    }
+
+
+class TensorBoard:
+    """Loss and accuracy, training and held out, for TensorBoard (extra `tensorboard`), in the run's folder."""
+
+    def __init__(self, run: Run) -> None:
+        optional("tensorboard", extra="tensorboard")
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(run.path / "tensorboard"))  # type: ignore[no-untyped-call]
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Epoch():
+                for name, value in metrics_of(event).items():
+                    if isinstance(value, float):
+                        kind = "held out" if name.startswith("val_") else "training"
+                        self.writer.add_scalar(f"{name.removeprefix('val_')}/{kind}", value, event.epoch)  # type: ignore[no-untyped-call]
+                self.writer.flush()  # type: ignore[no-untyped-call]
+            case Finished():
+                self.writer.close()  # type: ignore[no-untyped-call]

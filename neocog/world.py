@@ -1,0 +1,92 @@
+"""The world a training runs in: device, precision, threads. Nothing else asks the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from neocog.errors import UsageError
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Where tensors live and in which precision convolutions run."""
+
+    device: torch.device
+    precision: Literal["float32", "bfloat16", "float16"]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.precision]
+
+    def autocast(self) -> torch.autocast:
+        """Mixed precision for a forward pass; does nothing in float32."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.precision != "float32")
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Gradient scaling; does nothing unless float16."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
+
+
+def find(device: str = "auto", precision: Precision = "auto") -> World:
+    """The world for what was asked. `UsageError` where the machine has no such device."""
+    chosen = _device(device)
+    if precision == "float16" and chosen.type == "cpu":
+        raise UsageError("precision float16 needs a GPU; on a CPU use bfloat16 or float32")
+    return World(chosen, _auto_precision(chosen) if precision == "auto" else precision)
+
+
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise UsageError(f"unknown device '{device}' (accepted: auto, cpu, cuda, cuda:0, ...)") from None
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device '{device}' was asked for, but this machine has no CUDA device; use cpu or auto")
+    if chosen.type not in ("cpu", "cuda"):
+        raise UsageError(f"device '{device}' is not supported (accepted: auto, cpu, cuda, cuda:0, ...)")
+    return chosen
+
+
+def _auto_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
+    """bfloat16 where the hardware multiplies it: convolutions then run about twice as fast."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if fast else "float32"
+
+
+@contextlib.contextmanager
+def deterministic() -> Iterator[None]:
+    """Same input, same bits, on a CPU with the same number of threads."""
+    before = torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def facts(world: World) -> dict[str, object]:
+    """What a later reader needs to know of the machine."""
+    import platform
+
+    return {
+        "device": str(world.device),
+        "device_name": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else platform.processor() or "cpu",
+        "precision": world.precision,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }

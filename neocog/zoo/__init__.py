@@ -1,0 +1,79 @@
+"""The zoo: every network by name; Model, the recipe's part that says which one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, field_serializer, field_validator, model_validator
+
+from neocog.errors import unknown
+from neocog.zoo import chapter
+from neocog.zoo.architecture import Architecture, Initialiser, Shape, Stem
+from neocog.zoo.blocks import Network
+from neocog.zoo.initial import initialise
+from neocog.zoo.layers import Layer, build as build_layers, document, parse
+
+FAMILIES = (chapter,)
+ZOO: dict[str, Architecture] = {row.name: row for family in FAMILIES for row in family.ARCHITECTURES}
+
+
+class Model(BaseModel):
+    """Which network: a row of the zoo by `name`, or a layer list. `init` None is the row's own (layer lists: Glorot)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    name: str | None = None
+    layers: tuple[Layer, ...] | None = None
+    stem: Stem | None = None
+    init: Initialiser | None = None
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _parsed(cls, value: Any) -> Any:
+        return parse(list(value)) if isinstance(value, list | tuple) and value and isinstance(value[0], dict) else value
+
+    @field_serializer("layers")
+    def _written(self, layers: tuple[Layer, ...] | None) -> list[dict[str, Any]] | None:
+        return None if layers is None else document(layers)["layers"]  # type: ignore[no-any-return]
+
+    @model_validator(mode="after")
+    def _one(self) -> Model:
+        if (self.name is None) == (self.layers is None):
+            raise ValueError('a model is either {"name": ...} or {"layers": [...]}')
+        return self
+
+    def json(self) -> dict[str, Any]:  # type: ignore[override]
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def architecture(name: str) -> Architecture:
+    """The row of the zoo called `name`."""
+    if name not in ZOO:
+        raise unknown("network", name, ZOO)
+    return ZOO[name]
+
+
+def build(model: Model, *, shape: Shape, classes: int) -> Network:
+    """The network for pictures of `shape` (C, H, W), its weights as torch makes them; `begin` draws them properly."""
+    if model.layers is not None:
+        return build_layers(model.layers, shape=shape, classes=classes)
+    return architecture(model.name or "").build(shape=shape, classes=classes, stem=resolved(model, shape).stem)
+
+
+def resolved(model: Model, shape: Shape) -> Model:
+    """`model` with its stem said: 'small' for small pictures where the family has one, unless the model says otherwise."""
+    if model.name is None or model.stem is not None:
+        return model
+    small = "small" in architecture(model.name).stems and max(shape[1:]) <= SMALL_PICTURE
+    return model.model_copy(update={"stem": "small" if small else "paper"})
+
+
+SMALL_PICTURE = 64
+"""Pictures up to this many pixels a side get a family's small stem where it has one."""
+
+
+def begin(model: Model, network: Network, generator: torch.Generator) -> None:
+    """Draw the first weights of `network` as its row says, in place."""
+    how = model.init or (architecture(model.name).init if model.name else "glorot")
+    initialise(network, how, generator)
