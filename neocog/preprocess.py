@@ -1,0 +1,338 @@
+"""`Preprocess`: how a picture becomes a network's input, as data.
+
+One object serves training, evaluation, prediction, serving and export; it travels in the model file as JSON.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from neocog.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Pixels = npt.NDArray[np.uint8]
+
+
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+# Mean and standard deviation, as shares of the range 0..255, of the scales that do not depend on the training
+# pictures.
+_FIXED_SCALES: dict[str, tuple[tuple[float], tuple[float]]] = {
+    "raw": ((0.0,), (1 / 255,)),
+    "unit": ((0.0,), (1.0,)),
+    "128": ((128 / 255,), (128 / 255,)),
+}
+
+_SCALE_WORDS = {
+    "raw": "pixels 0..255 as they are",
+    "unit": "pixels divided by 255",
+    "128": "pixels minus 128, divided by 128",
+    "one": "standardised by one mean and one standard deviation of the training pictures",
+    "channels": "standardised by each channel's mean and standard deviation over the training pictures",
+    "given": "standardised by a given mean and standard deviation",
+}
+
+Side = Annotated[int, Field(ge=1, le=16_384)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Preprocess(BaseModel):
+    """How a picture becomes the network's input: `place` (pixels to the right size, uint8), then `normalise`
+    (to floats).
+
+    Fields that are None are filled from the training pictures by `resolved`; a model file carries the
+    resolved object.
+
+    size           (height, width); None: as the pictures are, whatever `fit` says
+    channels       1 (grey by ITU-R 601, 0.299 R + 0.587 G + 0.114 B) or 3; None: as the pictures are
+    fit            what happens to a picture, with (H, W) its size and (h, w) the one asked for:
+                   stretch  resized to (h, w), whatever becomes of the proportions
+                   pad      resized by min(h/H, w/W), sides rounded, at least 1, and put in the middle (an odd
+                            pixel goes right or below); the rest is `fill`
+                   crop     resized by max(h/H, w/W) / crop_share, the tighter side rounded, the other rounded
+                            down; the middle (h, w) is kept (square: torchvision's Resize and CenterCrop)
+    crop_share     224/256 = 0.875 is the habit of ImageNet; used by `crop` alone
+    interpolation  Pillow's, with antialiasing when shrinking (but for nearest)
+    scale          raw: 0..255; unit: 0..1; 128: (x - 128)/128; one: by the training set's one mean and
+                   standard deviation; channels: by each channel's; given: by `mean` and `std` as given
+    mean, std      shares of the full range 0..1, one number or one per channel, in the order red, green, blue
+    order          of the channels fed to the network; Keras' caffe-style weights want bgr
+    fill           grey level 0..255 around padded pictures
+    background     mean brightness 0..1 of the training pictures' border, for `looks_inverted`
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: tuple[Side, Side] | None = None
+    channels: Literal[1, 3] | None = None
+    fit: Literal["crop", "pad", "stretch"] = "pad"
+    crop_share: float = Field(default=1.0, gt=0, le=1)
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    scale: Literal["raw", "unit", "128", "one", "channels", "given"] = "unit"
+    mean: tuple[Finite, ...] | None = None
+    std: tuple[Positive, ...] | None = None
+    order: Literal["rgb", "bgr"] = "rgb"
+    fill: int = Field(default=0, ge=0, le=255)
+    background: Share | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Preprocess:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std come together; give both or neither")
+        if self.scale == "given" and self.mean is None:
+            raise ValueError("scale 'given' needs mean and std, as shares of 0..1")
+        lengths = {len(values) for values in (self.mean, self.std) if values is not None}
+        accepted = {1, 3} if self.channels is None else {1, self.channels}
+        if not lengths <= accepted or len(lengths) > 1:
+            raise ValueError(
+                f"mean and std have {sorted(lengths)} numbers; accepted are one, or one per channel, in both"
+            )
+        fixed = _FIXED_SCALES.get(self.scale)
+        if fixed and self.mean is not None and (self.mean, self.std) != fixed:
+            raise ValueError(
+                f"scale '{self.scale}' has its own mean and std; to give others, set scale to 'given'"
+            )
+        if self.order == "bgr" and self.channels == 1:
+            raise ValueError("order 'bgr' needs 3 channels; grey pictures have order 'rgb'")
+        return self
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether size, channels, mean and standard deviation are all known."""
+        return None not in (self.size, self.channels, self.mean, self.std)
+
+    def resolved(self, x: Tensor) -> Preprocess:
+        """This with its open fields filled from training pictures `x`, uint8 (N, C, H, W), N at least 1.
+
+        Mean and standard deviation (of the population) are accumulated in float64 in pieces of a few
+        megabytes; a standard deviation of 0 becomes 1/255. `UsageError` where `x` is something else or has
+        other channels than asked for.
+        """
+        import torch
+
+        if x.dtype != torch.uint8 or x.ndim != 4 or x.numel() == 0 or x.shape[1] not in (1, 3):
+            given = f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}"
+            raise UsageError(
+                f"preprocess was given {given}; it takes uint8 pictures (N, 1 or 3, H, W); check the data"
+            )
+        channels: Any = int(x.shape[1])
+        wanted = 3 if self.order == "bgr" or len(self.mean or ()) == 3 else self.channels
+        if wanted not in (None, channels):
+            raise UsageError(
+                f"preprocess asks for {wanted} channels and the pictures have {channels}; "
+                f"place them first, or leave the channels open"
+            )
+        mean, std = self.mean, self.std
+        if mean is None:
+            mean, std = _FIXED_SCALES.get(self.scale) or _mean_and_std(
+                x, per_channel=self.scale == "channels"
+            )
+        found = {
+            "size": self.size or (int(x.shape[2]), int(x.shape[3])),
+            "channels": channels,
+            "mean": mean,
+            "std": std,
+            "background": _border_mean(x) if self.background is None else self.background,
+        }
+        return Preprocess.model_validate({**self.model_dump(), **found})
+
+    def place(self, pixels: Pixels) -> Pixels:
+        """A picture (H, W, 3), (H, W, 1) or (H, W), uint8, as (C, h, w): right channels, right size,
+        contiguous."""
+        if pixels.dtype != np.uint8 or 0 in pixels.shape or not _is_picture(pixels.shape):
+            raise UsageError(
+                f"a picture was given as {pixels.dtype} {pixels.shape}; it is uint8 (H, W[, 3]); decode it"
+            )
+        if pixels.ndim == 3 and pixels.shape[2] == 1:
+            pixels = pixels[:, :, 0]
+        if self.channels == 1 and pixels.ndim == 3:
+            pixels = np.asarray(Image.fromarray(pixels).convert("L"))
+        zooms = self.fit == "crop" and self.crop_share < 1
+        if self.size is not None and (zooms or pixels.shape[:2] != self.size):
+            pixels = self._fitted(pixels, *self.size)
+        if self.channels == 3 and pixels.ndim == 2:
+            pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+        planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+        return np.array(planes, order="C")
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """uint8 or float32 (N, C, H, W) of 0..255 -> float32 (x - 255 mean) / (255 std), channels in `order`.
+
+        On the device and in the memory format of `x`, which is left alone; differentiable.
+        """
+        import torch
+
+        fixed = _FIXED_SCALES.get(self.scale)
+        mean, std = (self.mean, self.std) if fixed is None else fixed
+        if mean is None or std is None:
+            raise UsageError(
+                f"scale '{self.scale}' has no mean and std yet; resolve it with training pictures first"
+            )
+        if self.order == "bgr":  # flipped before the floats are made, so that there is one copy of those
+            x, mean, std = x.flip(1), mean[::-1], std[::-1]
+        y = x.clone() if x.dtype == torch.float32 and self.order == "rgb" else x.to(torch.float32)
+        if self.scale == "raw":
+            return y
+        if self.scale != "unit":
+            y.sub_(_per_channel(mean, y))
+        return y.div_(_per_channel(std, y))
+
+    def looks_inverted(self, placed: Pixels | Tensor) -> bool:
+        """Whether a grey picture (C, h, w), uint8, has a bright border where the training pictures' is dark,
+        or the reverse.
+
+        Dark is below 0.25 and bright above 0.6 (for a bright background: above 0.75 and below 0.4). Where
+        `place` pads, the padding says nothing about the picture, so the border inside of it is looked at too.
+        """
+        picture = np.asarray(placed)
+        if self.background is None or picture.ndim != 3 or (picture != picture[:1]).any():
+            return False
+        grey = picture[0]
+        border = float(_frame(grey).mean()) / 255
+        bright_inside = self.fit == "pad" and _sides_bright(_without_padding(grey, self.fill))
+        if self.background < 0.25:
+            return border > 0.6 or bright_inside
+        return self.background > 0.75 and border < 0.4 and not bright_inside
+
+    def describe(self) -> str:
+        """One sentence for people."""
+        size = f"{self.size[0]}x{self.size[1]}" if self.size else "size as in the data"
+        colour = {
+            None: "channels as in the data",
+            1: "grey",
+            3: "colour" if self.order == "rgb" else "colour in order BGR",
+        }
+        fit = {
+            "pad": f"fitted inside and padded with {self.fill}",
+            "stretch": "stretched",
+            "crop": f"covering, the middle kept (share {self.crop_share:g})",
+        }
+        words = _SCALE_WORDS[self.scale]
+        if self.scale in ("one", "channels", "given") and self.mean is not None and self.std is not None:
+            words += f" (mean {_numbers(self.mean)}, std {_numbers(self.std)})"
+        return f"{size}, {colour[self.channels]}, {fit[self.fit]}, {self.interpolation}; {words}."
+
+    def _fitted(self, pixels: Pixels, h: int, w: int) -> Pixels:
+        """(H, W) or (H, W, 3) -> (h, w) or (h, w, 3) by `fit`."""
+        H, W = pixels.shape[:2]
+        if self.fit == "stretch":
+            return _resize(pixels, (h, w), (0, 0, H, W), self.interpolation)
+        if self.fit == "pad":
+            scale = min(h / H, w / W)
+            rows, columns = (min(t, max(1, round(s * scale))) for s, t in ((H, h), (W, w)))
+            top, left = (h - rows) // 2, (w - columns) // 2
+            padded = np.full((h, w, *pixels.shape[2:]), self.fill, np.uint8)
+            padded[top : top + rows, left : left + columns] = _resize(
+                pixels, (rows, columns), (0, 0, H, W), self.interpolation
+            )
+            return padded
+        if h / H >= w / W:  # the height decides
+            rows = max(h, round(h / self.crop_share))
+            columns = max(w, int(rows * W / H))
+        else:
+            columns = max(w, round(w / self.crop_share))
+            rows = max(h, int(columns * H / W))
+        top, left = round((rows - h) / 2), round((columns - w) / 2)
+        # The part of the original that the kept middle comes from; resizing only that needs no large picture
+        # in between.
+        box = (top * H / rows, left * W / columns, (top + h) * H / rows, (left + w) * W / columns)
+        return _resize(pixels, (h, w), box, self.interpolation)
+
+
+def _resize(
+    pixels: Pixels, size: tuple[int, int], box: tuple[float, float, float, float], interpolation: str
+) -> Pixels:
+    """The part `box` = (top, left, bottom, right) of a picture, resized to (h, w)."""
+    (h, w), (top, left, bottom, right) = size, box
+    height, width = pixels.shape[:2]
+    box = (top, left, min(bottom, height), min(right, width))  # rounding may have put them a hair outside
+    method = _RESAMPLING[interpolation]
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    if w * height > 4 * max(height * width, h * w):
+        # Pillow resizes rows first; for a picture of 100000x1 that would be a very large picture in between.
+        picture = picture.resize((width, h), method, box=(0, box[0], width, box[2]))
+        return np.asarray(picture.resize((w, h), method, box=(box[1], 0, box[3], h)))
+    return np.asarray(picture.resize((w, h), method, box=(box[1], box[0], box[3], box[2])))
+
+
+def _mean_and_std(x: Tensor, *, per_channel: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and population standard deviation of uint8 (N, C, H, W) as shares of 255; sums of integers, so
+    exact."""
+    import torch
+
+    per_picture = x[0].numel()
+    rows = max(1, (1 << 20) // per_picture)
+    sums = torch.zeros(2, x.shape[1], dtype=torch.float64, device=x.device)
+    for start in range(0, len(x), rows):
+        piece = x[start : start + rows].to(torch.float64)
+        sums[0] += piece.sum(dim=(0, 2, 3))
+        sums[1] += piece.square_().sum(dim=(0, 2, 3))
+    count = x.numel() // x.shape[1]
+    if not per_channel:
+        sums, count = sums.sum(dim=1, keepdim=True), x.numel()
+    total, squares = sums.cpu()
+    mean = total / count
+    variance = (squares / count - mean.square()).clamp_(min=0)
+    std = torch.where(variance < 1e-9, torch.ones_like(variance), variance.sqrt())
+    return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
+
+
+def _border_mean(x: Tensor) -> float:
+    """Mean brightness 0..1 of the outermost pixels of uint8 (N, C, H, W)."""
+    import torch
+
+    lines = [x[:, :, 0, :], x[:, :, -1, :], x[:, :, 1:-1, 0], x[:, :, 1:-1, -1]]
+    total = sum(int(line.sum(dtype=torch.int64)) for line in lines)
+    return total / sum(line.numel() for line in lines) / 255
+
+
+def _is_picture(shape: tuple[int, ...]) -> bool:
+    """Whether the shape is (H, W), (H, W, 1) or (H, W, 3)."""
+    return len(shape) in (2, 3) and shape[2:] in ((), (1,), (3,))
+
+
+def _per_channel(values: tuple[float, ...], y: Tensor) -> Tensor | float:
+    """255 times `values`, so that it meets (N, C, H, W): one number, or (C, 1, 1)."""
+    levels = [255 * value for value in values]
+    return levels[0] if len(levels) == 1 else y.new_tensor(levels).view(-1, 1, 1)
+
+
+def _frame(grey: Pixels) -> Pixels:
+    """The outermost pixels of (h, w), each once."""
+    return np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
+
+
+def _without_padding(grey: Pixels, fill: int) -> Pixels:
+    """(h, w) without bands of `fill` such as padding leaves: on two opposite sides, equally wide or one pixel
+    apart."""
+    best = grey
+    for axis in (0, 1):
+        lines = np.flatnonzero((grey != fill).any(axis=1 - axis))
+        if len(lines) == 0:
+            return grey
+        before, after = int(lines[0]), grey.shape[axis] - 1 - int(lines[-1])
+        if 0 <= after - before <= 1 and after > 0:
+            inner = grey.take(range(before, int(lines[-1]) + 1), axis=axis)
+            best = inner if inner.size < best.size else best
+    return best
+
+
+def _sides_bright(grey: Pixels) -> bool:
+    return all(float(side.mean()) > 0.6 * 255 for side in (grey[0], grey[-1], grey[:, 0], grey[:, -1]))
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)
