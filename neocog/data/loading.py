@@ -1,0 +1,227 @@
+"""Data, the recipe's part that says which pictures; and `load`, from there to a Dataset.
+
+Files are looked for at the path given, in NEOCOG_DATA, in the cache, among Keras' downloads; then they are
+downloaded. What is held in memory is the pictures once: they are read, split and compacted in place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from neocog.data import DATASETS, BuiltIn, cifar, digits, folder, idx, keras, tree
+from neocog.data.dataset import Dataset, Split, class_counts
+from neocog.data.places import find
+from neocog.data.splits import compact, hold_out, sample
+from neocog.errors import UnreadableError, UsageError, escaped, unknown
+from neocog.image import Preprocess
+
+
+class Data(BaseModel):
+    """Which pictures, and how they are divided; the path of a folder is no part of it.
+
+    `name` is a row of `DATASETS`, or 'folder'. `held_out` is the share of the training pictures held out
+    where the set has no validation pictures of its own. `val` says what is watched each epoch: 'held-out'
+    (those, or the set's own), 'test' (the test set, as some published recipes do; nothing is held out), or
+    'none'. `limit` trains on so many pictures only, drawn by class after holding out, so validation and test
+    stay whole. `task` belongs to 'shapes'. `seed` decides the draws.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "mnist"
+    held_out: float = Field(default=0.1, ge=0, lt=1)
+    val: Literal["held-out", "test", "none"] = "held-out"
+    limit: int | None = Field(default=None, ge=1)
+    task: Literal["colour", "shape", "both"] | None = None
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _known(self) -> Data:
+        if self.name != "folder" and self.name not in DATASETS:
+            raise unknown("data set", self.name, [*DATASETS, "folder"])
+        if self.task is not None and self.name != "shapes":
+            raise UsageError(
+                f"task '{self.task}' belongs to the data set shapes, not to {self.name}; leave it out"
+            )
+        return self
+
+
+def load(
+    data: Data,
+    *,
+    where: Path | None = None,
+    preprocess: Preprocess | None = None,
+    classes: tuple[str, ...] | None = None,
+) -> Dataset:
+    """Read `data`, divide it, and place every picture as `preprocess` says where that differs from how it is
+    stored.
+
+    `where` is the folder of pictures, or a folder with a built-in set's files. `classes` are those of a
+    trained model: labels are then numbered by name in that order. For a folder `preprocess.size` is needed.
+
+    `UsageError`: no folder or size given, a class that the model does not know. `UnreadableError`: files
+    missing or damaged.
+    """
+    if data.name == "folder":
+        if where is None:
+            raise UsageError(
+                "data 'folder' needs the path of the folder; give it as where=, "
+                "or name a folder in place of a data set"
+            )
+        dataset = tree.read(Path(where), data, preprocess=preprocess or Preprocess(), classes=classes)
+    else:
+        dataset = _built_in(data, where)
+        if classes is not None:
+            dataset = _renumbered(dataset, classes)
+        if preprocess is not None:
+            dataset = _placed(dataset, preprocess)
+    return replace(dataset, fingerprint=fingerprint(dataset))
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """SHA-256 over class names, then pictures and labels of every split in order; read chunk by chunk, never
+    copied.
+    """
+    digest = hashlib.sha256("\0".join(dataset.classes).encode("utf-8", "surrogateescape"))
+    for name, split in dataset.splits.items():
+        digest.update(f"{name} {tuple(split.x.shape)} {split.x.dtype} {split.y.dtype}".encode())
+        for values in (split.x, split.y):
+            for start in range(0, len(values), 4096):
+                digest.update(values[start : start + 4096].contiguous().numpy())
+    return digest.hexdigest()
+
+
+def _built_in(data: Data, where: Path | None) -> Dataset:
+    row = DATASETS[data.name]
+    if where is not None and row.reader in ("digits", "shapes"):
+        raise UsageError(f"{data.name} needs no files; leave out {escaped(str(where))}")
+    if row.reader == "shapes":
+        from neocog.data import shapes
+
+        dataset = shapes.read(data.task or "shape", data.seed)
+    else:
+        splits = _read(data.name, row, where)
+        dataset = Dataset(name=data.name, classes=row.classes, train=splits["train"], test=splits["test"])
+        dataset = dataset.with_remarks(*_odd_counts(row, splits))
+        del splits
+    return _divided(dataset, data)
+
+
+def _read(name: str, row: BuiltIn, where: Path | None) -> dict[str, Split]:
+    """The set's own splits, from wherever its files are."""
+    if row.reader == "digits":
+        return digits.read()
+    found = find(name, where)
+    if found.kind == "npz":
+        splits = keras.read(found.paths[0], classes=len(row.classes))
+    elif row.reader == "cifar":
+        splits = cifar.read(found.paths[0])
+    else:
+        images, labels, test_images, test_labels = found.paths
+        splits = {
+            "train": idx.read_split(images, labels, classes=len(row.classes)),
+            "test": idx.read_split(test_images, test_labels, classes=len(row.classes)),
+        }
+    for split in splits.values():
+        if split.shape != row.shape:
+            _, h, w = split.shape
+            raise UnreadableError(
+                f"{escaped(str(found.paths[0].parent))} holds pictures of {h}x{w}; "
+                f"{name} has {row.shape[1]}x{row.shape[2]}; fetch it anew, or keep another data set elsewhere"
+            )
+    return splits
+
+
+def _odd_counts(row: BuiltIn, splits: dict[str, Split]) -> list[str]:
+    return [
+        f"{name} has {len(splits[name])} pictures where the published set has {count}"
+        for name, count in row.counts.items()
+        if len(splits[name]) != count
+    ]
+
+
+def _divided(dataset: Dataset, data: Data) -> Dataset:
+    """Choose what is watched, hold it out where need be, and take the sample that `limit` asks for."""
+    train, val, remarks = dataset.train, dataset.val, []
+    rows = torch.arange(len(train))
+    if data.val == "test":
+        val = dataset.test
+    elif data.val == "none":
+        val = None
+    elif val is None and data.held_out:
+        rows, held = hold_out(train.y, data.held_out, data.seed)
+        if len(held):
+            val = train.subset(held)
+            remarks.append(f"{len(held)} of {len(train)} training pictures are held out as val")
+    if data.limit is not None and data.limit < len(rows):
+        remarks.append(f"{data.limit} of {len(rows)} training pictures are used")
+        rows = rows[sample(train.y[rows], data.limit, data.seed)]
+    if len(rows) < len(train):
+        train = _taken(train, rows)
+    return replace(dataset, train=train, val=val).with_remarks(*remarks)
+
+
+def _taken(split: Split, rows: Tensor) -> Split:
+    """The `rows` of a split that is not needed any more: moved to the front where they are most of it, else
+    copied.
+    """
+    if 2 * len(rows) < len(split):
+        return split.subset(rows)
+    names = tuple(split.names[i] for i in rows.tolist()) if split.names else ()
+    return Split(compact(split.x, rows), split.y[rows], names)
+
+
+def _renumbered(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """The same pictures with labels numbered by name in the order of `classes`."""
+    place = torch.tensor(folder.places(dataset.classes, classes, dataset.name))
+
+    def moved(split: Split) -> Split:
+        if split.y.ndim == 2:
+            y = torch.zeros(len(split), len(classes), dtype=split.y.dtype)
+            y[:, place] = split.y
+            return replace(split, y=y)
+        return replace(split, y=place[split.y])
+
+    changed = {name: moved(split) for name, split in dataset.splits.items()}
+    result = replace(dataset, classes=classes, **changed)  # type: ignore[arg-type]
+    counts = [sum(of_class) for of_class in zip(*(class_counts(s, len(classes)) for s in changed.values()))]
+    return result.with_remarks(*folder.without_pictures([c for c, n in zip(classes, counts) if not n]))
+
+
+def _placed(dataset: Dataset, preprocess: Preprocess) -> Dataset:
+    """Every picture through `preprocess.place`, where it asks for another size or number of channels than
+    there is.
+    """
+    c, h, w = dataset.shape
+    zooms = preprocess.fit == "crop" and preprocess.crop_share < 1
+    if preprocess.size in (None, (h, w)) and preprocess.channels in (None, c) and not zooms:
+        return dataset
+    shared = dataset.val is dataset.test
+    changed = {
+        name: _placed_split(split, preprocess)
+        for name, split in dataset.splits.items()
+        if not (shared and name == "val")
+    }
+    if shared and dataset.test is not None:
+        changed["val"] = changed["test"]
+    return replace(dataset, **changed)  # type: ignore[arg-type]
+
+
+def _placed_split(split: Split, preprocess: Preprocess) -> Split:
+    first = torch.from_numpy(preprocess.place(_pixels(split.x[0])))
+    x = torch.empty(len(split), *first.shape, dtype=torch.uint8)
+    for row, picture in enumerate(split.x):
+        x[row] = torch.from_numpy(preprocess.place(_pixels(picture)))
+    return replace(split, x=x)
+
+
+def _pixels(picture: Tensor):  # type: ignore[no-untyped-def]
+    """(C, H, W) as `place` takes it: (H, W) for one channel, else (H, W, 3)."""
+    return picture[0].numpy() if len(picture) == 1 else picture.permute(1, 2, 0).numpy()
