@@ -1,4 +1,6 @@
-"""argv -> one public function -> its result's text or JSON. Results go to stdout, progress and remarks to stderr."""
+"""argv -> one public function -> its result's text or JSON. Results go to stdout, progress and remarks to
+stderr.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def sizes(text: str, *, least: int, most: int) -> tuple[int, ...]:
     """'32x32x3' -> (32, 32, 3)."""
     parts = text.lower().replace("×", "x").split("x")
     if not (least <= len(parts) <= most and all(p.isdecimal() and int(p) > 0 for p in parts)):
-        example = "HEIGHTxWIDTH, for example 32x32" if most == 2 else "HEIGHTxWIDTHxCHANNELS, for example 32x32x3"
+        example = (
+            "HEIGHTxWIDTH, for example 32x32" if most == 2 else "HEIGHTxWIDTHxCHANNELS, for example 32x32x3"
+        )
         raise UsageError(f"'{text}' is not a size; write {example}")
     return tuple(int(p) for p in parts)
 
@@ -70,7 +74,9 @@ SPLITS = ("train", "val", "test")
 
 @app.callback(invoke_without_command=True)
 def about(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
 ) -> None:
     if version:
         print(f"neocog {__version__}")
@@ -79,26 +85,37 @@ def about(
 
 @app.command()
 def train(
-    what: Annotated[str | None, typer.Argument(help="A recipe, recipe.json, data set or folder of pictures.")] = None,
+    what: Annotated[
+        str | None, typer.Argument(help="A recipe, recipe.json, data set or folder of pictures.")
+    ] = None,
     data: DataOption = None,
     model: Annotated[str | None, typer.Option(help="A network of the zoo, or net.json.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", help="Pictures a step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of the network's input, or one number.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="HEIGHTxWIDTH of the network's input, or one number.")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides every draw.")] = None,
     device: Device = "auto",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder (default: runs/NAME).")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, e.g. optim.lr=0.05.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run (with --epochs: to so many).")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The run's folder (default: runs/NAME).")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, e.g. optim.lr=0.05.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with this run (with --epochs: to so many).")
+    ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard logs too.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train: a recipe goes in, a run comes out.
 
-    Examples: neocog train mnist; neocog train photos/ --epochs 20; neocog train --resume runs/mnist --epochs 30
+    Examples: neocog train mnist; neocog train photos/ --epochs 20; neocog train --resume runs/mnist --epochs
+    30
     """
     from neocog.verbs import train as verb
     from neocog.watch import Console, TensorBoard
@@ -112,15 +129,21 @@ def train(
     watchers += [TensorBoard] if tensorboard else []
     if resume is not None:
         if what is not None or model is not None or out is not None:
-            raise UsageError("--resume goes on with a run as it was started: give it without WHAT, --model and --out")
+            raise UsageError(
+                "--resume goes on with a run as it was started: give it without WHAT, --model and --out"
+            )
         changes += set_ or []
         run = verb.resume(resume, epochs=epochs, changes=changes, device=device, data=data, watchers=watchers)
     elif what is None:
-        raise UsageError("say what to train: a recipe, a recipe.json, a data set or a folder; or --resume RUN")
+        raise UsageError(
+            "say what to train: a recipe, a recipe.json, a data set or a folder; or --resume RUN"
+        )
     else:
         changes += [f"epochs={epochs}"] if epochs is not None else []
         changes += set_ or []
-        run = verb.train(what, data=data, model=model, changes=changes, out=out, device=device, watchers=watchers)
+        run = verb.train(
+            what, data=data, model=model, changes=changes, out=out, device=device, watchers=watchers
+        )
     show(run, as_json)
 
 
@@ -129,8 +152,12 @@ def evaluate(
     run: Annotated[str, typer.Argument(help="A run's folder or a model file.")],
     split: SplitOption = None,
     data: DataOption = None,
-    group: Annotated[list[str] | None, typer.Option(help="NAME=class,class: count these classes as one.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the confusion matrix as PNG.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="NAME=class,class: count these classes as one.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the confusion matrix as PNG.")
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -155,12 +182,18 @@ def _groups(texts: list[str] | None) -> dict[str, list[str]] | None:
 @app.command()
 def predict(
     run: Annotated[str, typer.Argument(help="A run's folder or a model file.")],
-    images: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs; - reads names from stdin.")] = None,
+    images: Annotated[
+        list[str] | None, typer.Argument(help="Files, folders, globs; - reads names from stdin.")
+    ] = None,
     top: Annotated[int, typer.Option(help="How many classes to name.")] = 5,
     split: SplitOption = None,
-    index: Annotated[str | None, typer.Option(help="With --split: numbers of its pictures, e.g. 0,17.")] = None,
+    index: Annotated[
+        str | None, typer.Option(help="With --split: numbers of its pictures, e.g. 0,17.")
+    ] = None,
     data: DataOption = None,
-    negative: Annotated[bool, typer.Option("--negative", help="Turn light into dark first (digits on white paper).")] = False,
+    negative: Annotated[
+        bool, typer.Option("--negative", help="Turn light into dark first (digits on white paper).")
+    ] = False,
     format_: Annotated[str, typer.Option("--format", help="text, jsonl or csv.")] = "text",
     device: Device = "auto",
     as_json: Json = False,
@@ -169,7 +202,9 @@ def predict(
     from neocog.verbs.predict import predict as verb
 
     one_of("format", format_, ("text", "jsonl", "csv"))
-    files = [line for name in images or [] for line in (sys.stdin.read().splitlines() if name == "-" else [name])]
+    files = [
+        line for name in images or [] for line in (sys.stdin.read().splitlines() if name == "-" else [name])
+    ]
     predictions = verb(
         run,
         files,
@@ -198,8 +233,12 @@ def _numbers(text: str | None) -> tuple[int, ...]:
 @app.command()
 def summary(
     model: Annotated[str, typer.Argument(help="A network of the zoo, net.json, a run or a model file.")],
-    input_: Annotated[str | None, typer.Option("--input", help="HEIGHTxWIDTHxCHANNELS (default: the network's own).")] = None,
-    classes: Annotated[int | None, typer.Option(help="Number of classes (default: the network's own).")] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", help="HEIGHTxWIDTHxCHANNELS (default: the network's own).")
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(help="Number of classes (default: the network's own).")
+    ] = None,
     picture: Annotated[Path | None, typer.Option("--picture", "-o", help="Draw the network as PNG.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -226,7 +265,10 @@ def look(
 
     sides = sizes(size, least=1, most=2) if size else None
     result = verb(
-        what, size=(sides[0], sides[-1]) if sides else None, view="by-class" if by_class else "sample", index=index
+        what,
+        size=(sides[0], sides[-1]) if sides else None,
+        view="by-class" if by_class else "sample",
+        index=index,
     )
     save(result, out)
     show(result, as_json)

@@ -1,7 +1,7 @@
 """What can go wrong, as one family of errors with exit codes, and the one printer of error lines.
 
-A message says what was given, what is accepted and what to do, in one line (a `ShapeError` may add the chain of sizes below it).
-Everything that is not a `NeocogError` is a bug: exit code 1, with its traceback.
+A message says what was given, what is accepted and what to do, in one line (a `ShapeError` may add the chain
+of sizes below it). Everything that is not a `NeocogError` is a bug: exit code 1, with its traceback.
 """
 
 from __future__ import annotations
@@ -83,12 +83,19 @@ def optional(module: str, *, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ExtraMissing(f"this needs {module}, which is not installed; run: pip install neocog[{extra}]") from error
+        raise ExtraMissing(
+            f"this needs {module}, which is not installed; run: pip install neocog[{extra}]"
+        ) from error
 
 
 def escaped(text: str) -> str:
-    """`text` with control characters and undecodable bytes written as escapes, so a file name cannot drive a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    """`text` with control characters and undecodable bytes written as escapes, so a file name cannot drive
+    a terminal.
+    """
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "backslashreplace").decode()
+        for c in text
+    )
 
 
 def error_line(error: NeocogError) -> str:
@@ -97,7 +104,8 @@ def error_line(error: NeocogError) -> str:
 
 
 def first_complaint(error: Any, *, within: str) -> UsageError:
-    """A pydantic ValidationError as one line: where, what was given, what is accepted, and the nearest spelling.
+    """A pydantic ValidationError as one line: where, what was given, what is accepted, and the nearest
+    spelling.
 
     `within` says what was being read ('recipe', 'net.json').
     """

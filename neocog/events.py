@@ -1,4 +1,6 @@
-"""Events: the only way a long verb speaks. Console, metrics.jsonl, TensorBoard, pages and tests are watchers of them."""
+"""Events: the only way a long verb speaks. Console, metrics.jsonl, TensorBoard, pages and tests are
+watchers of them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step is done. `loss` is a tensor: reading it waits for the device, so only do so when it is shown."""
+    """One step is done. `loss` is a tensor: reading it waits for the device, so only do so when it is
+    shown.
+    """
 
     step: int
     epoch: int
@@ -33,8 +37,9 @@ class Step:
 class Epoch:
     """One pass over the training pictures is done; `epoch` counts from 1. Accuracies are fractions.
 
-    `loss` and `accuracy` are means over the epoch's training batches as they were seen (augmented, with dropout), as Keras
-    prints them. The held-out figures are None where nothing is watched. `best` tells whether this epoch is kept.
+    `loss` and `accuracy` are means over the epoch's training batches as they were seen (augmented, with
+    dropout), as Keras prints them. The held-out figures are None where nothing is watched. `best` tells
+    whether this epoch is kept.
     """
 
     epoch: int

@@ -16,9 +16,11 @@ from neocog.errors import UnreadableError
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; when the block ends well, its bytes are flushed and it becomes `path`.
+    """Yield a temporary name beside `path`; when the block ends well, its bytes are flushed and it becomes
+    `path`.
 
-    A reader of `path` sees the old file or the new one, never a part. When the block raises, the temporary file is removed.
+    A reader of `path` sees the old file or the new one, never a part. When the block raises, the temporary
+    file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
@@ -33,7 +35,9 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
-        raise UnreadableError(f"cannot write {path}: {error.strerror or error}; free space there or choose another place") from error
+        raise UnreadableError(
+            f"cannot write {path}: {error.strerror or error}; free space there or choose another place"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # not every file system lets a folder be opened
@@ -80,7 +84,9 @@ def sha256_file(path: Path) -> str:
 
 
 def cache_dir() -> Path:
-    """Where downloads and decoded pictures are kept: NEOCOG_HOME, else the XDG cache. Safe to delete at any time."""
+    """Where downloads and decoded pictures are kept: NEOCOG_HOME, else the XDG cache. Safe to delete at
+    any time.
+    """
     home = os.environ.get("NEOCOG_HOME")
     if home:
         return Path(home)

@@ -195,7 +195,7 @@ def _register(kind: str) -> None:
 
 @functools.cache
 def _silence_libtiff() -> None:
-    """Stop libtiff from printing a line to stderr for every oddity; what it cannot decode is still an error."""
+    """Stop libtiff from printing to stderr about every oddity; what it cannot decode is still an error."""
     with contextlib.suppress(OSError, AttributeError):  # another build of Pillow: noisier, not wrong
         # Pillow's extension is linked to libtiff, so its symbols are found through it.
         library = ctypes.CDLL(Image.core.__file__)  # type: ignore[attr-defined]
@@ -234,7 +234,7 @@ def _jpeg_scans(data: bytes) -> int:
 
 
 def _raw_mode(picture: Image.Image) -> str:
-    """Pillow's name of how the samples lie in the file, such as 'RGB;16B'; lost once it is loaded."""
+    """Pillow's name of how the samples lie in the file, such as 'RGB;16B'; lost on loading."""
     tiles = getattr(picture, "tile", ())
     arguments = tiles[0][3] if tiles else ""
     first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments

@@ -1,4 +1,6 @@
-"""Trained: a network with its preprocessing, class names and provenance; the model file that holds them; `open_trained`."""
+"""Trained: a network with its preprocessing, class names and provenance; the model file that holds them;
+`open_trained`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ import torch
 from pydantic import ValidationError
 
 from neocog import sealed
-from neocog.data import DATASETS, Data, load as load_data
+from neocog.data import DATASETS, Data
+from neocog.data import load as load_data
 from neocog.data.batches import plain_batches
 from neocog.data.dataset import Dataset, Split
 from neocog.errors import UnreadableError, UsageError, unknown
@@ -57,11 +60,15 @@ class Trained:
     def measure(self, split: Split, name: str, device: torch.device) -> Report:
         """The network on `split`, in float32: the one measurement behind every accuracy that is reported."""
         network = self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return Classify(self.classes).report(network, plain_batches(split, self.preprocess, device=device), name)
+        return Classify(self.classes).report(
+            network, plain_batches(split, self.preprocess, device=device), name
+        )
 
 
 def dataset_of(trained: Trained, data: str | Path | None = None) -> Dataset:
-    """The data set that `trained` belongs to, placed by its Preprocess, labels by name in its order; or `data` in its place."""
+    """The data set that `trained` belongs to, placed by its Preprocess, labels by name in its order; or
+    `data` in its place.
+    """
     part = Data.model_validate(trained.provenance["data"])
     where = None
     if data is not None and str(data) in DATASETS and not Path(data).exists():
@@ -72,7 +79,10 @@ def dataset_of(trained: Trained, data: str | Path | None = None) -> Dataset:
         facts = trained.path.with_name("facts.json") if trained.path else None
         found = read_json(facts).get("where") if facts and facts.exists() else None
         if found is None:
-            raise UsageError("this model was trained on a folder of pictures that is not known here; say which: --data FOLDER")
+            raise UsageError(
+                "this model was trained on a folder of pictures that is not known here; "
+                "say which: --data FOLDER"
+            )
         where = Path(found)
     return load_data(part, where=where, preprocess=trained.preprocess, classes=trained.classes)
 
@@ -88,12 +98,16 @@ def load(path: Path) -> Trained:
     tensors, document = sealed.read(path)
     try:
         if document["format"] > FORMAT:
-            raise UnreadableError(f"{path} was written by a newer neocog (format {document['format']}); upgrade neocog")
+            raise UnreadableError(
+                f"{path} was written by a newer neocog (format {document['format']}); upgrade neocog"
+            )
         model = Model.model_validate(document["model"])
         preprocess = Preprocess.model_validate(document["preprocess"])
         shape, classes = tuple(document["shape"]), tuple(document["classes"])
     except (KeyError, ValidationError) as error:
-        raise UnreadableError(f"{path} is a tensor file, but no model: {str(error).splitlines()[0]}") from error
+        raise UnreadableError(
+            f"{path} is a tensor file, but no model: {str(error).splitlines()[0]}"
+        ) from error
     network = build(model, shape=shape, classes=len(classes))
     assign(network, tensors, path)
     return Trained(
@@ -129,7 +143,9 @@ def open_trained(what: str | Path | Trained) -> Trained:
     if path.exists():
         return load(path)
     if str(what) in ZOO:
-        raise UsageError(f"'{what}' is a network without weights here; train it, or give a run or a model file")
+        raise UsageError(
+            f"'{what}' is a network without weights here; train it, or give a run or a model file"
+        )
     if path.suffix or len(path.parts) > 1:
         raise UnreadableError(f"there is no run or model file at {what}")
     raise unknown("run, model file or network", str(what), ZOO)

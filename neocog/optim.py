@@ -1,7 +1,8 @@
-"""Optim, the recipe's part that says how weights move: Keras' numbers on torch's optimizers, and schedules as a pure function.
+"""Optim, the recipe's part that says how weights move: Keras' numbers on torch's optimizers, and schedules as
+a pure function.
 
-Differs from Keras: RMSprop adds epsilon outside the root (Keras inside: sqrt(v + eps)), Adam adds it after the bias
-correction; with epsilon 1e-7 neither was found to matter. Everything else is the same formula.
+Differs from Keras: RMSprop adds epsilon outside the root (Keras inside: sqrt(v + eps)), Adam adds it after
+the bias correction. Everything else is the same formula.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from torch import nn
 Kind = Literal["sgd", "momentum", "nesterov", "rmsprop", "adadelta", "adam", "adamw"]
 Schedule = Literal["constant", "step", "exponential", "inverse-time", "cosine", "one-cycle"]
 
-DEFAULT_LR = {"sgd": 0.01, "momentum": 0.01, "nesterov": 0.01, "rmsprop": 1e-3, "adadelta": 1.0, "adam": 1e-3, "adamw": 1e-3}
+DEFAULT_LR = {
+    "sgd": 0.01,
+    "momentum": 0.01,
+    "nesterov": 0.01,
+    "rmsprop": 1e-3,
+    "adadelta": 1.0,
+    "adam": 1e-3,
+    "adamw": 1e-3,
+}
 DEFAULT_RHO = {"rmsprop": 0.9, "adadelta": 0.95}
 ONE_CYCLE_RISE = 0.3  # share of the training in which the rate rises; Smith & Topin 2018, as fastai sets it
 ONE_CYCLE_START = 1 / 25
@@ -26,11 +35,11 @@ ONE_CYCLE_START = 1 / 25
 class Optim(BaseModel):
     """How weights move. `lr` None is Keras' default of the kind (`DEFAULT_LR`).
 
-    `schedule` multiplies the rate: `step` by `factor` at each of the epochs in `drops`; `exponential` by `factor` per epoch;
-    `inverse-time` by 1 / (1 + decay * step); `cosine` from 1 to 0; `one-cycle` up from 1/25 and down to 0 (Smith & Topin 2018).
-    `warmup` epochs of linear rise come first. `clip` bounds the norm of the whole gradient; 0 is off. `weight_decay` is added
-    to the gradient (L2), except in adamw, where it shrinks the weights apart (Loshchilov & Hutter 2019); biases and
-    normalisation are spared.
+    `schedule` multiplies the rate: `step` by `factor` at each of the epochs in `drops`; `exponential` by
+    `factor` per epoch; `inverse-time` by 1 / (1 + decay * step); `cosine` from 1 to 0; `one-cycle` up from
+    1/25 and down to 0 (Smith & Topin 2018). `warmup` epochs of linear rise come first. `clip` bounds the norm
+    of the whole gradient; 0 is off. `weight_decay` is added to the gradient (L2), except in adamw, where it
+    shrinks the weights apart (Loshchilov & Hutter 2019); biases and normalisation are spared.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,7 +63,9 @@ class Optim(BaseModel):
 
 
 def scheduled(optim: Optim, step: int, *, steps: int, per_epoch: int) -> float:
-    """The learning rate of step `step` (from 0) of `steps`, `per_epoch` of them an epoch. Pure: a resume needs no state."""
+    """The learning rate of step `step` (from 0) of `steps`, `per_epoch` of them an epoch. Pure: a resume
+    needs no state.
+    """
     rise = optim.warmup * per_epoch
     warm = min(1.0, (step + 1) / rise) if rise > 0 else 1.0
     epoch = step / per_epoch
@@ -77,7 +88,9 @@ def scheduled(optim: Optim, step: int, *, steps: int, per_epoch: int) -> float:
 
 def _one_cycle(progress: float) -> float:
     if progress < ONE_CYCLE_RISE:
-        return ONE_CYCLE_START + (1 - ONE_CYCLE_START) * (1 - math.cos(math.pi * progress / ONE_CYCLE_RISE)) / 2
+        return (
+            ONE_CYCLE_START + (1 - ONE_CYCLE_START) * (1 - math.cos(math.pi * progress / ONE_CYCLE_RISE)) / 2
+        )
     return (1 + math.cos(math.pi * (progress - ONE_CYCLE_RISE) / (1 - ONE_CYCLE_RISE))) / 2
 
 

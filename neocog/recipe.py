@@ -1,4 +1,6 @@
-"""Recipe: everything that decides a training and nothing else. Authored in Python, exchanged as JSON, changed by `override`."""
+"""Recipe: everything that decides a training and nothing else. Authored in Python, exchanged as JSON,
+changed by `override`.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,8 @@ class Phase(BaseModel):
 class Stop(BaseModel):
     """When to stop early and which epoch to keep.
 
-    `select` 'best' keeps the epoch with the highest watched accuracy (the lower loss where equal), 'last' the last one.
-    With `patience` > 0 training stops after that many epochs without a better one.
+    `select` 'best' keeps the epoch with the highest watched accuracy (the lower loss where equal), 'last' the
+    last one. With `patience` > 0 training stops after that many epochs without a better one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,7 +44,9 @@ class Stop(BaseModel):
 
 
 class Recipe(BaseModel):
-    """A training as data. `batch` is the global batch; `source` says where the recipe is from and `expect` what it reached there."""
+    """A training as data. `batch` is the global batch; `source` says where the recipe is from and `expect`
+    what it reached there.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -66,7 +70,9 @@ class Recipe(BaseModel):
 
     def json(self) -> dict[str, Any]:  # type: ignore[override]
         """The recipe as a JSON document; fields that hold their default are left out."""
-        return self.model_dump(mode="json", exclude_defaults=True, exclude={"model"}) | {"model": self.model.json()}
+        return self.model_dump(mode="json", exclude_defaults=True, exclude={"model"}) | {
+            "model": self.model.json()
+        }
 
     @property
     def identity(self) -> str:
@@ -81,15 +87,18 @@ PHASE_FIELDS = frozenset(Phase.model_fields)
 def from_json(document: Any, *, within: str = "recipe") -> Recipe:
     """The recipe of a JSON document; `UsageError` names the field that is wrong."""
     if not isinstance(document, dict):
-        raise UsageError(f'{within}: a recipe is a JSON object such as {{"data": {{"name": "mnist"}}, "model": ...}}')
+        raise UsageError(
+            f'{within}: a recipe is a JSON object such as {{"data": {{"name": "mnist"}}, "model": ...}}'
+        )
     return _validated(document, within)
 
 
 def override(recipe: Recipe, changes: Iterable[str]) -> Recipe:
-    """`recipe` with "field=value" changes, each typed by its field: `batch=64`, `optim.lr=0.05`, `data.held_out=0.2`.
+    """`recipe` with "field=value" changes, each typed by its field: `batch=64`, `optim.lr=0.05`,
+    `data.held_out=0.2`.
 
-    Fields of a phase (epochs, optim, augment) may be named without their phase where there is only one; else write
-    `phases.0.optim.lr`. Raises `UsageError` with the nearest spelling.
+    Fields of a phase (epochs, optim, augment) may be named without their phase where there is only one; else
+    write `phases.0.optim.lr`. Raises `UsageError` with the nearest spelling.
     """
     document = recipe.model_dump(mode="json")
     for change in changes:
@@ -110,7 +119,9 @@ def _validated(document: dict[str, Any], within: str) -> Recipe:
 def _assign(document: dict[str, Any], recipe: Recipe, path: list[str], value: Any, change: str) -> None:
     if path[0] in PHASE_FIELDS and path[0] not in Recipe.model_fields:
         if len(recipe.phases) > 1:
-            raise UsageError(f"'{change}': this recipe has {len(recipe.phases)} phases; write phases.0.{'.'.join(path)}")
+            raise UsageError(
+                f"'{change}': this recipe has {len(recipe.phases)} phases; write phases.0.{'.'.join(path)}"
+            )
         path = ["phases", "0", *path]
     place: Any = document
     for depth, part in enumerate(path):
@@ -131,7 +142,9 @@ def _assign(document: dict[str, Any], recipe: Recipe, path: list[str], value: An
 
 
 def _value(text: str) -> Any:
-    """JSON where it is JSON (numbers, true, null, lists), else the text itself; the field's type decides what it means."""
+    """JSON where it is JSON (numbers, true, null, lists), else the text itself; the field's type decides
+    what it means.
+    """
     try:
         return json.loads(text)
     except ValueError:

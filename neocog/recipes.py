@@ -1,6 +1,10 @@
-"""The named recipes: each with its source and what it reached there. Ids are those of `docs/experiments.md`."""
+"""The named recipes: each with its source and what it reached there. Ids are those of
+`docs/experiments.md`.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 from neocog.data import Data
 from neocog.data.augment import Augment
@@ -8,6 +12,7 @@ from neocog.image import Preprocess
 from neocog.optim import Optim
 from neocog.recipe import Phase, Recipe, Stop
 from neocog.zoo import Model
+from neocog.zoo.layers import parse
 
 LAST = Stop(select="last")
 RAW, UNIT = Preprocess(scale="raw"), Preprocess(scale="unit")
@@ -17,8 +22,8 @@ ADADELTA = Optim(kind="adadelta")
 SGD_01 = Optim(kind="sgd", lr=0.1)
 
 
-def _recipe(data: Data, model: str, phase: Phase, **rest: object) -> Recipe:
-    return Recipe(data=data, model=Model(name=model), phases=(phase,), **rest)  # type: ignore[arg-type]
+def _recipe(data: Data, model: str, phase: Phase, **rest: Any) -> Recipe:
+    return Recipe(data=data, model=Model(name=model), phases=(phase,), **rest)
 
 
 def _phase(epochs: int, optim: Optim, augment: Augment | None = None) -> Phase:
@@ -105,7 +110,13 @@ RECIPES: dict[str, Recipe] = {
         title="name colour and shape", source="C, G3: 97 %", expect=0.97),
 }  # fmt: skip
 
-FOR_DATA = {"mnist": "lenet-mnist", "fashion-mnist": "e1", "cifar10": "c2", "digits": "digits", "shapes": "g3"}
+FOR_DATA = {
+    "mnist": "lenet-mnist",
+    "fashion-mnist": "e1",
+    "cifar10": "c2",
+    "digits": "digits",
+    "shapes": "g3",
+}
 """The recipe that `neocog train DATASET` uses."""
 
 PHOTO_NET = [
@@ -130,13 +141,15 @@ PHOTO_EPOCHS = (15, 60)  # fewest and most
 
 
 def for_folder(pictures: int, classes: int) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe for a folder of `pictures` training photos in `classes` classes, and the reasons for it as sentences."""
+    """The recipe for a folder of `pictures` training photos in `classes` classes, and the reasons for it
+    as sentences.
+    """
     batch = 32 if pictures >= 320 else 16
     epochs = min(max(round(PHOTO_STEPS * batch / max(pictures, 1)), PHOTO_EPOCHS[0]), PHOTO_EPOCHS[1])
     size = 96
     recipe = Recipe(
         data=Data(name="folder", held_out=0.15),
-        model=Model(layers=PHOTO_NET, init="he"),  # type: ignore[arg-type]
+        model=Model(layers=parse(PHOTO_NET), init="he"),
         preprocess=Preprocess(size=(size, size), channels=3, fit="pad", scale="channels"),
         phases=(
             Phase(
@@ -150,7 +163,7 @@ def for_folder(pictures: int, classes: int) -> tuple[Recipe, tuple[str, ...]]:
         title=f"a folder of {pictures} photos in {classes} classes",
         source="ours",
     )
-    reasons = (
+    reasons: tuple[str, ...] = (
         f"size {size}x{size}, padded so that nothing is cut off: small enough for a CPU, large enough to see shapes",
         f"{epochs} epochs of batches of {batch}: about {-(-pictures // batch) * epochs} steps, which few pictures need as much as many",
         "flips, shifts, small rotations and zooms, because photos are few; label smoothing against overconfidence",

@@ -1,4 +1,6 @@
-"""Run: the folder of one training, and State, all that has to be on disk to go on after a kill at any moment."""
+"""Run: the folder of one training, and State, all that has to be on disk to go on after a kill at any
+moment.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ RUNS = "runs"
 
 @dataclass(slots=True)
 class State:
-    """Where a training stands. `step` counts done steps; the sums are of the epoch under way (float64, on the CPU)."""
+    """Where a training stands. `step` counts done steps; the sums are of the epoch under way (float64, on
+    the CPU).
+    """
 
     step: int = 0
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
@@ -45,8 +49,9 @@ NUMBERS = ("step", "pictures", "best_score", "best_epoch", "patience_from", "fin
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A folder: `recipe.json` (asked), `facts.json` (happened), `metrics.jsonl`, `status.json`, `last.safetensors` (full state),
-    `model.safetensors` (best), `model.json`, and pictures."""
+    """A folder: `recipe.json` (asked), `facts.json` (happened), `metrics.jsonl`, `status.json`,
+    `last.safetensors` (full state), `model.safetensors` (best), `model.json`, and pictures.
+    """
 
     path: Path
 
@@ -82,12 +87,14 @@ class Run:
         }
 
     def text(self) -> str:
-        result = self.facts().get("result", {})
-        lines = [f"{self.path}: {result.get('epochs', 0)} epochs in {self.json()['seconds']:.1f} s ({result.get('reason', 'not finished')})"]
+        result, figures = self.facts().get("result", {}), self.json()
+        reason = result.get("reason", "not finished")
+        lines = [f"{self.path}: {figures['epochs']} epochs in {figures['seconds']:.1f} s ({reason})"]
         if result.get("test_accuracy") is not None:
             low, high = result["test_interval"]
             lines.append(
-                f"test accuracy {result['test_accuracy']:.2%} [{low:.2%}, {high:.2%}] on {result['test_n']:,} pictures"
+                f"test accuracy {result['test_accuracy']:.2%} [{low:.2%}, {high:.2%}] "
+                f"on {result['test_n']:,} pictures"
             )
         return "\n".join(lines)
 
@@ -117,10 +124,14 @@ class Run:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise UsageError(f"another process is training in {self.path}; wait for it or choose another --out") from None
+                raise UsageError(
+                    f"another process is training in {self.path}; wait for it or choose another --out"
+                ) from None
             yield
 
-    def save(self, state: State, network: Network, optimizer: Optimizer, scaler: torch.amp.GradScaler) -> None:
+    def save(
+        self, state: State, network: Network, optimizer: Optimizer, scaler: torch.amp.GradScaler
+    ) -> None:
         """Write the full state, atomically, with the present length of metrics.jsonl."""
         tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
         numbers: dict[str, Any] = {}
@@ -144,17 +155,24 @@ class Run:
         return sealed.document(self.state_file)
 
     def load(self, network: Network, optimizer: Optimizer | None, scaler: torch.amp.GradScaler) -> State:
-        """Put the saved state into network and optimizer, cut metrics.jsonl to the length it had then, and return the rest."""
+        """Put the saved state into network and optimizer, cut metrics.jsonl to the length it had then, and
+        return the rest.
+        """
         tensors, document = sealed.read(self.state_file)
-        network.load_state_dict({n.removeprefix("network/"): t for n, t in tensors.items() if n.startswith("network/")})
+        network.load_state_dict(
+            {n.removeprefix("network/"): t for n, t in tensors.items() if n.startswith("network/")}
+        )
         if optimizer is not None:
             _load_optimizer(optimizer, tensors, document["optimizer"])
         if document["scaler"]:
             scaler.load_state_dict(document["scaler"])
         if self.metrics_file.exists() and self.metrics_file.stat().st_size > document["metrics_bytes"]:
             os.truncate(self.metrics_file, document["metrics_bytes"])
-        state = State(loss_sum=tensors["sums/loss"], right=tensors["sums/right"], **{n: document[n] for n in NUMBERS})
-        state.best_score = tuple(state.best_score) if state.best_score is not None else None
+        state = State(
+            loss_sum=tensors["sums/loss"], right=tensors["sums/right"], **{n: document[n] for n in NUMBERS}
+        )
+        if state.best_score is not None:
+            state.best_score = (state.best_score[0], state.best_score[1])
         return state
 
 
@@ -168,19 +186,26 @@ def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], numbers: d
         index, key = name.split("/")
         states.setdefault(int(index), {})[key] = number
     parameters = [p for group in optimizer.inner.param_groups for p in group["params"]]
-    for index, state in states.items():  # in the memory layout of their parameter, or fused steps fall back to slow ones
+    for (
+        place,
+        state,
+    ) in states.items():  # in the memory layout of their parameter, or fused steps fall back to slow ones
         for key, value in state.items():
-            if isinstance(value, Tensor) and value.shape == parameters[index].shape and value.ndim > 0:
-                state[key] = torch.empty_like(parameters[index], dtype=value.dtype).copy_(value)
+            if isinstance(value, Tensor) and value.shape == parameters[place].shape and value.ndim > 0:
+                state[key] = torch.empty_like(parameters[place], dtype=value.dtype).copy_(value)
     document = optimizer.inner.state_dict()
     optimizer.inner.load_state_dict({"state": states, "param_groups": document["param_groups"]})
 
 
 def create(name: str, out: Path | None) -> Run:
-    """A new folder for a run: `out` itself, or runs/NAME, runs/NAME-2, ... Making the folder is the claim to it."""
+    """A new folder for a run: `out` itself, or runs/NAME, runs/NAME-2, ... Making the folder is the claim
+    to it.
+    """
     if out is not None:
         if (out / "recipe.json").exists() or (out.exists() and not out.is_dir()):
-            raise UsageError(f"{out} exists already; choose another --out, or go on with: neocog train --resume {out}")
+            raise UsageError(
+                f"{out} exists already; choose another --out, or go on with: neocog train --resume {out}"
+            )
         out.mkdir(parents=True, exist_ok=True)
         return Run(out)
     folder = Path(os.environ.get("NEOCOG_RUNS_DIR", RUNS))

@@ -1,7 +1,8 @@
-"""Sealed tensor files: safetensors with a JSON document in the metadata and a SHA-256 over every byte of the file.
+"""Sealed tensor files: safetensors with a JSON document in the metadata and a SHA-256 over every byte of the
+file.
 
-The digest stands in the header as 64 hex digits; it is that of the file with those digits written as zeros. So one file
-holds everything, and a single changed byte anywhere is noticed. Nothing is ever unpickled.
+The digest stands in the header as 64 hex digits; it is that of the file with those digits written as zeros.
+So one file holds everything, and a single changed byte anywhere is noticed. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 from neocog.errors import UnreadableError
 from neocog.files import replacing
 
-MARK = b'"sha256":"'
+MARK = rb"{\"sha256\":\""  # as it stands in the header: the document is JSON within JSON
 BLANK = "0" * 64
 HEADER_CEILING = 16 << 20  # bytes; our largest network needs well under 1 MiB
 
@@ -28,7 +29,9 @@ def write(path: Path, tensors: Mapping[str, Tensor], document: dict[str, Any]) -
     from safetensors.torch import save_file
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"neocog": json.dumps(document, sort_keys=True, allow_nan=False), "sha256": BLANK}
+    # One entry only: safetensors writes several in no fixed order, and the same model shall be the same bytes.
+    text = json.dumps(document, sort_keys=True, allow_nan=False)
+    metadata = {"neocog": f'{{"sha256":"{BLANK}","document":{text}}}'}
     with replacing(path) as temporary:
         save_file(plain, str(temporary), metadata=metadata)
         place, digest = _digest(temporary)
@@ -47,9 +50,10 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with path.open("rb") as file:
             file.seek(place)
             if file.read(64) != digest.encode():
-                raise UnreadableError(f"{path} was changed after it was written (its SHA-256 does not match); restore it")
-        metadata = json.loads(_header(path)).get("__metadata__", {})
-        return load_file(str(path)), json.loads(metadata["neocog"])
+                raise UnreadableError(
+                    f"{path} was changed after it was written (its SHA-256 does not match); restore it"
+                )
+        return load_file(str(path)), document(path)
     except OSError as error:
         raise UnreadableError(f"cannot read {path}: {error.strerror or error}") from error
     except (SafetensorError, ValueError, KeyError, torch.cuda.OutOfMemoryError) as error:
@@ -59,7 +63,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def document(path: Path) -> dict[str, Any]:
     """The JSON document of a sealed file, without its tensors and without checking the digest."""
     try:
-        found = json.loads(json.loads(_header(path))["__metadata__"]["neocog"])
+        found = json.loads(json.loads(_header(path))["__metadata__"]["neocog"])["document"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnreadableError(f"{path} is not a file that neocog wrote: {error}") from error
     return dict(found)

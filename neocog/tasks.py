@@ -1,4 +1,6 @@
-"""Tasks: what a training minimises and how its result is measured. A loss is mean over the pictures of a batch."""
+"""Tasks: what a training minimises and how its result is measured. A loss is mean over the pictures of a
+batch.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from neocog.zoo.blocks import Network
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one training batch: the loss to minimise (a scalar), the plain loss of the answer, and how many were right."""
+    """Of one training batch: the loss to minimise (a scalar), the plain loss of the answer, and how many
+    were right.
+    """
 
     loss: Tensor
     answer_loss: Tensor
@@ -24,7 +28,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Classify:
-    """One class of many: cross-entropy on softmax, with label smoothing (Szegedy et al. 2016, section 7) if asked."""
+    """One class of many: cross-entropy on softmax, with label smoothing (Szegedy et al. 2016, section 7)
+    if asked.
+    """
 
     classes: tuple[str, ...]
     label_smoothing: float = 0.0
@@ -35,7 +41,9 @@ class Classify:
         loss = F.cross_entropy(answer, y, label_smoothing=self.label_smoothing)
         total = loss
         for logits in others:
-            total = total + network.aux_weight * F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
+            total = total + network.aux_weight * F.cross_entropy(
+                logits, y, label_smoothing=self.label_smoothing
+            )
         with torch.no_grad():
             truth = y if y.ndim == 1 else y.argmax(1)
             right = (answer.argmax(1) == truth).sum()
@@ -44,12 +52,13 @@ class Classify:
     @torch.inference_mode()
     def report(self, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], split: str) -> Report:
         """Measure `network`, in evaluation mode, over `batches`; its mode is restored."""
-        tally = Tally(self.classes)
+        tally = Tally(len(self.classes))
         was_training = network.training
         network.eval()
         try:
             for x, y in batches:
-                tally.add(network(x).float(), y)
+                logits = network(x).float()
+                tally.add(logits, y, F.cross_entropy(logits, y, reduction="sum").double())
         finally:
             network.train(was_training)
-        return tally.report(split)
+        return tally.report(self.classes, split=split)

@@ -1,7 +1,8 @@
 """The training loop: a generator of events. Whoever stops asking for the next event has cancelled the job.
 
-On a CPU with the same number of threads, a run killed anywhere and resumed ends with the same bits: shuffling, augmentation
-and dropout are drawn from (seed, epoch, step), and the state on disk is weights, optimizer, step and the epoch's sums.
+On a CPU with the same number of threads, a run killed anywhere and resumed ends with the same bits:
+shuffling, augmentation and dropout are drawn from (seed, epoch, step), and the state on disk is weights,
+optimizer, step and the epoch's sums.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from neocog.world import World
 
 SAVE_EVERY = 30.0  # seconds between saves within an epoch
 SAVE_SHARE = 0.04  # of the time may go into saving; what costs more is saved more rarely
-CHECK_EVERY = {"cpu": 1, "cuda": 50}  # steps between looks at the loss; on a GPU each look waits for the device
+CHECK_EVERY = {
+    "cpu": 1,
+    "cuda": 50,
+}  # steps between looks at the loss; on a GPU each look waits for the device
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,9 @@ class Snapshot:
 
 
 class Saver:
-    """Writes best model and state, and decides when: often, but never for more than `SAVE_SHARE` of the time."""
+    """Writes best model and state, and decides when: often, but never for more than `SAVE_SHARE` of the
+    time.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -90,7 +96,9 @@ class Saver:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A job: a recipe with everything it names made real. `trained` holds the network that is being trained."""
+    """A job: a recipe with everything it names made real. `trained` holds the network that is being
+    trained.
+    """
 
     recipe: Recipe
     dataset: Dataset
@@ -131,12 +139,16 @@ class Training:
     def snapshot(self, epoch: int, report: Report | None) -> Snapshot:
         """The network as it is after `epoch` (from 1), with its figures."""
         copy = {name: tensor.detach().clone() for name, tensor in self.trained.network.state_dict().items()}
-        metrics = {"val_accuracy": report.accuracy, "val_loss": report.loss, "val_n": report.n} if report else {}
+        metrics = (
+            {"val_accuracy": report.accuracy, "val_loss": report.loss, "val_n": report.n} if report else {}
+        )
         provenance = {**self.trained.provenance, "epoch": epoch, "metrics": metrics}
         return Snapshot(copy, replace(self.trained, provenance=provenance).document())
 
     def events(self, *, resume: bool, stop: Callable[[], bool]) -> Iterator[Event]:
-        """Train, from the start or from the saved state. `stop` is asked after every step; when true, the state is saved."""
+        """Train, from the start or from the saved state. `stop` is asked after every step; when true, the
+        state is saved.
+        """
         network, plan, world = self.trained.network, self.plan, self.world
         scaler, saver = world.scaler(), Saver(self.run)
         state, optimizer = State(), Optimizer(plan.phase(0)[0].optim, network)
@@ -153,14 +165,17 @@ class Training:
             begun, seen = time.monotonic(), state.pictures
             for x, y in self.batches(epoch, first=state.step % plan.per_epoch):
                 lr = scheduled(
-                    phase.optim, state.step - first_step, steps=phase.epochs * plan.per_epoch, per_epoch=plan.per_epoch
+                    phase.optim,
+                    state.step - first_step,
+                    steps=phase.epochs * plan.per_epoch,
+                    per_epoch=plan.per_epoch,
                 )
                 torch.manual_seed(counted(self.recipe.seed, DROPOUT, state.step))
                 with world.autocast():
                     outcome = self.task.outcome(network, x, y)
                 if state.step % CHECK_EVERY[world.device.type] == 0:
                     _require_finite_loss(outcome.answer_loss, state.step + 1, lr)
-                scaler.scale(outcome.loss).backward()
+                torch.autograd.backward(scaler.scale(outcome.loss))
                 optimizer.step(lr, scaler)
                 state.step += 1
                 state.pictures += len(x)
@@ -194,7 +209,9 @@ class Training:
         yield Finished(state.step, state.step // plan.per_epoch, state.finished, state.best_epoch)
 
     def _restored(self, plan: Plan, scaler: torch.amp.GradScaler) -> tuple[State, Optimizer]:
-        """State and optimizer from disk. The optimizer is that of the phase which the last done step belongs to."""
+        """State and optimizer from disk. The optimizer is that of the phase which the last done step
+        belongs to.
+        """
         done = int(self.run.saved()["step"])
         last_epoch = min(max(done - 1, 0) // plan.per_epoch, self.recipe.epochs - 1)
         optimizer = Optimizer(plan.phase(last_epoch)[0].optim, self.trained.network)
@@ -242,7 +259,8 @@ class Training:
 def _require_finite_loss(loss: Tensor, step: int, lr: float) -> None:
     if not torch.isfinite(loss):
         raise CheckFailed(
-            f"the loss is not finite ({float(loss)}) at step {step}, learning rate {lr:g}; the last good state is kept: "
+            f"the loss is not finite ({float(loss)}) at step {step}, learning rate {lr:g}; "
+            "the last good state is kept: "
             f"resume from it with a lower rate, for example --set optim.lr={lr / 10:g}"
         )
 
@@ -251,6 +269,6 @@ def _require_finite(job: Training, step: int) -> None:
     for name, tensor in job.trained.network.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise CheckFailed(
-                f"the weights of {name} are not finite at step {step}; nothing was overwritten: the last good state is kept. "
+                f"the weights of {name} are not finite at step {step}; the last good state is kept. "
                 "Resume from it with a lower learning rate (--set optim.lr=...)"
             )

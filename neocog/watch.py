@@ -1,4 +1,6 @@
-"""Watchers of a training's events: the console, metrics.jsonl with status.json, TensorBoard. The loop knows none of them."""
+"""Watchers of a training's events: the console, metrics.jsonl with status.json, TensorBoard. The loop
+knows none of them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ STATUS_EVERY = 5.0  # seconds between two writes of status.json
 
 
 class Console:
-    """Progress on stderr: one live line on a terminal, one line an epoch anywhere else, no carriage returns in files."""
+    """Progress on stderr: one live line on a terminal, one line an epoch anywhere else, no carriage
+    returns in files.
+    """
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         self.stream = stream if stream is not None else sys.stderr
@@ -30,7 +34,9 @@ class Console:
     def __enter__(self) -> Console:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._close()
 
     def __call__(self, event: Event) -> None:
@@ -47,7 +53,12 @@ class Console:
                 self._print(f"{event.reason} after {event.epoch} epochs{kept}")
 
     def _started(self, event: Started) -> None:
-        self.epochs, self.steps, self.per_epoch, self.first = event.epochs, event.steps, event.steps_per_epoch, event.step
+        self.epochs, self.steps, self.per_epoch, self.first = (
+            event.epochs,
+            event.steps,
+            event.steps_per_epoch,
+            event.step,
+        )
         for remark in event.remarks:
             self._print(remark)
         if self.stream.isatty():
@@ -65,7 +76,12 @@ class Console:
             self.live.start()
             first_epoch = event.step // max(event.steps_per_epoch, 1) + 1
             self.task = self.live.add_task(
-                "", total=event.steps, completed=event.step, epoch=first_epoch, epochs=event.epochs, figures=""
+                "",
+                total=event.steps,
+                completed=event.step,
+                epoch=first_epoch,
+                epochs=event.epochs,
+                figures="",
             )
             self.shown = 0.0
 
@@ -111,11 +127,15 @@ def epoch_line(event: Epoch, epochs: int, *, left: float) -> str:
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    return (
+        f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    )
 
 
 class Record:
-    """metrics.jsonl, one object per epoch, and status.json: where the training stands, for whoever watches from outside."""
+    """metrics.jsonl, one object per epoch, and status.json: where the training stands, for whoever watches
+    from outside.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -140,10 +160,22 @@ class Record:
         assert self.started is not None
         self.last = time.monotonic()
         done = step - self.started.step
-        left = (self.last - self.begun) / done * (self.started.steps - step) if done and state == "training" else None
+        left = (
+            (self.last - self.begun) / done * (self.started.steps - step)
+            if done and state == "training"
+            else None
+        )
         epoch = min(step // max(self.started.steps_per_epoch, 1) + 1, self.started.epochs)
-        status = {"state": state, "pid": os.getpid(), "step": step, "steps": self.started.steps, "epoch": epoch}
-        write_json(self.run.path / "status.json", {**status, "epochs": self.started.epochs, "seconds_left": left})
+        status = {
+            "state": state,
+            "pid": os.getpid(),
+            "step": step,
+            "steps": self.started.steps,
+            "epoch": epoch,
+        }
+        write_json(
+            self.run.path / "status.json", {**status, "epochs": self.started.epochs, "seconds_left": left}
+        )
 
 
 def metrics_of(event: Epoch) -> dict[str, Any]:
@@ -163,13 +195,15 @@ def metrics_of(event: Epoch) -> dict[str, Any]:
 
 
 class TensorBoard:
-    """Loss and accuracy, training and held out, for TensorBoard (extra `tensorboard`), in the run's folder."""
+    """Loss and accuracy, training and held out, for TensorBoard (extra `tensorboard`), in the run's
+    folder.
+    """
 
     def __init__(self, run: Run) -> None:
         optional("tensorboard", extra="tensorboard")
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(str(run.path / "tensorboard"))  # type: ignore[no-untyped-call]
+        self.writer = SummaryWriter(str(run.path / "tensorboard"))
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -177,7 +211,7 @@ class TensorBoard:
                 for name, value in metrics_of(event).items():
                     if isinstance(value, float):
                         kind = "held out" if name.startswith("val_") else "training"
-                        self.writer.add_scalar(f"{name.removeprefix('val_')}/{kind}", value, event.epoch)  # type: ignore[no-untyped-call]
-                self.writer.flush()  # type: ignore[no-untyped-call]
+                        self.writer.add_scalar(f"{name.removeprefix('val_')}/{kind}", value, event.epoch)
+                self.writer.flush()
             case Finished():
-                self.writer.close()  # type: ignore[no-untyped-call]
+                self.writer.close()

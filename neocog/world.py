@@ -52,7 +52,9 @@ def _device(device: str) -> torch.device:
     except RuntimeError:
         raise UsageError(f"unknown device '{device}' (accepted: auto, cpu, cuda, cuda:0, ...)") from None
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device '{device}' was asked for, but this machine has no CUDA device; use cpu or auto")
+        raise UsageError(
+            f"device '{device}' was asked for, but this machine has no CUDA device; use cpu or auto"
+        )
     if chosen.type not in ("cpu", "cuda"):
         raise UsageError(f"device '{device}' is not supported (accepted: auto, cpu, cuda, cuda:0, ...)")
     return chosen
@@ -84,7 +86,9 @@ def facts(world: World) -> dict[str, object]:
 
     return {
         "device": str(world.device),
-        "device_name": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else platform.processor() or "cpu",
+        "device_name": torch.cuda.get_device_name(world.device)
+        if world.device.type == "cuda"
+        else platform.processor() or "cpu",
         "precision": world.precision,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,8 @@ def evaluate(
     group: Mapping[str, Sequence[str]] | None = None,
     device: str = "auto",
 ) -> Report:
-    """Measure a run or model file on its data set, or on `data` (a data set's name or a folder of class folders).
+    """Measure a run or model file on its data set, or on `data` (a data set's name or a folder of class
+    folders).
 
     Default: the test split, else the held-out one (the report says which). `group` joins classes:
     {"vehicle": ["automobile", "truck"]} asks how often the group is right. Always in float32.
@@ -29,5 +31,5 @@ def evaluate(
     dataset = dataset_of(trained, data)
     chosen = split or ("test" if dataset.test is not None else "val" if dataset.val is not None else "train")
     report = trained.measure(dataset.split(chosen), chosen, find(device, "float32").device)
-    report = report.with_remarks(*dataset.remarks)
+    report = replace(report, remarks=(*report.remarks, *dataset.remarks))
     return report.grouped(group) if group else report

@@ -85,14 +85,23 @@ class Predictions:
         return "\n".join(json.dumps(item.json(), ensure_ascii=False) for item in self.items)
 
     def csv(self) -> str:
-        """file, class, probability, error; a cell that a spreadsheet would run as a formula is preceded by a quote mark."""
+        """file, class, probability, error; a cell that a spreadsheet would run as a formula is preceded by
+        a quote mark.
+        """
         lines = io.StringIO()
         table = csv.writer(lines, lineterminator="\n")
         table.writerow(["file", "class", "probability", "error"])
         for item in self.items:
             best = item.top[0] if item.top else None
-            cells = [item.file, best.name if best else "", f"{best.probability:.6f}" if best else "", item.error]
-            table.writerow([f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell for cell in map(escaped, cells)])
+            cells = [
+                item.file,
+                best.name if best else "",
+                f"{best.probability:.6f}" if best else "",
+                item.error,
+            ]
+            table.writerow(
+                [f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell for cell in map(escaped, cells)]
+            )
         return lines.getvalue().rstrip("\n")
 
     def _repr_html_(self) -> str:
@@ -117,11 +126,13 @@ def predict(
     polarity: Literal["as given", "negative"] = "as given",
     device: str = "auto",
 ) -> Predictions:
-    """Name pictures: files, folders (their pictures, in natural order) and globs; or items `index` of a data set's `split`.
+    """Name pictures: files, folders (their pictures, in natural order) and globs; or items `index` of a data
+    set's `split`.
 
-    Every picture goes through the decoder and the Preprocess of training and evaluation. `polarity` 'negative' turns light
-    into dark first: for digits drawn dark on white, where the training pictures are light on dark; without it such a
-    picture is noticed and noted. A file that cannot be read becomes an item with its error; the others are named all the same.
+    Every picture goes through the decoder and the Preprocess of training and evaluation. `polarity`
+    'negative' turns light into dark first: for digits drawn dark on white, where the training pictures are
+    light on dark; without it such a picture is noticed and noted. A file that cannot be read becomes an item
+    with its error; the others are named all the same.
     """
     if top < 1:
         raise UsageError(f"top {top} is not a number of classes; give 1 or more")
@@ -131,7 +142,9 @@ def predict(
         return Predictions(tuple(_of_split(namer, split or "test", index, data)))
     files = list(_files(images))
     if not files:
-        raise UsageError("no pictures were given; name files, folders or globs, or use --split test --index 0,17")
+        raise UsageError(
+            "no pictures were given; name files, folders or globs, or use --split test --index 0,17"
+        )
     items: list[Prediction] = []
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(files), BATCH):
@@ -166,7 +179,9 @@ class _Namer:
         logits = self.network(self.trained.preprocess.normalise(channels_last(x.to(self.device))))
         best = logits.float().softmax(1).topk(self.top)
         for probabilities, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-            yield tuple(Guess(self.trained.classes[i], i, p) for i, p in zip(indices, probabilities, strict=True))
+            yield tuple(
+                Guess(self.trained.classes[i], i, p) for i, p in zip(indices, probabilities, strict=True)
+            )
 
 
 def _read(path: Path, preprocess: Preprocess, polarity: str) -> np.ndarray[Any, np.dtype[np.uint8]] | str:
@@ -189,9 +204,13 @@ def _files(images: Iterable[str | Path]) -> Iterator[Path]:
     for image in images:
         path = Path(image)
         if path.is_dir():
-            found = [p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and not _hidden(p, path)]
+            found = [
+                p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and not _hidden(p, path)
+            ]
             if not found:
-                raise UnreadableError(f"{path}: the folder holds no pictures ({' '.join(sorted(PICTURE_SUFFIXES))})")
+                raise UnreadableError(
+                    f"{path}: the folder holds no pictures ({' '.join(sorted(PICTURE_SUFFIXES))})"
+                )
             yield from sorted(found, key=lambda p: natural(str(p)))
         elif not path.exists() and glob.has_magic(str(image)):
             found = [Path(p) for p in glob.glob(str(image), recursive=True)]
@@ -206,12 +225,16 @@ def _hidden(path: Path, root: Path) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(root).parts)
 
 
-def _of_split(namer: _Namer, split: str, index: Sequence[int], data: str | Path | None) -> Iterator[Prediction]:
+def _of_split(
+    namer: _Namer, split: str, index: Sequence[int], data: str | Path | None
+) -> Iterator[Prediction]:
     pictures = dataset_of(namer.trained, data).split(split)
     rows = list(index) if index else list(range(len(pictures)))
     outside = [i for i in rows if not 0 <= i < len(pictures)]
     if outside:
-        raise UsageError(f"index {outside[0]} is outside the {split} split, which has pictures 0 to {len(pictures) - 1}")
+        raise UsageError(
+            f"index {outside[0]} is outside the {split} split, which has pictures 0 to {len(pictures) - 1}"
+        )
     for start in range(0, len(rows), BATCH):
         chunk = rows[start : start + BATCH]
         x, y = pictures.take(torch.tensor(chunk))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import os
 import signal
 import threading
 import time
@@ -20,17 +18,26 @@ import torch
 from neocog import picture, recipes
 from neocog._version import __version__
 from neocog.data import DATASETS, Data, load
-from neocog.data.batches import WEIGHTS, channels_last, stream
+from neocog.data.batches import WEIGHTS, stream
 from neocog.data.dataset import Dataset
-from neocog.errors import CheckFailed, Interrupted, NeocogError, OutOfMemory, UnreadableError, UsageError, escaped, unknown
+from neocog.errors import (
+    CheckFailed,
+    Interrupted,
+    OutOfMemory,
+    UsageError,
+    escaped,
+    unknown,
+)
 from neocog.events import Event, Finished, Started, Watcher
 from neocog.files import read_json, write_bytes
-from neocog.model import Trained, load as load_model
+from neocog.model import Trained
+from neocog.model import load as load_model
 from neocog.recipe import Recipe, from_json, override
 from neocog.run import Run, create, open_run
 from neocog.training import Training
 from neocog.watch import Record
-from neocog.world import World, deterministic, facts as world_facts, find
+from neocog.world import World, deterministic, find
+from neocog.world import facts as world_facts
 from neocog.zoo import Model, architecture, begin, build, resolved
 from neocog.zoo.layers import parse
 
@@ -47,9 +54,10 @@ def train(
 ) -> Run:
     """Train what `what` names: a recipe, its name, its JSON file, a data set, or a folder of pictures.
 
-    `data` and `model` (a name of the zoo or a JSON layer list) replace the recipe's own; `changes` are "field=value" texts
-    such as "optim.lr=0.05". The run's folder is `out`, or runs/NAME numbered. Raises `Interrupted` after Ctrl-C or
-    SIGTERM, with the state saved, and `CheckFailed` when the loss stops being finite.
+    `data` and `model` (a name of the zoo or a JSON layer list) replace the recipe's own; `changes` are
+    "field=value" texts such as "optim.lr=0.05". The run's folder is `out`, or runs/NAME numbered. Raises
+    `Interrupted` after Ctrl-C or SIGTERM, with the state saved, and `CheckFailed` when the loss stops being
+    finite.
     """
     asked = _asked(what, data)
     recipe = override(asked.recipe, changes)
@@ -87,7 +95,8 @@ def resume(
     data: str | Path | None = None,
     watchers: Sequence[Callable[[Run], Watcher]] = (),
 ) -> Run:
-    """Go on with the run in `path`: after an interruption, a kill, an early stop, or with more `epochs` than before.
+    """Go on with the run in `path`: after an interruption, a kill, an early stop, or with more `epochs` than
+    before.
 
     More epochs stretch the schedule: the learning rate goes on from its place in the longer one.
     """
@@ -97,11 +106,17 @@ def resume(
     recipe = override(before, changes)
     remarks = []
     if epochs is not None and epochs != before.epochs:
-        recipe = override(recipe, [f"phases.{len(recipe.phases) - 1}.epochs={recipe.phases[-1].epochs + epochs - before.epochs}"])
+        recipe = override(
+            recipe,
+            [f"phases.{len(recipe.phases) - 1}.epochs={recipe.phases[-1].epochs + epochs - before.epochs}"],
+        )
         remarks.append(f"{epochs} epochs in place of {before.epochs}: the schedule is stretched from here")
     state = run.saved() if run.state_file.exists() else {}
     if state.get("finished") == "done" and recipe.epochs <= before.epochs:
-        raise UsageError(f"{run.path} is finished ({before.epochs} epochs); for more: neocog train --resume {run.path} --epochs N")
+        raise UsageError(
+            f"{run.path} is finished ({before.epochs} epochs); "
+            f"for more: neocog train --resume {run.path} --epochs N"
+        )
     where = Path(data) if data is not None else Path(facts["where"]) if facts["where"] else None
     dataset = load(recipe.data, where=where, preprocess=recipe.preprocess)
     world = find(device, facts["precision"] if recipe.precision == "auto" else recipe.precision)
@@ -109,9 +124,13 @@ def resume(
     now = world_facts(world)
     changed = [f"{key} was {facts[key]}, is {now[key]}" for key in now if facts.get(key) != now[key]]
     if changed:
-        remarks.append(f"not the machine of the start ({'; '.join(changed)}): the result may differ in its last bits")
+        remarks.append(
+            f"not the machine of the start ({'; '.join(changed)}): the result may differ in its last bits"
+        )
     run.write_recipe(recipe)
-    return _drive(_job(recipe, dataset, world, run), run, resume=True, remarks=tuple(remarks), watchers=watchers)
+    return _drive(
+        _job(recipe, dataset, world, run), run, resume=True, remarks=tuple(remarks), watchers=watchers
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +155,11 @@ def _asked(what: str | Path | Recipe, data: str | Path | None) -> Asked:
         return Asked(asked.recipe.model_copy(update={"data": other}), f"{asked.name}-{data}")
     if not place.exists():
         raise unknown("data set or folder", str(data), DATASETS)
-    built_in = asked.recipe.data if asked.recipe.data.name == "folder" else Data(name="folder", held_out=asked.recipe.data.held_out)
+    built_in = (
+        asked.recipe.data
+        if asked.recipe.data.name == "folder"
+        else Data(name="folder", held_out=asked.recipe.data.held_out)
+    )
     return Asked(asked.recipe.model_copy(update={"data": built_in}), asked.name, place)
 
 
@@ -147,7 +170,7 @@ def _named(what: str, path: Path, data: str | Path | None) -> Asked:
         from neocog.data.folder import scan
 
         listing = scan(path)
-        pictures = sum(split == "train" for _, _, split in listing.items) or len(listing.items)
+        pictures = sum(item.split == "train" for item in listing.items)
         recipe, reasons = recipes.for_folder(pictures, len(listing.classes))
         return Asked(recipe, path.resolve().name or "photos", path, reasons)
     if path.is_file():
@@ -156,9 +179,14 @@ def _named(what: str, path: Path, data: str | Path | None) -> Asked:
         return Asked(recipes.RECIPES[what], what)
     if what in recipes.FOR_DATA:
         name = recipes.FOR_DATA[what]
-        return Asked(recipes.RECIPES[name], what, reasons=(f"{what}: recipe '{name}', {recipes.RECIPES[name].title}",))
+        return Asked(
+            recipes.RECIPES[name], what, reasons=(f"{what}: recipe '{name}', {recipes.RECIPES[name].title}",)
+        )
     if path.suffix or len(path.parts) > 1:
-        raise UsageError(f"there is no file or folder at {what}; give a recipe, a recipe.json, a data set or a folder of pictures")
+        raise UsageError(
+            f"there is no file or folder at {what}; "
+            "give a recipe, a recipe.json, a data set or a folder of pictures"
+        )
     raise unknown("recipe, data set or folder", what, [*recipes.RECIPES, *recipes.FOR_DATA])
 
 
@@ -169,7 +197,9 @@ def _model(model: str | Path) -> Model:
 
 
 def _job(recipe: Recipe, dataset: Dataset, world: World, run: Run) -> Training:
-    """Everything the recipe names, made real. Raises before anything is written where the network cannot be."""
+    """Everything the recipe names, made real. Raises before anything is written where the network cannot
+    be.
+    """
     preprocess = recipe.preprocess.resolved(dataset.train.x)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -193,7 +223,12 @@ def _job(recipe: Recipe, dataset: Dataset, world: World, run: Run) -> Training:
 
 
 def _drive(
-    job: Training, run: Run, *, resume: bool, remarks: Sequence[str], watchers: Sequence[Callable[[Run], Watcher]]
+    job: Training,
+    run: Run,
+    *,
+    resume: bool,
+    remarks: Sequence[str],
+    watchers: Sequence[Callable[[Run], Watcher]],
 ) -> Run:
     """Run the job to its end, hand every event to every watcher, and leave the run's pictures and figures."""
     job = Training(job.recipe, job.dataset, job.trained, run, job.world)
@@ -244,7 +279,11 @@ def _conclude(job: Training, run: Run, seconds: float, reason: str) -> None:
     result: dict[str, Any] = {"reason": reason, "epochs": len(run.metrics()), "test_accuracy": None}
     if job.dataset.test is not None:
         report = load_model(run.model_file).measure(job.dataset.test, "test", job.world.device)
-        result |= {"test_accuracy": report.accuracy, "test_interval": list(report.interval), "test_n": report.n}
+        result |= {
+            "test_accuracy": report.accuracy,
+            "test_interval": list(report.interval),
+            "test_n": report.n,
+        }
         result |= {"test_loss": report.loss}
     _note(run, seconds, result)
 
@@ -256,7 +295,9 @@ def _note(run: Run, seconds: float, result: dict[str, Any] | None = None) -> Non
 
 
 def _first_batch(job: Training) -> None:
-    """The first pictures as the network sees them: augmented, placed and scaled, then scaled back to be looked at."""
+    """The first pictures as the network sees them: augmented, placed and scaled, then scaled back to be
+    looked at.
+    """
     x, y = next(job.batches(0))
     x, y = x[:32].float().cpu(), y[:32].cpu()
     low, high = x.amin(), x.amax()
@@ -265,7 +306,8 @@ def _first_batch(job: Training) -> None:
     png = picture.grid(
         list(shown.numpy()),
         titles=[job.dataset.classes[i] for i in truth.tolist()],
-        caption=f"the first batch as the network sees it; values from {float(low):.3g} (black) to {float(high):.3g} (white)",
+        caption="the first batch as the network sees it; "
+        f"values from {float(low):.3g} (black) to {float(high):.3g} (white)",
     )
     write_bytes(job.run.path / "first_batch.png", png)
 
@@ -273,13 +315,15 @@ def _first_batch(job: Training) -> None:
 def _same_data(run: Run, facts: dict[str, Any], dataset: Dataset) -> None:
     if list(dataset.classes) != facts["classes"]:
         raise CheckFailed(
-            f"{run.path} was trained on the classes {facts['classes']}, the data now have {list(dataset.classes)}; "
+            f"{run.path} was trained on the classes {facts['classes']}, "
+            f"the data now have {list(dataset.classes)}; "
             "give the data of the start with --data, or start a new run"
         )
     if dataset.fingerprint != facts["data_fingerprint"]:
         counts = {name: len(split) for name, split in dataset.splits.items()}
         raise CheckFailed(
-            f"the pictures changed since {run.path} was started (counts then {facts['counts']}, now {counts}); "
+            f"the pictures changed since {run.path} was started "
+            f"(counts then {facts['counts']}, now {counts}); "
             "put them back, or start a new run"
         )
 
@@ -289,7 +333,9 @@ def _explained(error: RuntimeError | MemoryError, recipe: Recipe) -> BaseExcepti
     text = str(error)
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
         half = max(recipe.batch // 2, 1)
-        return OutOfMemory(f"a batch of {recipe.batch} pictures does not fit into memory; try --batch-size {half}")
+        return OutOfMemory(
+            f"a batch of {recipe.batch} pictures does not fit into memory; try --batch-size {half}"
+        )
     return error
 
 
@@ -300,7 +346,9 @@ class _Signals:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[_Signals]:
-    """While training, Ctrl-C and SIGTERM set a flag that the loop reads after each step; a second Ctrl-C ends at once."""
+    """While training, Ctrl-C and SIGTERM set a flag that the loop reads after each step; a second Ctrl-C
+    ends at once.
+    """
     seen = _Signals()
     if threading.current_thread() is not threading.main_thread():
         yield seen

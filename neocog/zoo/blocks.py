@@ -1,6 +1,7 @@
 """The words that every network of the zoo is written in.
 
-ReLUs are `nn.ReLU()` modules, never in place and never used twice: the explain methods replace their backward rule.
+ReLUs are `nn.ReLU()` modules, never in place and never used twice: the explain methods replace their backward
+rule.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ from torch import Tensor, nn
 
 Border = Literal["zero", "constant", "reflect", "nearest"]
 _AVERAGE = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
-_MODES = {"zero": "constant", "constant": "constant", "reflect": "reflect", "nearest": "replicate"}
 
 
 class Network(nn.Module):
     """Every classifier of the zoo: named `features` (N, C, h, w), then a `head` (N, classes).
 
-    Auxiliary classifiers hang on the output of a named stage and are used by `all_logits` alone, so `forward` always
-    returns one tensor of logits. `aux_weight` is what the paper multiplies each auxiliary loss by.
+    Auxiliary classifiers hang on the output of a named stage and are used by `all_logits` alone, so `forward`
+    always returns one tensor of logits. `aux_weight` is what the paper multiplies each auxiliary loss by.
     """
 
     def __init__(
@@ -55,7 +55,8 @@ class Network(nn.Module):
 
 
 class Same(nn.Module):
-    """TensorFlow's `same` padding for a window: output size ceil(I / stride), the extra row and column at bottom and right.
+    """TensorFlow's `same` padding for a window: output size ceil(I / stride), the extra row and column at
+    bottom and right.
 
     Works for one, two and three dimensions and any input size; `border` says what the padded pixels hold.
     """
@@ -94,7 +95,9 @@ class Same(nn.Module):
 
 
 class Pad(nn.Module):
-    """A border of `amount` pixels per axis on both sides: zeros, a constant, the picture mirrored, or its nearest pixel."""
+    """A border of `amount` pixels per axis on both sides: zeros, a constant, the picture mirrored, or its
+    nearest pixel.
+    """
 
     def __init__(self, amount: Sequence[int], *, border: Border = "zero", value: float = 0.0) -> None:
         super().__init__()
@@ -104,7 +107,9 @@ class Pad(nn.Module):
         return tuple(size + 2 * n for size, n in zip(sizes, self.amount, strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        return pad(x, [n for amount in reversed(self.amount) for n in (amount, amount)], self.border, self.value)
+        return pad(
+            x, [n for amount in reversed(self.amount) for n in (amount, amount)], self.border, self.value
+        )
 
     def extra_repr(self) -> str:
         return f"amount={self.amount}, border={self.border}"
@@ -112,15 +117,16 @@ class Pad(nn.Module):
 
 def pad(x: Tensor, flat: list[int], border: Border, value: float = 0.0) -> Tensor:
     """`torch.nn.functional.pad` in the zoo's words; `flat` is torch's list (last axis first)."""
-    mode = _MODES[border]
-    return F.pad(x, flat, mode, value) if mode == "constant" else F.pad(x, flat, mode)
+    if border in ("zero", "constant"):
+        return F.pad(x, flat, "constant", value if border == "constant" else 0.0)
+    return F.pad(x, flat, "reflect" if border == "reflect" else "replicate")
 
 
 class L2Pool(nn.Module):
     """Square root of the sum of squares over each window; (N, C, *sizes) of one, two or three dimensions.
 
-    torch's LPPool has an infinite derivative where a window holds only zeros, which a ReLU makes common; a constant of
-    1e-12 under the root keeps it finite.
+    torch's LPPool has an infinite derivative where a window holds only zeros, which a ReLU makes common; a
+    constant of 1e-12 under the root keeps it finite.
     """
 
     def __init__(self, kernel_size: Sequence[int], stride: Sequence[int]) -> None:
@@ -137,7 +143,9 @@ class L2Pool(nn.Module):
 
 
 class SameAveragePool(nn.Module):
-    """Average pooling under TensorFlow's `same` padding: padded pixels count neither in the sum nor in the number."""
+    """Average pooling under TensorFlow's `same` padding: padded pixels count neither in the sum nor in the
+    number.
+    """
 
     def __init__(self, kernel_size: Sequence[int], stride: Sequence[int]) -> None:
         super().__init__()
@@ -157,7 +165,9 @@ class SameAveragePool(nn.Module):
 
 
 class GlobalPool(nn.Module):
-    """Mean or maximum over all positions: (N, C, *sizes) -> (N, C). Written without adaptive pooling, which exports badly."""
+    """Mean or maximum over all positions: (N, C, *sizes) -> (N, C). Written without adaptive pooling,
+    which exports badly.
+    """
 
     def __init__(self, how: Literal["average", "max"] = "average") -> None:
         super().__init__()
@@ -186,8 +196,8 @@ def conv(
 ) -> nn.Sequential:
     """Convolution, then batch normalisation and ReLU where wanted: the named stages `conv norm relu`.
 
-    `half` pads by (kernel - 1) / 2 on each side, as the papers in torch and Caffe do; `same` is TensorFlow's. The convolution
-    has a bias exactly when there is no normalisation after it, unless `bias` says otherwise.
+    `half` pads by (kernel - 1) / 2 on each side, as the papers in torch and Caffe do; `same` is TensorFlow's.
+    The convolution has a bias exactly when there is no normalisation after it, unless `bias` says otherwise.
     """
     sides = (kernel, kernel) if isinstance(kernel, int) else kernel
     stages: OrderedDict[str, nn.Module] = OrderedDict()
@@ -199,7 +209,9 @@ def conv(
         amount = ((sides[0] - 1) // 2, (sides[1] - 1) // 2)
     else:
         amount = padding
-    stages["conv"] = nn.Conv2d(width, out, sides, stride, amount, groups=groups, bias=not norm if bias is None else bias)
+    stages["conv"] = nn.Conv2d(
+        width, out, sides, stride, amount, groups=groups, bias=not norm if bias is None else bias
+    )
     if norm:
         stages["norm"] = nn.BatchNorm2d(out, eps=eps)
     if relu:
@@ -219,9 +231,13 @@ class Concat(nn.Module):
 
 
 class Residual(nn.Module):
-    """relu(body(x) + shortcut(x)), He et al. 2016, equation 1; without the ReLU where `relu` is an identity."""
+    """relu(body(x) + shortcut(x)), He et al. 2016, equation 1; without the ReLU where `relu` is an
+    identity.
+    """
 
-    def __init__(self, body: nn.Module, shortcut: nn.Module | None = None, *, after: nn.Module | None = None) -> None:
+    def __init__(
+        self, body: nn.Module, shortcut: nn.Module | None = None, *, after: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.body = body
         self.shortcut = shortcut if shortcut is not None else nn.Identity()

@@ -1,10 +1,11 @@
 """The layer list: a network as data, in JSON both ways, for the chapters' networks and the users' own.
 
-    {"layers": [{"kind": "conv", "filters": 32, "kernel": 3, "activation": "relu"}, {"kind": "maxpool", "size": 2},
+    {"layers": [{"kind": "conv", "filters": 32, "kernel": 3, "activation": "relu"}, {"kind": "maxpool"},
                 {"kind": "flatten"}, {"kind": "dense", "units": "classes", "activation": "softmax"}]}
 
-One list serves signals (C, L), pictures (C, H, W) and volumes (C, D, H, W): the input decides which of torch's layers is
-made. Widths of dense layers are found by size arithmetic; "classes" stands for the number of classes of the data.
+One list serves signals (C, L), pictures (C, H, W) and volumes (C, D, H, W): the input decides which of
+torch's layers is made. Widths of dense layers are found by size arithmetic; "classes" stands for the number
+of classes of the data.
 """
 
 from __future__ import annotations
@@ -26,15 +27,18 @@ Sizes = Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...]
 Padding = Literal["valid", "same"] | Annotated[int, Field(ge=0)] | tuple[Annotated[int, Field(ge=0)], ...]
 Named = Iterator[tuple[str, nn.Module]]
 
-CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-MAX_POOL = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
-AVERAGE_POOL = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
-BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+# By number of axes. torch types each with its own tuple lengths; what is common to them is what is used here.
+CONV: tuple[Any, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+MAX_POOL: tuple[Any, ...] = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+AVERAGE_POOL: tuple[Any, ...] = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
+BATCH_NORM: tuple[Any, ...] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 ACTIVATIONS: dict[str, Any] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
 class Layer(BaseModel):
-    """One entry of the list. `modules` yields (word, module) for an input of `shape`; the word becomes the stage's name."""
+    """One entry of the list. `modules` yields (word, module) for an input of `shape`; the word becomes the
+    stage's name.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str | None = None
@@ -44,7 +48,9 @@ class Layer(BaseModel):
 
 
 class Conv(Layer):
-    """Cross-correlation with `filters` kernels, a bias each. `same` is TensorFlow's; `border` says what padding holds."""
+    """Cross-correlation with `filters` kernels, a bias each. `same` is TensorFlow's; `border` says what
+    padding holds.
+    """
 
     kind: Literal["conv"] = "conv"
     filters: int = Field(ge=1)
@@ -63,8 +69,13 @@ class Conv(Layer):
         kernel, stride, dilation = (per_axis(v, axes) for v in (self.kernel, self.stride, self.dilation))
         amount = (0,) * axes
         if self.padding == "same":
-            # Where the padding is even on both sides whatever the input, the convolution pads for itself: that is faster.
-            if set(stride) == {1} and all(d * (k - 1) % 2 == 0 for k, d in zip(kernel, dilation)) and self.border == "zero":
+            # Where the padding is even on both sides whatever the input, the convolution pads for itself:
+            # that is faster.
+            if (
+                set(stride) == {1}
+                and all(d * (k - 1) % 2 == 0 for k, d in zip(kernel, dilation))
+                and self.border == "zero"
+            ):
                 amount = tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation))
             else:
                 yield "pad", Same(kernel, stride, dilation=dilation, border=self.border, value=self.value)
@@ -74,15 +85,22 @@ class Conv(Layer):
                 yield "pad", Pad(amount, border=self.border, value=self.value)
                 amount = (0,) * axes
         if shape[0] % self.groups or self.filters % self.groups:
-            raise UsageError(f"conv: {self.groups} groups divide neither {shape[0]} channels nor {self.filters} filters evenly")
-        yield "conv", CONV[axes - 1](
-            shape[0], self.filters, kernel, stride, amount, dilation, groups=self.groups, bias=self.bias
+            raise UsageError(
+                f"conv: {self.groups} groups must divide {shape[0]} channels and {self.filters} filters"
+            )
+        yield (
+            "conv",
+            CONV[axes - 1](
+                shape[0], self.filters, kernel, stride, amount, dilation, groups=self.groups, bias=self.bias
+            ),
         )
         yield from _activation(self.activation)
 
 
 class Pool(Layer):
-    """Maximum, mean, or root of the sum of squares over windows of `size`, every `stride` pixels (default: `size`)."""
+    """Maximum, mean, or root of the sum of squares over windows of `size`, every `stride` pixels (default:
+    `size`).
+    """
 
     kind: Literal["maxpool", "avgpool", "l2pool"]
     size: Sizes = 2
@@ -96,7 +114,10 @@ class Pool(Layer):
         same = self.padding == "same"
         amount = per_axis(self.padding, axes) if not isinstance(self.padding, str) else (0,) * axes
         if self.kind == "avgpool":
-            yield "pool", SameAveragePool(size, stride) if same else AVERAGE_POOL[axes - 1](size, stride, amount)  # type: ignore[arg-type]
+            yield (
+                "pool",
+                SameAveragePool(size, stride) if same else AVERAGE_POOL[axes - 1](size, stride, amount),
+            )  # type: ignore[arg-type]
             return
         if same:  # padded pixels must never be the maximum
             lowest = float("-inf") if self.kind == "maxpool" else 0.0
@@ -157,7 +178,9 @@ class Dropout(Layer):
 
 
 class BatchNorm(Layer):
-    """Batch normalisation per channel (Ioffe & Szegedy 2015). `momentum` is Keras': 0.99 keeps 99 % of the running mean."""
+    """Batch normalisation per channel (Ioffe & Szegedy 2015). `momentum` is Keras': 0.99 keeps 99 % of the
+    running mean.
+    """
 
     kind: Literal["batchnorm"] = "batchnorm"
     momentum: float = Field(default=0.99, ge=0, le=1)
@@ -193,17 +216,21 @@ AnyLayer = Annotated[
 ]
 _ONE: TypeAdapter[Any] = TypeAdapter(AnyLayer)
 KINDS: dict[str, type[Layer]] = {
-    "conv": Conv, "maxpool": Pool, "avgpool": Pool, "l2pool": Pool, "globalpool": GlobalPooling, "dense": Dense,
-    "flatten": Flatten, "dropout": Dropout, "batchnorm": BatchNorm, "pad": Padded,
+    "conv": Conv, "maxpool": Pool, "avgpool": Pool, "l2pool": Pool, "globalpool": GlobalPooling,
+    "dense": Dense, "flatten": Flatten, "dropout": Dropout, "batchnorm": BatchNorm, "pad": Padded,
     "relu": Activate, "sigmoid": Activate, "tanh": Activate, "softmax": Activate,
 }  # fmt: skip
 
 
 def parse(document: Any) -> tuple[Layer, ...]:
-    """The layers of a JSON document: {"layers": [...]} or the bare array. `UsageError` names the layer and the field."""
+    """The layers of a JSON document: {"layers": [...]} or the bare array. `UsageError` names the layer and
+    the field.
+    """
     entries = document.get("layers") if isinstance(document, dict) else document
     if not isinstance(entries, list) or not entries:
-        raise UsageError('a network in JSON is {"layers": [{"kind": "conv", ...}, ...]}; this document has no such array')
+        raise UsageError(
+            'a network in JSON is {"layers": [{"kind": "conv", ...}, ...]}; this document has no such array'
+        )
     return tuple(_parse_one(entry, place) for place, entry in enumerate(entries, start=1))
 
 
@@ -215,7 +242,9 @@ def _parse_one(entry: Any, place: int) -> Layer:
         raise UsageError(f"layer {place}: {unknown('kind of layer', kind, KINDS)}")
     for field in entry:
         if field not in KINDS[kind].model_fields:
-            raise UsageError(f"layer {place} ({kind}): {unknown('field', str(field), KINDS[kind].model_fields)}")
+            raise UsageError(
+                f"layer {place} ({kind}): {unknown('field', str(field), KINDS[kind].model_fields)}"
+            )
     try:
         return _ONE.validate_python(entry)  # type: ignore[no-any-return]
     except ValidationError as error:
@@ -224,11 +253,17 @@ def _parse_one(entry: Any, place: int) -> Layer:
 
 def document(layers: Sequence[Layer]) -> dict[str, Any]:
     """The JSON document of a layer list; fields that hold their default are left out."""
-    return {"layers": [{"kind": layer.kind, **layer.model_dump(exclude_defaults=True, mode="json")} for layer in layers]}  # type: ignore[attr-defined]
+    return {
+        "layers": [
+            {"kind": layer.kind, **layer.model_dump(exclude_defaults=True, mode="json")} for layer in layers
+        ]
+    }  # type: ignore[attr-defined]
 
 
 def meaning(layers: Sequence[Layer]) -> Literal["softmax", "sigmoid", "tanh", "none"]:
-    """What the last layer says: one class of many (softmax), a set of logistics (sigmoid), or a picture (anything)."""
+    """What the last layer says: one class of many (softmax), a set of logistics (sigmoid), or a picture
+    (anything).
+    """
     last = layers[-1]
     word = last.kind if isinstance(last, Activate) else getattr(last, "activation", "none")
     return word if word in ("softmax", "sigmoid", "tanh") else "none"  # type: ignore[return-value]
@@ -237,10 +272,11 @@ def meaning(layers: Sequence[Layer]) -> Literal["softmax", "sigmoid", "tanh", "n
 def build(
     layers: Sequence[Layer], *, shape: Shape, classes: int, answer: Literal["logits", "as written"] = "logits"
 ) -> Network:
-    """The network for inputs of `shape`: stages `conv1 relu1 pool1 ...` up to the first flatten or global pool, then the head.
+    """The network for inputs of `shape`: stages `conv1 relu1 pool1 ...` up to the first flatten or global
+    pool, then the head.
 
-    With `answer="logits"` a softmax or sigmoid at the very end is left to the loss, as `Network.forward` returns logits.
-    `ShapeError` where a layer cannot take what reaches it.
+    With `answer="logits"` a softmax or sigmoid at the very end is left to the loss, as `Network.forward`
+    returns logits. `ShapeError` where a layer cannot take what reaches it.
     """
     names = Counter[str]()
     stages: OrderedDict[str, nn.Module] = OrderedDict()
@@ -255,7 +291,9 @@ def build(
             size = _after(stages, module, size, shape)
     if answer == "logits" and meaning(layers) in ("softmax", "sigmoid"):
         stages.popitem()
-    cut = next((i for i, m in enumerate(stages.values()) if isinstance(m, nn.Flatten | GlobalPool)), len(stages))
+    cut = next(
+        (i for i, m in enumerate(stages.values()) if isinstance(m, nn.Flatten | GlobalPool)), len(stages)
+    )
     parts = list(stages.items())
     return Network(OrderedDict(parts[:cut]), nn.Sequential(OrderedDict(parts[cut:])))
 
@@ -264,7 +302,9 @@ def _after(stages: OrderedDict[str, nn.Module], module: nn.Module, size: Shape, 
     try:
         return arithmetic.output_shape(module, size)
     except ShapeError:
-        arithmetic.walk(nn.Sequential(stages), shape)  # raises the same with the layer's name and the chain of sizes
+        arithmetic.walk(
+            nn.Sequential(stages), shape
+        )  # raises the same with the layer's name and the chain of sizes
         raise
 
 
@@ -284,7 +324,7 @@ def _spatial(shape: Shape, kind: str) -> int:
     """The number of spatial axes, 1 to 3."""
     if not 2 <= len(shape) <= 4:
         raise ShapeError(
-            f"{kind} needs a picture (channels and one to three sizes), but what reaches it is flat: {list(shape)}; "
+            f"{kind} needs a picture (channels, then one to three sizes), but its input is flat: {list(shape)}; "
             f"put it before the flatten or dense layer"
         )
     return len(shape) - 1
@@ -295,5 +335,7 @@ def per_axis(value: int | tuple[int, ...] | str, axes: int) -> tuple[int, ...]:
     if isinstance(value, int):
         return (value,) * axes
     if len(value) != axes:
-        raise UsageError(f"{list(value)} gives {len(value)} sizes, but the input has {axes} axes; give one number or {axes}")
+        raise UsageError(
+            f"{list(value)} gives {len(value)} sizes, but the input has {axes} axes; give one or {axes}"
+        )
     return tuple(int(n) for n in value)
