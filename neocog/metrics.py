@@ -168,9 +168,10 @@ class Report:
             shown = tuple(sorted(shown, key=lambda s: 2.0 if s.f1 is None else s.f1)[:ROWS])
             lines.append(f"the {ROWS} of {len(self.classes):,} classes with the lowest F1:")
         rows = [("class", "precision", "recall", "F1", "pictures")]
-        for name, score, n in (*((s.name, s, s.n) for s in shown), ("mean of classes", self.macro, self.n)):
+        means = ClassScore("mean of classes", self.macro.precision, self.macro.recall, self.macro.f1, self.n)
+        for score in (*shown, means):
             shares = percent(score.precision), percent(score.recall), percent(score.f1)
-            rows.append((escaped(name), *shares, f"{n:,}"))
+            rows.append((escaped(score.name), *shares, f"{score.n:,}"))
         lines += ["", *table(rows)]
         for block in ([pair.text() for pair in self.most_confused], list(map(escaped, self.remarks))):
             lines += ["", *block] if block else []

@@ -258,6 +258,54 @@ def test_one_resampling_composes_what_two_would() -> None:
     assert mirrored.any()
 
 
+def linear_part(n: int = 200, **fields: Any) -> Tensor:
+    """The 2x2 matrices (N, 2, 2) by which places are read, measured on pictures of coordinates."""
+    rows, columns = torch.meshgrid(torch.arange(65.0), torch.arange(65.0), indexing="ij")
+    x = vary(torch.stack([rows, columns]).expand(n, -1, -1, -1), **fields)
+    return torch.stack([x[:, :, 33, 32] - x[:, :, 31, 32], x[:, :, 32, 33] - x[:, :, 32, 31]], dim=2) / 2
+
+
+def test_the_linear_part_of_each_movement() -> None:
+    turned = linear_part(rotation=30)
+    torch.testing.assert_close(turned @ turned.mT, torch.eye(2).expand(200, 2, 2), atol=1e-3, rtol=0)
+    angle = torch.atan2(turned[:, 1, 0], turned[:, 0, 0]).rad2deg()
+    assert -30.1 < angle.min() < -25
+    assert 25 < angle.max() < 30.1
+    sheared = linear_part(shear=20)
+    sine = -sheared[:, 0, 1]
+    torch.testing.assert_close(sheared[:, 1, 1], (1 - sine**2).sqrt(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(sheared[:, :, 0], torch.tensor([1.0, 0]).expand(200, 2), atol=1e-3, rtol=0)
+    assert 0.3 < sine.abs().max() < math.sin(math.radians(20.1))
+    zoomed = linear_part(zoom=0.3)
+    torch.testing.assert_close(zoomed, zoomed[:, :1, :1] * torch.eye(2), atol=1e-3, rtol=0)
+    assert 0.69 < zoomed[:, 0, 0].min() < 0.75
+    assert 1.25 < zoomed[:, 0, 0].max() < 1.31
+    moved = linear_part(shift_width=0.2, shift_height=3, crop=2)
+    torch.testing.assert_close(moved, torch.eye(2).expand(200, 2, 2), atol=1e-3, rtol=0)
+
+
+def test_movements_compose_in_keras_order() -> None:
+    """Rotation after shear: both columns keep one length, which the opposite order would not give them."""
+    columns = linear_part(rotation=40, shear=30, zoom=0.2).square().sum(1)
+    torch.testing.assert_close(columns[:, 0], columns[:, 1], atol=5e-3, rtol=0)
+
+
+def test_mirror_and_shift_by_whole_pixels_compose_exactly() -> None:
+    x = pictures(1).expand(300, -1, -1, -1)
+    padded = np.pad(x[0].numpy(), ((0, 0), (3, 3), (2, 2)), mode="wrap")
+    windows = [
+        padded[:, 3 + i : 15 + i, 2 + j : 11 + j][:, :, ::mirror]
+        for i in range(-3, 4)
+        for j in range(-2, 3)
+        for mirror in (1, -1)
+    ]
+    seen = set()
+    for picture in vary(x, flip="horizontal", shift_height=3, shift_width=2, fill="wrap").numpy():
+        (which,) = [k for k, window in enumerate(windows) if np.array_equal(window, picture)]
+        seen.add(which)
+    assert len(seen) > 60
+
+
 def test_a_window_has_its_share_of_the_area_and_an_aspect_within_bounds() -> None:
     gradient = torch.linspace(0, 255, 64).expand(200, 1, 64, 64)
     part = vary(gradient, crop_scale=(0.25, 0.25))

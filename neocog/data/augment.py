@@ -1,5 +1,4 @@
-"""Augment: the recipe's part that says how training pictures are varied, and the varying itself, a batch at a
-time.
+"""Augment: the recipe's part that says how training pictures are varied, and the varying, a batch at a time.
 
 Fields carry Keras' names and rules where Keras has them (ImageDataGenerator). Every operation is tensor
 algebra on the whole batch, and every picture draws its own amounts from one explicit generator: the same
@@ -167,12 +166,9 @@ class Augment(BaseModel):
     @property
     def is_off(self) -> bool:
         """Whether a batch comes back as it went in, at no cost."""
-        settings = ("fill", "fill_value")  # they say how, not whether
+        how = ("fill", "fill_value")  # they say how, not whether
         fields = type(self).model_fields
-        own = self.resolved
-        return all(
-            getattr(own, name) == field.default for name, field in fields.items() if name not in settings
-        )
+        return all(getattr(self, name) == field.default for name, field in fields.items() if name not in how)
 
     def __call__(
         self, x: Tensor, y: Tensor, classes: int, generator: torch.Generator
