@@ -6,9 +6,9 @@ anything. A network that cannot be is refused by `Impossible` with the layer's n
 chain of sizes that led there.
 """
 
-from neocog.arithmetic.record import Impossible, Row, Walk, label, multiply_accumulates
+from neocog.arithmetic.record import Impossible, Row, Walk, label
 from neocog.arithmetic.rules import RULES, Rule, rule
-from neocog.arithmetic.walker import on_meta, output_shape, walk
+from neocog.arithmetic.walker import output_shape, walk
 from neocog.arithmetic.window import Refusal, Shape, Window, window, written
 
 __all__ = [
@@ -21,8 +21,6 @@ __all__ = [
     "Walk",
     "Window",
     "label",
-    "multiply_accumulates",
-    "on_meta",
     "output_shape",
     "rule",
     "walk",

@@ -126,12 +126,16 @@ def _pool(module: nn.Module, shape: Shape) -> Shape:
     _need_axes(module, shape)
     frame = window(module)
     assert frame is not None
-    for pad, reach in zip(frame.before, frame.reach, strict=True):
-        _need(
-            2 * pad <= reach,
-            f"its padding {pad} should be at most half of its window of {reach}",
-            f"needs {reach // 2}",
-        )
+    given = f"its input is {written(shape)}"
+    for n, pad, kernel in zip(shape[1:], frame.before, frame.kernel, strict=True):
+        problem = f"its padding {pad} should be at most half of its kernel size {kernel}"
+        _need(2 * pad <= kernel, problem, f"needs a padding of {kernel // 2} or less")
+        if isinstance(module, nn.AvgPool3d | nn.LPPool3d):  # torch's own condition, in three dimensions alone
+            _need(
+                n >= kernel,
+                f"{given}: input image smaller than kernel size {kernel}",
+                f"needs at least {kernel}",
+            )
     return (shape[0], *_slide(module, shape))
 
 

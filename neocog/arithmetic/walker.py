@@ -1,5 +1,4 @@
-"""The walk: a network runs on the meta device, where tensors have shapes and no memory, and every leaf is
-written down.
+"""The walk: a network runs on tensors without memory, and every leaf that runs is written down.
 
 Hooks on a copy apply each leaf's rule before the leaf runs, so that a refusal names the layer and the
 arithmetic; a function mode follows the tensors between the leaves through whatever `forward` does with them.
@@ -7,22 +6,23 @@ arithmetic; a function mode follows the tensors between the leaves through whate
 
 from __future__ import annotations
 
-import copy
 import warnings
-from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
+from neocog.arithmetic import operations
+from neocog.arithmetic.chain import Names, impossible
 from neocog.arithmetic.functional import as_module
+from neocog.arithmetic.ghost import frozen_norm, ghost, tensors_in
 from neocog.arithmetic.receptive import Trace, merged
 from neocog.arithmetic.record import Impossible, Row, Walk, label, multiply_accumulates
 from neocog.arithmetic.rules import rule
@@ -56,14 +56,8 @@ def walk(network: nn.Module, shape: Shape, *, training: bool = False, batch: int
         raise ShapeError(
             f"an input of {tuple(shape)} cannot be: sizes are whole numbers from 1, channels first"
         )
-    ghost = on_meta(network)
-    ghost.train(training)
-    for module in ghost.modules():
-        if _frozen_norm(module):
-            module.eval()
-    walker = _Walker(ghost, tuple(shape), batch)
-    output = walker.run()
-    return _totals(network, walker, output)
+    walker = _Walker(ghost(network, training=training), tuple(shape), batch)
+    return walker.run()
 
 
 def output_shape(module: nn.Module, shape: Shape) -> Shape:
@@ -76,104 +70,96 @@ def output_shape(module: nn.Module, shape: Shape) -> Shape:
     return known.size(module, tuple(shape)) if known is not None else walk(module, shape).output
 
 
-def on_meta(network: nn.Module) -> nn.Module:
-    """A copy of `network` whose tensors have shapes and no memory, without the hooks of the original."""
-    memo: dict[int, Any] = {}
-    for module in network.modules():
-        for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
-            memo[id(getattr(module, name))] = OrderedDict()
-        for tensor in (*module._parameters.values(), *module._buffers.values(), *vars(module).values()):
-            if isinstance(tensor, Tensor) and is_lazy(tensor):
-                kind = type(module).__name__
-                raise ShapeError(
-                    f"a {kind} has no sizes yet: run the network once on a picture, then ask again"
-                )
-            if isinstance(tensor, nn.Parameter):
-                memo[id(tensor)] = nn.Parameter(torch.empty_like(tensor, device="meta"), tensor.requires_grad)
-            elif isinstance(tensor, Tensor):
-                memo[id(tensor)] = torch.empty_like(tensor, device="meta")
-    return copy.deepcopy(network, memo)
-
-
 @dataclass(slots=True)
 class _Call:
-    """A module that is running: its name, and for a leaf its input and what its rule says."""
+    """A module that is running. A leaf gets a row; a leaf without a rule is looked into for functions that it
+    calls.
+    """
 
     name: str
     leaf: bool = False
+    ruled: bool = False
     given: Shape = ()
     expected: Shape | None = None
     trace: Trace = field(default_factory=Trace)
+    macs: int = 0
 
 
 class _Walker(TorchFunctionMode):
-    """Runs a network, its leaves watched by hooks and everything between them by this mode."""
+    """Runs a ghost, its leaves watched by hooks and everything between them by this mode."""
 
     def __init__(self, network: nn.Module, shape: Shape, batch: int) -> None:
         super().__init__()
         self.network, self.shape, self.batch = network, shape, batch
         self.names = {id(module): name for name, module in network.named_modules()}
-        self.words = Counter(
-            name.rpartition(".")[2] for name, module in _watched(network) if _is_leaf(module)
-        )
+        self.shown = Names(name for name, module in _watched(network) if _is_leaf(module))
         self.rows: list[Row] = []
         self.calls: list[_Call] = []
         self.traces: dict[int, Trace] = {}
         self.alive: list[Tensor] = []
-        self.counted: set[int] = set()
-        self.remarks: tuple[str, ...] = ()
+        self.used: set[int] = set()
         self.operation: tuple[str, list[Shape], Trace] | None = None
 
-    def run(self) -> Shape:
-        """The network's output shape, the rows written."""
+    def run(self) -> Walk:
+        """The walk, or Impossible."""
         x = torch.empty((self.batch, *self.shape), device="meta")
-        self._remember(x, Trace.of_input(self.shape))
+        self._remember([x], Trace.of_input(self.shape))
         with self._hooks(), warnings.catch_warnings(), torch.no_grad(), torch.device("meta"), self:
             warnings.simplefilter("ignore")
             try:
-                result = self.network(x)
+                output = tensors_in(self.network(x))
             except ShapeError:
                 raise
             except Exception as error:
                 raise self._explained(error) from error
-        output = _tensors(result)
         if not output:
             raise ShapeError(
-                f"the network returns {type(result).__name__} and no tensor; it must return one of logits"
+                "the network returns no tensor; its forward must return one of logits (N, classes)"
             )
-        rows = output[0].shape[0] if output[0].ndim else 0
-        if rows != self.batch:
-            self.remarks = (
-                f"{self.batch} picture in, {rows} rows out: some view mixes the pictures of a batch",
-            )
-        return tuple(output[0].shape[1:])
+        return self._totals(output[0])
 
     @contextmanager
     def _hooks(self) -> Iterator[None]:
-        """Watch every module of the copy, down to the leaves."""
+        """Watch every module of the ghost, down to the leaves."""
         handles: list[Any] = []
         try:
             for _, module in _watched(self.network):
                 handles.append(module.register_forward_pre_hook(self._before, with_kwargs=True))
                 handles.append(module.register_forward_hook(self._after))
+                if rule(module) is not None:
+                    module.forward = partial(self._stand_in, module, module.forward)
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
+    def _stand_in(self, module: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
+        """In place of the forward of a leaf whose rule is known."""
+        return self._run(self.calls[-1], module, forward, args, kwargs)
+
+    def _run(self, call: _Call, module: nn.Module, function: Any, args: Any, kwargs: Any) -> Any:
+        """An output of the size that the rule says, or torch's own where no rule applied."""
+        if call.expected is None or getattr(module, "return_indices", False):
+            return function(*args, **kwargs)
+        (x,) = tensors_in((args, kwargs))[:1]
+        return torch.empty((*x.shape[:1], *call.expected), device="meta")
+
     def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        call = _Call(self.names[id(module)], _is_leaf(module))
+        ruled = rule(module) is not None
+        # A network that is one module without children is looked into: its functions are its layers.
+        call = _Call(
+            self.names[id(module)], ruled or (module is not self.network and _is_leaf(module)), ruled
+        )
         self.calls.append(call)
         if call.leaf:
             single = len(args) + len(kwargs) == 1
-            self._check(call, module, _tensors((args, kwargs)), single=single)
+            self._check(call, module, tensors_in((args, kwargs)), single=single)
 
     def _check(self, call: _Call, module: nn.Module, given: list[Tensor], *, single: bool) -> None:
         """Apply the rule of a leaf to what is about to go in."""
         if not given:
             return
-        call.given = tuple(given[0].shape[1:])
-        call.trace = self._origin(given)
+        call.given, call.trace = tuple(given[0].shape[1:]), self._origin(given)
         known = rule(module)
         if known is None or not single or len(given) > 1 or _unbatched(module, given[0]):
             return
@@ -186,29 +172,31 @@ class _Walker(TorchFunctionMode):
     def _after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         call = self.calls.pop()
         if call.leaf:
-            self._write(call, module, _tensors(output))
+            self._write(call, module, tensors_in(output), list(module.parameters()))
 
-    def _write(self, call: _Call, module: nn.Module, made: list[Tensor]) -> None:
-        """Write the row of a leaf that has run."""
+    def _write(self, call: _Call, module: nn.Module, made: list[Tensor], own: list[nn.Parameter]) -> None:
+        """Write the row of a leaf that has run, `own` being its weights."""
         if not made:
             return
         shape = tuple(made[0].shape[1:])
         assert call.expected in {None, shape}, f"{call.name}: the rule says {call.expected}, torch {shape}"
-        trace = call.trace.through(module, call.given, shape)
-        trace = replace(trace, rows=(*trace.rows, len(self.rows)))
-        for tensor in made:
-            self._remember(tensor, trace)
-        self.rows.append(self._row(call, module, shape, trace))
+        inside = self.traces.get(id(made[0])) if not call.ruled else None
+        trace = inside or call.trace.through(module, call.given, shape)
+        trace = replace(trace, rows=(*call.trace.rows, len(self.rows)))
+        self._remember(made, trace)
+        self.rows.append(self._row(call, module, shape, trace, own))
 
-    def _row(self, call: _Call, module: nn.Module, shape: Shape, trace: Trace) -> Row:
-        known, own = rule(module), list(module.parameters())
-        again = id(module) in self.counted and bool(own)
-        self.counted.add(id(module))
+    def _row(
+        self, call: _Call, module: nn.Module, shape: Shape, trace: Trace, own: list[nn.Parameter]
+    ) -> Row:
+        known = rule(module)
+        new = [p for p in own if id(p) not in self.used]
+        self.used.update(id(p) for p in own)
         remarks = [dropped_pixels(module, call.given, shape) if known is not None else ""]
-        if again:
+        if own and not new:
             remarks.append("used again: its parameters count once")
         elif own and not any(p.requires_grad for p in own):
-            remarks.append("frozen(eval)" if _frozen_norm(module) else "frozen")
+            remarks.append("frozen(eval)" if frozen_norm(module) else "frozen")
         return Row(
             index=len(self.rows),
             name=call.name,
@@ -216,9 +204,9 @@ class _Walker(TorchFunctionMode):
             label=label(module),
             input=call.given,
             output=shape,
-            parameters=0 if again else sum(p.numel() for p in own),
-            trainable=0 if again else sum(p.numel() for p in own if p.requires_grad),
-            macs=multiply_accumulates(module, call.given, shape),
+            parameters=sum(p.numel() for p in new),
+            trainable=sum(p.numel() for p in new if p.requires_grad),
+            macs=multiply_accumulates(module, call.given, shape) + call.macs,
             activations=prod(shape),
             receptive_field=None if trace.field is None else tuple(int(n) for n in trace.field),
             stride=None
@@ -231,119 +219,123 @@ class _Walker(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if self.calls and self.calls[-1].leaf:
+        if not self.calls or self.calls[-1].ruled:
             return func(*args, **kwargs)
-        given, name = _tensors((args, kwargs)), getattr(func, "__name__", str(func))
+        given, name = tensors_in((args, kwargs)), getattr(func, "__name__", str(func))
         module = as_module(name, args, kwargs) if given and given[0].ndim > 1 else None
         if module is not None:
             return self._function(module, name, func, args, kwargs)
-        trace = self._origin([x for x in given if id(x) in self.traces])
+        trace = self._origin(given)
         self.operation = (name, [tuple(x.shape[1:]) for x in given], trace)
-        result = func(*args, **kwargs)
+        made = operations.result(name, args, kwargs)
+        result = func(*args, **kwargs) if made is None else made
         self.operation = None
-        for tensor in _tensors(result):
-            axes = None if trace.field is None else len(trace.field) + 2
-            self._remember(tensor, trace if axes == tensor.ndim else trace.blind())
+        if any(id(x) in self.traces for x in given):
+            for tensor in tensors_in(result):
+                known = trace.field is not None and tensor.ndim == len(trace.field) + 2
+                self._remember([tensor], trace if known else trace.blind())
         return result
 
     def _function(
         self, module: nn.Module, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """A layer called as a function: checked and written like a leaf; its parameters belong to the module
-        that calls it.
-        """
-        place = self.calls[-1].name if self.calls else ""
-        call = _Call(f"{place}.{name}" if place else name, leaf=True)
+        """A layer called as a function: checked like a leaf, and written as one unless a leaf is calling it."""
+        caller = self.calls[-1]
+        call = _Call(f"{caller.name}.{name}" if caller.name else name, leaf=True, ruled=True)
         self.calls.append(call)
-        self._check(call, module, _tensors(args)[:1] or _tensors(kwargs)[:1], single=True)
-        result = func(*args, **kwargs)
+        x, *weights = tensors_in((args, kwargs))
+        self._check(call, module, [x], single=True)
+        result = self._run(call, module, func, args, kwargs)
         self.calls.pop()
-        self._write(call, module, _tensors(result))
-        self.rows[-1] = replace(self.rows[-1], parameters=0, trainable=0)
+        made = tensors_in(result)
+        if caller.leaf:
+            shape = tuple(made[0].shape[1:])
+            caller.macs += multiply_accumulates(module, call.given, shape)
+            self._remember(made, call.trace.through(module, call.given, shape))
+        else:
+            self._write(call, module, made, [w for w in weights if isinstance(w, nn.Parameter)])
         return result
 
     def _origin(self, tensors: list[Tensor]) -> Trace:
-        return merged([self.traces.get(id(x), Trace()) for x in tensors])
+        """The trace of what is made of `tensors`; weights and constants among them come from nowhere."""
+        return merged([self.traces[id(x)] for x in tensors if id(x) in self.traces])
 
-    def _remember(self, tensor: Tensor, trace: Trace) -> None:
-        """Keep `tensor` alive with its trace: an id names an object only while it lives."""
-        self.traces[id(tensor)] = trace
-        self.alive.append(tensor)
+    def _remember(self, tensors: list[Tensor], trace: Trace) -> None:
+        """Keep `tensors` alive with their trace: an id names an object only while it lives."""
+        self.alive.extend(tensors)
+        self.traces.update((id(x), trace) for x in tensors)
 
     def _explained(self, error: Exception) -> Impossible:
         """torch's own refusal, with the innermost module, the shapes that met and the chain."""
         call = self.calls[-1] if self.calls else _Call("")
         problem = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if call.leaf:
-            return self._impossible(call, "", Refusal(problem, needs="cannot run"))
-        what = type(self.network.get_submodule(call.name)).__name__
-        if self.operation is not None:
+        if self.operation is not None and not call.ruled:
             name, shapes, call.trace = self.operation
             met = " and ".join(written(shape) for shape in shapes)
             problem = f"cannot {_VERBS.get(name, f'take {name} of')} {met} ({problem})"
+        what = (
+            type(self.network.get_submodule(call.name)).__name__ if call.name in self.names.values() else ""
+        )
         return self._impossible(call, what, Refusal(problem, needs="cannot run"))
 
     def _impossible(self, call: _Call, what: str, refusal: Refusal) -> Impossible:
-        """The refusal with the layer's name and the sizes from the input to it."""
-        steps, size = [f"input {written(self.shape)}"], self.shape
-        for row in (self.rows[index] for index in call.trace.rows):
-            if row.input != size:
-                steps.append(written(row.input))
-            if row.output != row.input:
-                steps += [self._step(row.name, row.label), written(row.output)]
-            size = row.output
-        if call.given not in {(), size}:
-            steps.append(written(call.given))
-        if len(steps) > 17:
-            steps = [*steps[:3], "...", *steps[-12:]]
-        chain = " -> ".join([*steps, f"{self._step(call.name, what)} {refusal.needs}".strip()])
-        if (
-            len(self.shape) == 3
-            and self.shape[0] > 4
-            and self.shape[-1] in {1, 3}
-            and "permute" not in refusal.problem
-        ):
-            last = written((self.shape[2], *self.shape[:2]))
-            hint = f"; shapes are (channels, height, width), here {self.shape}: did you mean permute, for {last}?"
-            refusal = Refusal(refusal.problem + hint, needs=refusal.needs, formula=refusal.formula)
-        name = self._short(call.name)
-        shown = f"{name} ({what})" if name and what else name or f"the network ({what})"
-        return Impossible(layer=call.name, shown=shown, refusal=refusal, chain=chain)
+        path = [self.rows[index] for index in call.trace.rows]
+        return impossible(
+            refusal,
+            names=self.shown,
+            layer=call.name,
+            label=what,
+            given=call.given,
+            shape=self.shape,
+            path=path,
+        )
 
-    def _short(self, name: str) -> str:
-        """The last word of a layer's name where it is the only one in this network, else the whole name."""
-        last = name.rpartition(".")[2]
-        return last if self.words[last] == 1 and not last.isdigit() else name
-
-    def _step(self, name: str, what: str) -> str:
-        """A layer within the chain: 'conv1 9x9/2', or 'features.0 (conv 9x9/2)' where the name does not say
-        its kind.
-        """
-        kind, _, rest = what.rpartition(" ")
-        short = self._short(name)
-        return f"{short} {rest}" if kind and kind[-4:] in short else f"{short} ({what})" if what else short
+    def _totals(self, output: Tensor) -> Walk:
+        """The sums. Parameters come from the network itself: shared ones count once, unused ones too."""
+        named, rows = list(self.network.named_parameters()), tuple(self.rows)
+        running = (
+            b for name, b in self.network.named_buffers() if name.endswith(("running_mean", "running_var"))
+        )
+        trainable = [(name, p.numel()) for name, p in named if p.requires_grad]
+        remarks = []
+        if output.shape[:1] != (self.batch,):
+            remarks.append(
+                f"the output is {list(output.shape)} for {self.batch} picture: a view mixes the pictures of a batch"
+            )
+        idle = [
+            (name, p.numel()) for name, p in named if id(p) not in self.used and not name.startswith("aux.")
+        ]
+        if idle:
+            shown = ", ".join(name for name, _ in idle[:3]) + (", ..." if len(idle) > 3 else "")
+            remarks.append(f"{sum(n for _, n in idle):,} parameters belong to no layer that ran: {shown}")
+        return Walk(
+            layers=rows,
+            input=self.shape,
+            output=tuple(output.shape[1:]),
+            parameters=sum(n for name, n in trainable if not name.startswith("aux.")),
+            trainable=sum(n for _, n in trainable),
+            non_trainable=sum(p.numel() for _, p in named if not p.requires_grad)
+            + sum(b.numel() for b in running),
+            macs=sum(row.macs for row in rows),
+            memory=BYTES * sum(row.activations for row in rows if row.kind not in _VIEWS),
+            remarks=tuple(remarks),
+        )
 
 
 def _watched(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """(name, module) of every module down to the leaves, but not inside them."""
-    inside: list[str] = []
+    inside: tuple[str, ...] = ()
     for name, module in network.named_modules():
-        if any(name.startswith(leaf) for leaf in inside):
+        if name.startswith(inside) and inside:
             continue
-        if name and _is_leaf(module):
-            inside.append(f"{name}.")
+        if _is_leaf(module):
+            inside = (*inside, f"{name}." if name else "")
         yield name, module
 
 
 def _is_leaf(module: nn.Module) -> bool:
-    """A module that the walk does not look into: it has no children, or a rule of its own."""
+    """A module that the walk writes as one row: it has no children, or a rule of its own."""
     return not any(True for _ in module.children()) or rule(module) is not None
-
-
-def _frozen_norm(module: nn.Module) -> bool:
-    """A batch normalisation whose weights are frozen: it uses its running statistics in training too."""
-    weights = list(module.parameters(recurse=False))
-    return isinstance(module, _BatchNorm) and bool(weights) and not any(p.requires_grad for p in weights)
 
 
 def _unbatched(module: nn.Module, x: Tensor) -> bool:
@@ -356,36 +348,7 @@ def _need_spread(module: nn.Module, x: Tensor) -> None:
     trains = isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
     if trains and x.numel() == x.shape[1]:
         raise Refusal(
-            f"it trains on one picture of {written(tuple(x.shape[1:]))}, one number per channel, whose variance "
-            "is not defined (Expected more than 1 value per channel when training); "
-            "a batch of 2 pictures or evaluation mode works",
+            f"it trains on one picture of {written(tuple(x.shape[1:]))}, one number per channel, whose variance is not "
+            "defined (Expected more than 1 value per channel when training); a batch of 2 or evaluation mode works",
             needs="needs a batch of 2",
         )
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    """All tensors in nested tuples, lists and dicts, in order."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [tensor for item in value for tensor in _tensors(item)] if isinstance(value, (tuple, list)) else []
-
-
-def _totals(network: nn.Module, walker: _Walker, output: Shape) -> Walk:
-    """The sums. Parameters come from the network itself: shared ones count once, unused ones too."""
-    named, rows = list(network.named_parameters()), tuple(walker.rows)
-    running = (b for name, b in network.named_buffers() if name.endswith(("running_mean", "running_var")))
-    trainable = [(name, p.numel()) for name, p in named if p.requires_grad]
-    return Walk(
-        layers=rows,
-        input=walker.shape,
-        output=output,
-        parameters=sum(n for name, n in trainable if not name.startswith("aux.")),
-        trainable=sum(n for _, n in trainable),
-        non_trainable=sum(p.numel() for _, p in named if not p.requires_grad)
-        + sum(b.numel() for b in running),
-        macs=sum(row.macs for row in rows),
-        memory=BYTES * sum(row.activations for row in rows if row.kind not in _VIEWS),
-        remarks=walker.remarks,
-    )
