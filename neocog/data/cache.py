@@ -78,7 +78,7 @@ class Decoded:
         with self.path.open("rb") as file:
             for row, number in zip(x, numbers.tolist()):
                 file.seek(number * row.numel())
-                file.readinto(memoryview(row.numpy()).cast("B"))  # type: ignore[attr-defined]
+                file.readinto(row.numpy().data.cast("B"))
         return x
 
 
@@ -118,7 +118,7 @@ def _write(path: Path, listing: Listing, preprocess: Preprocess) -> None:
                 skipped.append(made)
             else:
                 shape = made.picture.shape
-                file.write(made.picture)
+                file.write(made.picture.data)
                 rows.append(made.row)
     body = {"shape": shape, "rows": rows, "skipped": [(s.path, s.reason) for s in skipped]}
     write_text(_index(path), json.dumps({"format": FORMAT, "sha256": _check(body), "body": body}))
@@ -145,13 +145,14 @@ def _sound(path: Path, rows: tuple[Row, ...], size: int) -> bool:
     buffer = bytearray(size)
     with path.open("rb") as file:
         for row in rows:
-            if file.readinto(buffer) != size or hashlib.sha256(buffer).hexdigest() != row.pixels:  # type: ignore[attr-defined]
+            if file.readinto(buffer) != size or hashlib.sha256(buffer).hexdigest() != row.pixels:
                 return False
         return not file.read(1)
 
 
 def _in_memory(listing: Listing, preprocess: Preprocess) -> Decoded:
-    rows, skipped = [], []
+    rows: list[Row] = []
+    skipped: list[Skipped] = []
     x = torch.empty(0, 3, 1, 1, dtype=torch.uint8)
     for made in _pictures(listing, preprocess):
         if isinstance(made, Skipped):
@@ -194,7 +195,7 @@ def _make(root: Path, number: int, path: str, preprocess: Preprocess) -> _Made |
         return Skipped(path, f"cannot be read: {error.strerror or error}")
     except UnreadableError as error:
         return Skipped(path, str(error).removeprefix("<bytes>: "))
-    digests = hashlib.sha256(data).hexdigest(), hashlib.sha256(placed).hexdigest()
+    digests = hashlib.sha256(data).hexdigest(), hashlib.sha256(placed.data).hexdigest()
     return _Made(Row(number, *digests, int(pixels.shape[0]), int(pixels.shape[1])), placed)
 
 

@@ -67,7 +67,7 @@ def read(path: Path, *, dimensions: int) -> Tensor:
         count = math.prod(sizes)
         _check_count(path, sizes, count, size - len(head) if not packed else None, size * DEFLATE_AT_MOST)
         values = torch.empty(sizes, dtype=torch.uint8)
-        _fill(file, memoryview(values.numpy()).cast("B"), path)
+        _fill(file, values.numpy().data.cast("B"), path)
         if file.read(1):
             raise UnreadableError(
                 f"{_shown(path)} goes on after the {count} bytes that its header names; fetch it anew"

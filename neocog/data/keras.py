@@ -53,7 +53,7 @@ def _array(archive: zipfile.ZipFile, name: str, dimensions: int) -> Tensor:
         if int(np.prod(shape, dtype=object)) > archive.getinfo(name).file_size:
             raise ValueError(f"{name} is shorter than its header says")
         values = torch.empty(shape, dtype=torch.uint8)
-        view = memoryview(values.numpy()).cast("B")
+        view = values.numpy().data.cast("B")
         done = 0
         while done < len(view):
             data = file.read(min(1 << 20, len(view) - done))

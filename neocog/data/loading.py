@@ -94,7 +94,7 @@ def fingerprint(dataset: Dataset) -> str:
         digest.update(f"{name} {tuple(split.x.shape)} {split.x.dtype} {split.y.dtype}".encode())
         for values in (split.x, split.y):
             for start in range(0, len(values), 4096):
-                digest.update(values[start : start + 4096].contiguous().numpy())
+                digest.update(values[start : start + 4096].contiguous().numpy().data)
     return digest.hexdigest()
 
 

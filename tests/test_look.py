@@ -1,0 +1,195 @@
+"""look: what it says of built-in sets and folders, and the pictures it draws."""
+
+import io
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from neocog.data import Data, load
+from neocog.data.sheet import draw
+from neocog.errors import UsageError
+from neocog.image import Preprocess
+from neocog.verbs.look import look
+
+REAL = Path(os.environ.get("NEOCOG_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("NEOCOG_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture
+def pets(tmp_path) -> Path:
+    """Dark cats of 10x20, bright dogs of 30x40; one dog twice; no picture; a name that drives a terminal."""
+    root = tmp_path / "pets"
+    for folder, value, size, count in (
+        ("train/cat", 40, (10, 20), 18),
+        ("train/dog", 200, (30, 40), 3),
+        ("test/cat", 50, (10, 20), 2),
+    ):
+        (root / folder).mkdir(parents=True)
+        for k in range(count):
+            Image.fromarray(np.full((*size, 3), value + k, np.uint8)).save(root / folder / f"{k}.png")
+    (root / "train/dog/same.png").write_bytes((root / "train/dog/0.png").read_bytes())
+    (root / "train/dog/\x1b[31mred\n.txt").write_text("x")
+    (root / "train/dog/bad.png").write_text("x")
+    return root
+
+
+def opened(png: bytes) -> Image.Image:
+    picture = Image.open(io.BytesIO(png))
+    assert picture.format == "PNG"
+    return picture
+
+
+def test_digits():
+    found = look("digits")
+    assert found.counts["train"] == tuple(load(Data(name="digits", held_out=0)).train.y.bincount().tolist())
+    assert set(found.counts) == {"train", "test"}
+    assert (sum(found.counts["train"]), sum(found.counts["test"])) == (1438, 359)
+    x = load(Data(name="digits", held_out=0)).train.x.double()
+    assert found.mean == pytest.approx(float(x.mean()))
+    assert found.spread == pytest.approx(float(x.std(unbiased=False)))
+    assert found.copies == 0
+    assert "1438" in found.text()
+    assert found.sheet.pictures[3].shape == (1, 8, 8)
+
+
+def test_a_folder(pets):
+    found = look(pets)
+    assert found.counts == {"train": (18, 4), "test": (2, 0)}
+    assert (found.sizes.smallest, found.sizes.middle, found.sizes.largest) == ((10, 20), (10, 20), (30, 40))
+    assert found.brightness == (pytest.approx(48.5), pytest.approx((200 * 2 + 201 + 202) / 4))
+    assert found.found == 26 == 24 + len(found.skipped)
+    # test/cat repeats two of the values of train/cat, and same.png the first dog
+    assert found.copies == 3
+    remarks = " ".join(found.remarks)
+    assert "test has no pictures of: dog" in remarks
+    assert "2 pictures of test are also in train" in remarks
+    text = found.text()
+    assert "26 files found = 24 used + 2 skipped" in text
+    assert "in the files 10x20 to 30x40" in text
+    assert "\x1b" not in text
+    assert "\\x1b[31mred\\n.txt" in text
+
+
+def test_the_table_is_aligned(pets):
+    lines = look(pets).text().split("\n")
+    start = next(k for k, line in enumerate(lines) if line.startswith("class"))
+    table = lines[start : start + 4]
+    assert [line.split() for line in table] == [
+        ["class", "train", "test"],
+        ["cat", "18", "2"],
+        ["dog", "4", "0"],
+        ["all", "22", "2"],
+    ]
+    assert len({len(line) for line in table}) == 1
+
+
+def test_imbalance_above_one_to_five(pets):
+    assert not any("balanced" in remark for remark in look(pets).remarks)
+    (pets / "train/dog/2.png").unlink()
+    assert any("18 training pictures of cat, 3 of dog" in remark for remark in look(pets).remarks)
+
+
+def test_json_is_one_document_with_the_same_facts(pets):
+    found = look(pets)
+    document = json.loads(json.dumps(found.json(), allow_nan=False))
+    assert document["counts"] == {"train": {"cat": 18, "dog": 4}, "test": {"cat": 2, "dog": 0}}
+    assert document["size"] == [128, 128, 3]
+    assert document["file_sizes"]["largest"] == [30, 40]
+    assert len(document["skipped"]) == 2
+    json.dumps(found.json(), ensure_ascii=False).encode()
+
+
+def test_size_is_what_is_looked_at(pets):
+    assert look(pets, size=(32, 24)).shape == (3, 32, 24)
+    assert look("digits", size=(28, 28)).shape == (1, 28, 28)
+
+
+def test_a_folder_sample_shows_every_class(pets):
+    sheet = look(pets).sheet
+    assert sheet.titles == ("cat",) * 12 + ("dog",) * 4
+    assert (sheet.pictures[0] == 40).all()
+
+
+def test_the_sample_of_a_built_in_set_is_its_first_sixteen(tmp_path):
+    found = look("digits", out=tmp_path / "digits.png")
+    train = load(Data(name="digits", held_out=0)).train
+    assert [int(t) for t in found.sheet.titles] == train.y[:16].tolist()
+    assert all((a == b.numpy()).all() for a, b in zip(found.sheet.pictures, train.x))
+    assert opened((tmp_path / "digits.png").read_bytes()).width > 4 * 90
+
+
+def test_by_class_has_three_rows_of_each():
+    sheet = look("digits", view="by-class").sheet
+    assert (len(sheet.pictures), sheet.columns) == (300, 10)
+    assert sheet.titles[30] == "1"
+    data = load(Data(name="digits", held_out=0)).train
+    assert (sheet.pictures[31] == data.x[data.y == 1][1].numpy()).all()
+    assert opened(sheet.png()).height > 30 * 90
+
+
+def test_a_class_with_few_pictures_leaves_its_rows_blank(pets):
+    sheet = look(pets, view="by-class", size=(8, 8)).sheet
+    assert [bool((p == 255).all()) for p in sheet.pictures] == [False] * 18 + [True] * 12 + [False] * 4 + [
+        True
+    ] * 26
+
+
+def test_one_picture_with_its_scale(pets):
+    grey, colour = look("digits", index=5), look(pets, index=20, size=(8, 8))
+    assert grey.sheet.scale
+    assert "8x8" in grey.sheet.caption
+    assert "train/dog/" in colour.sheet.caption
+    pictures = [np.asarray(opened(found.sheet.png()).convert("RGB")) for found in (grey, colour)]
+    assert all(picture.std() > 10 for picture in pictures)
+    with pytest.raises(UsageError, match="pictures 0 to 1437"):
+        look("digits", index=1438)
+    with pytest.raises(UsageError):
+        look("digits", index=-1)
+
+
+def test_label_sets_are_named_together():
+    dataset = load(Data(name="digits", held_out=0))
+    y = torch.zeros(len(dataset.train), 10)
+    y[:, 2] = y[:, 7] = 1
+    sheet = draw(replace(dataset, train=replace(dataset.train, y=y)))
+    assert set(sheet.titles) == {"2 + 7"}
+
+
+def test_notebooks_see_text_and_picture(pets):
+    page = look(pets)._repr_html_()
+    assert "data:image/png;base64," in page
+    assert "\x1b" not in page
+
+
+def test_what_must_be_a_name_or_a_path():
+    with pytest.raises(UsageError, match="did you mean 'digits'"):
+        look("digit")
+
+
+def test_shapes():
+    pytest.importorskip("neocog.data.shapes")
+    found = look("shapes")
+    assert sum(found.counts["train"]) > 0
+    assert opened(found.sheet.png()).width > 100
+
+
+def test_ants_and_bees(tmp_path):
+    photos = REAL / "photos" / "ants-bees"
+    if not photos.is_dir():
+        pytest.skip(f"no photos in {REAL}")
+    found = look(photos, size=(32, 32), out=tmp_path / "a.png")
+    assert found.counts == {"train": (124, 121), "test": (70, 83)}
+    assert found.sizes.largest[0] * found.sizes.largest[1] > 4_000_000
+    assert opened((tmp_path / "a.png").read_bytes()).width > 100
+    placed = load(Data(name="folder"), where=photos, preprocess=Preprocess(size=(32, 32), fit="crop"))
+    assert placed.shape == found.shape
