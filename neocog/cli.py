@@ -34,6 +34,8 @@ SplitOption = Annotated[str | None, typer.Option("--split", help="train, val or 
 
 
 class Result(Protocol):
+    """What every verb returns."""
+
     def text(self) -> str: ...
     def json(self) -> Any: ...
 

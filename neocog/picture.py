@@ -132,7 +132,7 @@ def curves(
 def training_curves(epochs: Sequence[Mapping[str, float]]) -> bytes:
     """Loss and accuracy over epochs, training and held out, side by side.
 
-    Each epoch has the keys epoch, loss, accuracy, perhaps val_loss, val_accuracy; what is missing is left out.
+    Keys of an epoch: epoch, loss, accuracy, perhaps val_loss, val_accuracy; what is missing is left out.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -316,7 +316,7 @@ def _rgb(picture: Pixels) -> Pixels:
 
 
 def _columns(n: int) -> int:
-    """The number of columns of a grid of n: near the square root, and a divisor of n where there is one near."""
+    """The number of columns of a grid of n: near its root, a divisor of n where one is near."""
     root = math.ceil(math.sqrt(n))
     return next((c for c in range(root, 2 * root) if n % c == 0), root)
 

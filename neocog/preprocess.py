@@ -246,8 +246,10 @@ class Preprocess(BaseModel):
             columns = max(w, round(w / self.crop_share))
             rows = max(h, int(columns * H / W))
         top, left = round((rows - h) / 2), round((columns - w) / 2)
-        # The part of the original that the kept middle comes from; resizing only that needs no large picture
-        # in between.
+        if rows * columns <= 4 * max(H * W, h * w):
+            whole = _resize(pixels, (rows, columns), (0, 0, H, W), self.interpolation)
+            return whole[top : top + h, left : left + w]
+        # A needle, which would become huge: only the part is resized that the kept middle comes from.
         box = (top * H / rows, left * W / columns, (top + h) * H / rows, (left + w) * W / columns)
         return _resize(pixels, (h, w), box, self.interpolation)
 
@@ -274,12 +276,12 @@ def _mean_and_std(x: Tensor, *, per_channel: bool) -> tuple[tuple[float, ...], t
     import torch
 
     per_picture = x[0].numel()
-    rows = max(1, (1 << 20) // per_picture)
+    rows = max(1, (1 << 18) // per_picture)
     sums = torch.zeros(2, x.shape[1], dtype=torch.float64, device=x.device)
     for start in range(0, len(x), rows):
-        piece = x[start : start + rows].to(torch.float64)
-        sums[0] += piece.sum(dim=(0, 2, 3))
-        sums[1] += piece.square_().sum(dim=(0, 2, 3))
+        piece = x[start : start + rows].flatten(2).to(torch.float64)
+        sums[0] += piece.sum(dim=(0, 2))
+        sums[1] += piece.square_().sum(dim=(0, 2))
     count = x.numel() // x.shape[1]
     if not per_channel:
         sums, count = sums.sum(dim=1, keepdim=True), x.numel()

@@ -83,6 +83,9 @@ class Saver:
         self.best = snapshot
 
     def save(self, state: State, job: Training, optimizer: Optimizer, scaler: torch.amp.GradScaler) -> Saved:
+        """Write the model to ship, if it is new, then the state; raise `CheckFailed` where a weight is not
+        finite.
+        """
         start = time.monotonic()
         _require_finite(job, state.step)
         if self.best is not None:
@@ -228,7 +231,7 @@ class Training:
         loss = float(state.loss_sum) / state.pictures
         _require_finite_loss(torch.tensor(loss), state.step, lr)
         report = self.watched()
-        score = (report.accuracy, -report.loss) if report else (0.0, 0.0)
+        score = report.score if report else (0.0, 0.0)
         better = state.best_score is None or score > state.best_score
         kept = better or report is None or self.recipe.stop.select == "last"
         if better:

@@ -1,8 +1,11 @@
-"""Split -> shuffled, augmented, normalised batches on a device. Counter-based: seed, epoch and step decide everything."""
+"""Split -> shuffled, augmented, normalised batches on a device. Counter-based: seed, epoch and step decide
+everything.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -15,7 +18,9 @@ EVALUATION_BATCH = 250
 
 
 def stream(*counters: int) -> torch.Generator:
-    """A CPU generator for these counters (seed, purpose, step ...): the same counters give the same draws, always."""
+    """A CPU generator for these counters (seed, purpose, step ...): the same counters give the same draws,
+    always.
+    """
     return torch.Generator().manual_seed(counted(*counters))
 
 
@@ -35,11 +40,13 @@ SHUFFLE, AUGMENT, DROPOUT, WEIGHTS = range(4)
 
 
 def cuts(n: int, batch: int) -> list[tuple[int, int]]:
-    """Where the batches of an epoch begin and end. A last batch of one joins its neighbour: batch norm needs two."""
+    """Where the batches of an epoch begin and end. A last batch of one joins its neighbour: batch norm
+    needs two.
+    """
     edges = [*range(0, n, batch), n]
     if len(edges) > 2 and edges[-1] - edges[-2] == 1:
         del edges[-2]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def training_batches(
@@ -55,11 +62,16 @@ def training_batches(
     shuffle: bool = True,
     device: torch.device,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of `epoch` (from 0) from number `first` on: x float32 (N, C, H, W) as the network sees it, and y.
+    """The batches of `epoch` (from 0) from number `first` on: x float32 (N, C, H, W) as the network sees it,
+    and y.
 
     Without `shuffle` the pictures come in the order of the split.
     """
-    order = torch.randperm(len(split), generator=stream(seed, SHUFFLE, epoch)) if shuffle else torch.arange(len(split))
+    order = (
+        torch.randperm(len(split), generator=stream(seed, SHUFFLE, epoch))
+        if shuffle
+        else torch.arange(len(split))
+    )
     for number, (start, end) in enumerate(cuts(len(split), batch)):
         if number < first:
             continue

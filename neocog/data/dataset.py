@@ -1,7 +1,7 @@
 """Dataset and Split: pictures with their labels, in memory or memory-mapped, never changed.
 
-A split is two tensors that share their first axis. Class names are fixed once, by name and in natural order, by whoever
-reads the data; every split, model file and report carries that one tuple.
+A split is two tensors that share their first axis. Class names are fixed once, by name and in natural order,
+by whoever reads the data; every split, model file and report carries that one tuple.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from neocog.errors import unknown
 
 
 def natural(name: str) -> tuple[Any, ...]:
-    """Sort key under which '2' comes before '10': digits compare as numbers, letters without case, the name itself last."""
+    """Sort key under which '2' comes before '10': digits compare as numbers, letters without case, the
+    name itself last.
+    """
     parts = re.split(r"(\d+)", name.casefold())
     return (*((int(p), "") if p.isdecimal() else (-1, p) for p in parts), name)
 
@@ -32,7 +34,8 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Pictures `x`, uint8 (N, C, H, W), and labels `y`: int64 class indices (N,), or float32 0/1 label sets (N, classes).
+    """Pictures `x`, uint8 (N, C, H, W), and labels `y`: int64 class indices (N,), or float32 0/1 label sets
+    (N, classes).
 
     `names` says where each picture came from (a path relative to the folder), empty for sets that are arrays.
     """
@@ -60,10 +63,11 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What `neocog.data.load` returns. `val` is held out of `train` (or the folder's own); `test` is never trained on.
+    """What `neocog.data.load` returns. `val` is held out of `train` (or the folder's own); `test` is never
+    trained on.
 
-    `fingerprint` is a SHA-256 over pictures, labels and class names in their order; it goes into a run's facts.
-    `remarks` are sentences for the reader: what was assumed, what looked odd.
+    `fingerprint` is a SHA-256 over pictures, labels and class names in their order; it goes into a run's
+    facts. `remarks` are sentences for the reader: what was assumed, what looked odd.
     """
 
     name: str

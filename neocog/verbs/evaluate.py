@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,5 +30,5 @@ def evaluate(
     dataset = dataset_of(trained, data)
     chosen = split or ("test" if dataset.test is not None else "val" if dataset.val is not None else "train")
     report = trained.measure(dataset.split(chosen), chosen, find(device, "float32").device)
-    report = replace(report, remarks=(*report.remarks, *dataset.remarks))
+    report = report.with_remarks(*dataset.remarks)
     return report.grouped(group) if group else report

@@ -71,6 +71,7 @@ class Predictions:
         return [item.json() for item in self.items]
 
     def text(self) -> str:
+        """One line a picture: its classes with their probabilities, or why it could not be read."""
         lines = []
         for item in self.items:
             guesses = "  ".join(f"{g.name} {g.probability:.1%}" for g in item.top)
@@ -161,6 +162,7 @@ class _Namer:
         self.network = trained.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def files(self, paths: Sequence[Path], pool: ThreadPoolExecutor, polarity: str) -> list[Prediction]:
+        """Read `paths` side by side and name those that can be read, in their order."""
         preprocess = self.trained.preprocess
         read = list(pool.map(lambda path: _read(path, preprocess, polarity), paths))
         placed = [pixels for pixels in read if isinstance(pixels, np.ndarray)]

@@ -111,12 +111,6 @@ def resume(
             [f"phases.{len(recipe.phases) - 1}.epochs={recipe.phases[-1].epochs + epochs - before.epochs}"],
         )
         remarks.append(f"{epochs} epochs in place of {before.epochs}: the schedule is stretched from here")
-    state = run.saved() if run.state_file.exists() else {}
-    if state.get("finished") == "done" and recipe.epochs <= before.epochs:
-        raise UsageError(
-            f"{run.path} is finished ({before.epochs} epochs); "
-            f"for more: neocog train --resume {run.path} --epochs N"
-        )
     where = Path(data) if data is not None else Path(facts["where"]) if facts["where"] else None
     dataset = load(recipe.data, where=where, preprocess=recipe.preprocess)
     world = find(device, facts["precision"] if recipe.precision == "auto" else recipe.precision)
@@ -127,10 +121,14 @@ def resume(
         remarks.append(
             f"not the machine of the start ({'; '.join(changed)}): the result may differ in its last bits"
         )
+    job = _job(recipe, dataset, world, run)
+    if run.state_file.exists() and run.saved()["step"] >= job.plan.steps:
+        raise UsageError(
+            f"{run.path} is finished ({recipe.epochs} epochs); "
+            f"for more: neocog train --resume {run.path} --epochs N"
+        )
     run.write_recipe(recipe)
-    return _drive(
-        _job(recipe, dataset, world, run), run, resume=True, remarks=tuple(remarks), watchers=watchers
-    )
+    return _drive(job, run, resume=True, remarks=tuple(remarks), watchers=watchers)
 
 
 @dataclass(frozen=True, slots=True)

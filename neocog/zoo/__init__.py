@@ -8,18 +8,51 @@ import torch
 from pydantic import BaseModel, ConfigDict, field_serializer, field_validator, model_validator
 
 from neocog.errors import unknown
-from neocog.zoo import chapter
+from neocog.zoo import (
+    alexnet,
+    chapter,
+    densenet,
+    fastres,
+    googlenet,
+    highway,
+    inception_v3,
+    lenet,
+    mobilenet,
+    resnet,
+    vgg,
+    xception,
+)
 from neocog.zoo.architecture import Architecture, Initialiser, Shape, Stem
 from neocog.zoo.blocks import Network
 from neocog.zoo.initial import initialise
-from neocog.zoo.layers import Layer, build as build_layers, document, parse
+from neocog.zoo.layers import Layer, document, parse
+from neocog.zoo.layers import build as build_layers
 
-FAMILIES = (chapter,)
-ZOO: dict[str, Architecture] = {row.name: row for family in FAMILIES for row in family.ARCHITECTURES}
+__all__ = [
+    "ZOO",
+    "Architecture",
+    "Initialiser",
+    "Model",
+    "Network",
+    "Shape",
+    "Stem",
+    "architecture",
+    "begin",
+    "build",
+    "resolved",
+]
+
+FAMILIES = (
+    lenet, alexnet, vgg, googlenet, inception_v3, resnet, highway, densenet, xception, mobilenet, fastres, chapter,
+)  # fmt: skip
+ROWS: tuple[Architecture, ...] = tuple(row for family in FAMILIES for row in family.ARCHITECTURES)
+ZOO: dict[str, Architecture] = {row.name: row for row in ROWS}
 
 
 class Model(BaseModel):
-    """Which network: a row of the zoo by `name`, or a layer list. `init` None is the row's own (layer lists: Glorot)."""
+    """Which network: a row of the zoo by `name`, or a layer list. `init` None is the row's own (layer
+    lists: Glorot).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -31,11 +64,15 @@ class Model(BaseModel):
     @field_validator("layers", mode="before")
     @classmethod
     def _parsed(cls, value: Any) -> Any:
-        return parse(list(value)) if isinstance(value, list | tuple) and value and isinstance(value[0], dict) else value
+        return (
+            parse(list(value))
+            if isinstance(value, list | tuple) and value and isinstance(value[0], dict)
+            else value
+        )
 
     @field_serializer("layers")
     def _written(self, layers: tuple[Layer, ...] | None) -> list[dict[str, Any]] | None:
-        return None if layers is None else document(layers)["layers"]  # type: ignore[no-any-return]
+        return None if layers is None else document(layers)["layers"]
 
     @model_validator(mode="after")
     def _one(self) -> Model:
@@ -55,14 +92,20 @@ def architecture(name: str) -> Architecture:
 
 
 def build(model: Model, *, shape: Shape, classes: int) -> Network:
-    """The network for pictures of `shape` (C, H, W), its weights as torch makes them; `begin` draws them properly."""
+    """The network for pictures of `shape` (C, H, W), its weights as torch makes them; `begin` draws them
+    properly.
+    """
     if model.layers is not None:
         return build_layers(model.layers, shape=shape, classes=classes)
-    return architecture(model.name or "").build(shape=shape, classes=classes, stem=resolved(model, shape).stem)
+    return architecture(model.name or "").build(
+        shape=shape, classes=classes, stem=resolved(model, shape).stem
+    )
 
 
 def resolved(model: Model, shape: Shape) -> Model:
-    """`model` with its stem said: 'small' for small pictures where the family has one, unless the model says otherwise."""
+    """`model` with its stem said: 'small' for small pictures where the family has one, unless the model
+    says otherwise.
+    """
     if model.name is None or model.stem is not None:
         return model
     small = "small" in architecture(model.name).stems and max(shape[1:]) <= SMALL_PICTURE

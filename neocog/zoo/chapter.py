@@ -44,6 +44,8 @@ def dropout(rate: float) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
+    """A network of the chapters: its layers, and its parameter count worked out by hand."""
+
     title: str
     shape: Shape
     golden: int

@@ -161,6 +161,8 @@ class Dense(Layer):
 
 
 class Flatten(Layer):
+    """(C, *sizes) -> one vector."""
+
     kind: Literal["flatten"] = "flatten"
 
     def modules(self, shape: Shape, classes: int) -> Named:
@@ -192,6 +194,8 @@ class BatchNorm(Layer):
 
 
 class Activate(Layer):
+    """An activation as a layer of its own."""
+
     kind: Literal["relu", "sigmoid", "tanh", "softmax"]
 
     def modules(self, shape: Shape, classes: int) -> Named:

@@ -1,0 +1,113 @@
+"""The architecture, kept by reading the source: who imports whom, no work at import, no pickle, a docstring everywhere."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "neocog"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+LAYERS: dict[str, int] = {
+    **dict.fromkeys(
+        "errors files events world image preprocess picture download archive https transfer sealed _version".split(),
+        0,
+    ),
+    **dict.fromkeys(["arithmetic"], 1),
+    **dict.fromkeys(["data", "zoo"], 2),
+    **dict.fromkeys("capture optim metrics multilabel doctor drawing".split(), 3),
+    **dict.fromkeys("tasks recipe recipes".split(), 4),
+    **dict.fromkeys("model run training watch report".split(), 5),
+    **dict.fromkeys(["verbs"], 6),
+    **dict.fromkeys(["study", "serve"], 7),
+    **dict.fromkeys(["cli", "__init__", "__main__"], 8),
+}
+
+
+def home(module: str) -> str:
+    """The part of the package that a dotted module name belongs to: neocog.data.idx -> data."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def imports(path: Path) -> set[str]:
+    """Every module of the package that `path` imports, in functions too, but not for types only."""
+    found = set()
+    for node in ast.walk(_without_type_checking(ast.parse(path.read_text()))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "neocog":
+            names = (
+                [f"{node.module}.{a.name}" for a in node.names] if node.module == "neocog" else [node.module]
+            )
+            found.update(names)
+        elif isinstance(node, ast.Import):
+            found.update(a.name for a in node.names if a.name.startswith("neocog"))
+    return found
+
+
+def _without_type_checking(tree: ast.Module) -> ast.Module:
+    tree.body = [
+        n for n in tree.body if not (isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
+    ]
+    return tree
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_layers(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert own in LAYERS, f"{own} has no layer: give it one here and in docs/architecture.md"
+    for module in imports(path):
+        other = home(module)
+        assert other in LAYERS, module
+        assert LAYERS[other] <= LAYERS[own], f"{path.name} (layer {LAYERS[own]}) imports {module}"
+        assert {own, other} != {"data", "zoo"}, (
+            f"{path.name} imports {module}: data and zoo know nothing of each other"
+        )
+        if own == "verbs" and other == "verbs":
+            assert module.endswith(path.stem), f"{path.name} imports {module}: verbs never import each other"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_manners(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), "a file begins by saying what it is"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            banned = {"eval", "exec", "pickle.load", "pickle.loads", "torch.load", "os.system"}
+            assert name not in banned, f"{name} at line {node.lineno}"
+            assert not name.endswith(("extractall", ".cuda")), f"{name} at line {node.lineno}"
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            names = {ast.unparse(d) for d in node.decorator_list}
+            methods = isinstance(node, ast.FunctionDef) and (len(node.body) <= 6 or names)
+            assert ast.get_docstring(node) or methods or node.name in ("forward",), (
+                f"{node.name} has no docstring"
+            )
+    if path.name not in ("image.py", "picture.py"):
+        assert "Image.open" not in path.read_text(), "there is one decoder"
+    assert "inplace=True" not in path.read_text()
+
+
+def test_importing_neocog_and_asking_for_help_load_no_torch() -> None:
+    script = (
+        "import sys, neocog, neocog.cli\n"
+        "assert neocog.cli.run(['--help']) == 0 and neocog.cli.run(['train', '--help']) == 0\n"
+        "assert neocog.cli.run(['--version']) == 0\n"
+        "heavy = {'torch', 'rich', 'numpy', 'matplotlib', 'PIL'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names() -> None:
+    import neocog
+
+    assert list(neocog.__all__) == sorted(neocog.__all__)
+    for name in neocog.__all__:
+        assert getattr(neocog, name) is not None
+    with pytest.raises(AttributeError):
+        _ = neocog.nothing  # type: ignore[attr-defined]
