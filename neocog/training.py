@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neocog.data.batches import DROPOUT, counted, cuts, plain_batches, training_batches
+from neocog._version import __version__
+from neocog.data.batches import DROPOUT, WEIGHTS, counted, cuts, plain_batches, stream, training_batches
 from neocog.data.dataset import Dataset
 from neocog.errors import CheckFailed
 from neocog.events import Epoch, Event, Finished, Saved, Started, Step
@@ -26,6 +27,7 @@ from neocog.recipe import Phase, Recipe
 from neocog.run import Run, State
 from neocog.tasks import Classify
 from neocog.world import World
+from neocog.zoo import begin, build
 
 SAVE_EVERY = 30.0  # seconds between saves within an epoch
 SAVE_SHARE = 0.04  # of the time may go into saving; what costs more is saved more rarely
@@ -257,6 +259,32 @@ class Training:
     def _gives_up(self, epoch: int, state: State) -> bool:
         patience = self.recipe.stop.patience
         return patience > 0 and self.dataset.val is not None and epoch - state.patience_from >= patience
+
+
+def prepare(recipe: Recipe, dataset: Dataset, world: World, run: Run) -> Training:
+    """Everything the recipe names, made real. Raises before anything is written where the network cannot
+    be.
+    """
+    preprocess = recipe.preprocess.resolved(dataset.train.x)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = build(recipe.model, shape=dataset.shape, classes=len(dataset.classes))
+    begin(recipe.model, network, stream(recipe.seed, WEIGHTS))
+    network = network.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trained = Trained(
+        network=network,
+        model=recipe.model,
+        shape=dataset.shape,
+        classes=dataset.classes,
+        preprocess=preprocess,
+        provenance={
+            "neocog": __version__,
+            "data": recipe.data.model_dump(mode="json"),
+            "data_fingerprint": dataset.fingerprint,
+            "recipe_identity": recipe.identity,
+        },
+    )
+    return Training(recipe, dataset, trained, run, world)
 
 
 def _require_finite_loss(loss: Tensor, step: int, lr: float) -> None:

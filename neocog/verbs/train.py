@@ -18,7 +18,6 @@ import torch
 from neocog import picture, recipes
 from neocog._version import __version__
 from neocog.data import DATASETS, Data, load
-from neocog.data.batches import WEIGHTS, stream
 from neocog.data.dataset import Dataset
 from neocog.errors import (
     CheckFailed,
@@ -30,15 +29,14 @@ from neocog.errors import (
 )
 from neocog.events import Event, Finished, Started, Watcher
 from neocog.files import read_json, write_bytes
-from neocog.model import Trained
 from neocog.model import load as load_model
 from neocog.recipe import Recipe, from_json, override
 from neocog.run import Run, create, open_run
-from neocog.training import Training
+from neocog.training import Training, prepare
 from neocog.watch import Record
-from neocog.world import World, deterministic, find
+from neocog.world import deterministic, find
 from neocog.world import facts as world_facts
-from neocog.zoo import Model, architecture, begin, build, resolved
+from neocog.zoo import Model, architecture, resolved
 from neocog.zoo.layers import parse
 
 
@@ -66,7 +64,7 @@ def train(
     world = find(device, recipe.precision)
     dataset = load(recipe.data, where=asked.where, preprocess=recipe.preprocess)
     recipe = recipe.model_copy(update={"model": resolved(recipe.model, dataset.shape)})
-    job = _job(recipe, dataset, world, Run(Path()))
+    job = prepare(recipe, dataset, world, Run(Path()))
     run = create(asked.name, Path(out) if out is not None else None)
     run.write_recipe(recipe)
     run.write_facts(
@@ -121,7 +119,7 @@ def resume(
         remarks.append(
             f"not the machine of the start ({'; '.join(changed)}): the result may differ in its last bits"
         )
-    job = _job(recipe, dataset, world, run)
+    job = prepare(recipe, dataset, world, run)
     if run.state_file.exists() and run.saved()["step"] >= job.plan.steps:
         raise UsageError(
             f"{run.path} is finished ({recipe.epochs} epochs); "
@@ -194,32 +192,6 @@ def _model(model: str | Path) -> Model:
     return Model(name=architecture(str(model)).name)
 
 
-def _job(recipe: Recipe, dataset: Dataset, world: World, run: Run) -> Training:
-    """Everything the recipe names, made real. Raises before anything is written where the network cannot
-    be.
-    """
-    preprocess = recipe.preprocess.resolved(dataset.train.x)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        network = build(recipe.model, shape=dataset.shape, classes=len(dataset.classes))
-    begin(recipe.model, network, stream(recipe.seed, WEIGHTS))
-    network = network.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    trained = Trained(
-        network=network,
-        model=recipe.model,
-        shape=dataset.shape,
-        classes=dataset.classes,
-        preprocess=preprocess,
-        provenance={
-            "neocog": __version__,
-            "data": recipe.data.model_dump(mode="json"),
-            "data_fingerprint": dataset.fingerprint,
-            "recipe_identity": recipe.identity,
-        },
-    )
-    return Training(recipe, dataset, trained, run, world)
-
-
 def _drive(
     job: Training,
     run: Run,
@@ -237,7 +209,7 @@ def _drive(
         stack.enter_context(deterministic())
         stack.enter_context(torch.random.fork_rng(devices=[]))
         signals = stack.enter_context(_signals())
-        listening = [Record(run), *(_entered(stack, make(run)) for make in watchers)]
+        listening: list[Watcher] = [Record(run), *(_entered(stack, make(run)) for make in watchers)]
         _first_batch(job)
         try:
             for event in job.events(resume=resume, stop=lambda: signals.received is not None):

@@ -136,7 +136,7 @@ class L2Pool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         mean = _AVERAGE[len(self.kernel_size) - 1]
-        return (mean(x.square(), self.kernel_size, self.stride) * math.prod(self.kernel_size) + 1e-12).sqrt()  # type: ignore[operator]
+        return (mean(x.square(), self.kernel_size, self.stride) * math.prod(self.kernel_size) + 1e-12).sqrt()
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}"
@@ -158,7 +158,7 @@ class SameAveragePool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         mean = _AVERAGE[len(self.kernel_size) - 1]
         inside = self.same(torch.ones_like(x[:1, :1]))
-        return mean(self.same(x), self.kernel_size, self.stride) / mean(inside, self.kernel_size, self.stride)  # type: ignore[operator]
+        return mean(self.same(x), self.kernel_size, self.stride) / mean(inside, self.kernel_size, self.stride)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}"

@@ -117,7 +117,7 @@ class Pool(Layer):
             yield (
                 "pool",
                 SameAveragePool(size, stride) if same else AVERAGE_POOL[axes - 1](size, stride, amount),
-            )  # type: ignore[arg-type]
+            )
             return
         if same:  # padded pixels must never be the maximum
             lowest = float("-inf") if self.kind == "maxpool" else 0.0
@@ -257,11 +257,16 @@ def _parse_one(entry: Any, place: int) -> Layer:
 
 def document(layers: Sequence[Layer]) -> dict[str, Any]:
     """The JSON document of a layer list; fields that hold their default are left out."""
-    return {
-        "layers": [
-            {"kind": layer.kind, **layer.model_dump(exclude_defaults=True, mode="json")} for layer in layers
-        ]
-    }  # type: ignore[attr-defined]
+    return {"layers": [{"kind": kind_of(layer), **_changed(layer)} for layer in layers]}
+
+
+def kind_of(layer: Layer) -> str:
+    """The word in a layer's `kind`."""
+    return str(layer.kind)  # type: ignore[attr-defined]
+
+
+def _changed(layer: Layer) -> dict[str, Any]:
+    return {k: v for k, v in layer.model_dump(exclude_defaults=True, mode="json").items() if k != "kind"}
 
 
 def meaning(layers: Sequence[Layer]) -> Literal["softmax", "sigmoid", "tanh", "none"]:
@@ -313,8 +318,8 @@ def _after(stages: OrderedDict[str, nn.Module], module: nn.Module, size: Shape, 
 
 
 def _main_word(layer: Layer) -> str:
-    kind: str = layer.kind  # type: ignore[attr-defined]
-    return {"maxpool": "pool", "avgpool": "pool", "l2pool": "pool", "batchnorm": "norm"}.get(kind, kind)
+    words = {"maxpool": "pool", "avgpool": "pool", "l2pool": "pool", "batchnorm": "norm"}
+    return words.get(kind_of(layer), kind_of(layer))
 
 
 def _activation(word: str) -> Named:
