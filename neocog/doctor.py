@@ -1,11 +1,14 @@
 """The shape doctor: what would mend a network that cannot be, each answer tried before it is given.
 
-A layer list is mended by a single edit; for any network, a layer list's, the zoo's or a module of one's own, the input
-sizes that fit are found. Nothing is computed and no memory taken: networks are built on the meta device.
+A layer list is mended by a single edit; for any network, a layer list's, the zoo's or a module of one's own,
+the input sizes that fit are found. Nothing is computed and no memory taken: networks are built on the meta
+device.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +27,11 @@ MOST_EDITS = 8
 """Edits named in a message; `edits` finds them all."""
 
 
-# --- single edits of a layer list -----------------------------------------------------------------------------------
+SAMPLED = 160
+"""Sides tried one by one where sizes that fit have gaps."""
+
+
+# --- single edits of a layer list --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +58,13 @@ def can_be(layers: Sequence[Layer], *, shape: Shape, classes: int) -> bool:
 def mended(error: ShapeError, layers: Sequence[Layer], *, shape: Shape, classes: int) -> ShapeError:
     """The refusal of a layer list with the single edits that work, as its last line."""
     works = [edit.words for edit in edits(layers, shape=shape, classes=classes)][:MOST_EDITS]
-    if not works or not isinstance(error, Impossible):
-        return error
-    return error.mended_by(works)
+    return with_remedies(error, works)
 
 
 def edits(layers: Sequence[Layer], *, shape: Shape, classes: int) -> tuple[Edit, ...]:
-    """Every edit of the small set that turns an impossible layer list into a network, tried out; none where it is one."""
+    """Every edit of the small set that turns an impossible layer list into a network, tried out; none where
+    it is one.
+    """
     place = culprit(layers, shape=shape, classes=classes)
     if place is None:
         return ()
@@ -94,7 +101,7 @@ def _candidates(layers: tuple[Layer, ...], place: int, shape: Shape) -> Iterator
         yield from _smaller_windows(layers, place, shape)
     if isinstance(failing, Pool):
         how = "max" if failing.kind == "maxpool" else "average"
-        yield put(f"global {how} pooling in place of {name}", place, GlobalPooling(how=how))  # type: ignore[arg-type]
+        yield put(f"global {how} pooling in place of {name}", place, GlobalPooling(how=how))
     for where in reversed(range(place + 1)):
         layer, stride = layers[where], getattr(layers[where], "stride", 1)
         if isinstance(layer, Conv) and max(per_axis(stride, axes)) > 1:
@@ -103,12 +110,16 @@ def _candidates(layers: tuple[Layer, ...], place: int, shape: Shape) -> Iterator
             yield put(f"drop {_name(layers, where)}", where)
         if isinstance(layer, Conv) and layer.padding == "valid" and where < place:
             yield changed(f'pad {_name(layers, where)} ("same")', where, padding="same")
-    padded = tuple(layer.model_copy(update={"padding": "same"}) if isinstance(layer, Conv) else layer for layer in layers)
+    padded = tuple(
+        layer.model_copy(update={"padding": "same"}) if isinstance(layer, Conv) else layer for layer in layers
+    )
     yield Edit('pad every convolution ("same")', padded, shape)
 
 
 def _smaller_windows(layers: tuple[Layer, ...], place: int, shape: Shape) -> Iterator[Edit]:
-    """The failing layer with a smaller square window, the largest first; the first that works is the one worth naming."""
+    """The failing layer with a smaller square window, the largest first; the first that works is the one
+    worth naming.
+    """
     layer = layers[place]
     field = "kernel" if isinstance(layer, Conv) else "size"
     largest = max(per_axis(getattr(layer, field), len(shape) - 1))
@@ -132,13 +143,22 @@ def _name(layers: Sequence[Layer], place: int) -> str:
     return f"{word}{number}"
 
 
-# --- input sizes that fit -------------------------------------------------------------------------------------------
+def with_remedies(error: ShapeError, works: Sequence[str]) -> ShapeError:
+    """The same refusal, what mends it in its last line."""
+    if not works:
+        return error
+    if isinstance(error, Impossible):
+        return error.mended_by(works)
+    return ShapeError(f"{error}\n  any one of these works: {' | '.join(works)}")
+
+
+# --- input sizes that fit ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Smallest:
-    """The smallest legal side: `size` works and `size - 1` does not. `and_all_larger` says whether the sixteen sizes
-    above it and its doubles work too; where not, only the sizes tried are known to.
+    """The smallest legal side: `size` works and `size - 1` does not. `and_all_larger` says whether the
+    sixteen sizes above it and its doubles work too; where not, only the sizes tried are known to.
     """
 
     size: int
@@ -153,8 +173,9 @@ def square(shape: Shape, side: int) -> Shape:
 def smallest_input(works: Callable[[int], bool], *, largest: int = LARGEST) -> Smallest | None:
     """The smallest side of a square input for which `works` says True; None where none up to `largest` does.
 
-    Doubling finds a side that works, halving the smallest below it. Legality is not monotone where pooling rounds and
-    branches meet, so that a smaller island is conceivable below `size - 1`; `size` and its lower neighbour are tried.
+    Doubling finds a side that works, halving the smallest below it. Legality is not monotone where pooling
+    rounds and branches meet, so that a smaller island is conceivable below `size - 1`; `size` and its lower
+    neighbour are tried.
     """
     high = 1
     while not works(high):
@@ -187,22 +208,28 @@ def smallest_square(build: Callable[[Shape], nn.Module], channels: int, *, axes:
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """The square inputs that one given network takes: sides from `least` to `most`; `most` None where there is no end."""
+    """The square inputs that one given network takes: every `step` pixels from `least` to `most`, None:
+    without end.
+    """
 
     least: int
     most: int | None
+    step: int = 1
 
     def text(self) -> str:
         if self.most is None:
-            return f"{self.least} pixels a side or more"
-        return f"{self.least} pixels a side" if self.least == self.most else f"{self.least} to {self.most} pixels a side"
+            return (
+                f"{self.least}, {self.least + self.step}, ..." if self.step > 1 else f"{self.least} or more"
+            )
+        return f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
 
 
 def fitting_sizes(network: nn.Module, channels: int, *, axes: int = 2, largest: int = 2048) -> Fitting | None:
     """The sides of square inputs that `network` as it stands takes; None where none was found.
 
-    A fully convolutional network takes everything from some size on; a dense layer of fixed width takes the few
-    sizes that flatten to it. Both ends are tried, and so is the neighbour outside them.
+    A fully convolutional network takes everything from some size on, or every n-th size where branches must
+    meet; a dense layer of fixed width takes the few sizes that flatten to it. Both ends are tried, and the
+    neighbours outside.
     """
 
     def excess(side: int) -> int:
@@ -219,9 +246,19 @@ def fitting_sizes(network: nn.Module, channels: int, *, axes: int = 2, largest: 
             low, high = (low, middle) if reached(middle) else (middle, high)
         return high
 
-    if excess(largest) < 0:
-        return None
+    end = excess(largest)
     least = first(lambda side: excess(side) >= 0, 0, largest)
+    if end <= 0 and any(excess(least + step) for step in range(17)):
+        return _every_nth([side for side in range(1, SAMPLED) if excess(side) == 0])
     if excess(least) != 0:
         return None
-    return Fitting(least, None if excess(largest) == 0 else first(lambda side: excess(side) > 0, least, largest) - 1)
+    return Fitting(least, None if end == 0 else first(lambda side: excess(side) > 0, least, largest) - 1)
+
+
+def _every_nth(sides: Sequence[int]) -> Fitting | None:
+    """The rule behind `sides`, those that fit below SAMPLED; None where there are too few, or no rule, to
+    say.
+    """
+    step = math.gcd(*(b - a for a, b in itertools.pairwise(sides)))
+    regular = len(sides) > 2 and list(sides) == list(range(sides[0], SAMPLED, step))
+    return Fitting(sides[0], None, step) if regular else None

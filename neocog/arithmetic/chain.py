@@ -49,11 +49,7 @@ def impossible(
         if row.output != row.input:
             steps += [names.step(row.name, row.label), written(row.output)]
         size = row.output
-    problem = (
-        refusal.problem
-        + _flattened(given, [shape, *(row.output for row in path)])
-        + _channels_last(shape, refusal)
-    )
+    hint = _flattened(given, [shape, *(row.output for row in path)]) + _channels_last(shape, refusal)
     if given not in {(), size}:
         steps.append(written(given))
     if len(steps) > LONGEST:
@@ -63,7 +59,7 @@ def impossible(
     return Impossible(
         layer=layer,
         shown=f"{name} ({label})" if name and label else name or "the network",
-        refusal=Refusal(problem, needs=refusal.needs, formula=refusal.formula),
+        refusal=refusal.with_hint(hint),
         chain=" -> ".join([*steps, last]),
     )
 

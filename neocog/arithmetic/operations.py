@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 _BROADCAST = {
-    "add", "__add__", "__radd__", "sub", "__sub__", "__rsub__", "rsub", "mul", "__mul__", "__rmul__", "div", "__truediv__",
+    "add", "__add__", "__radd__", "sub", "__sub__", "__rsub__", "rsub",
+    "mul", "__mul__", "__rmul__", "div", "__truediv__",
 }  # fmt: skip
 _KEEP = {
-    "relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softmax", "log_softmax", "dropout", "sqrt",
-    "square", "clamp", "exp", "abs",
+    "relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh",
+    "softmax", "log_softmax", "dropout", "sqrt", "square", "clamp", "exp", "abs",
 }  # fmt: skip
 _REDUCE = {"mean", "sum", "amax"}
 

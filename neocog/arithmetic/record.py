@@ -20,16 +20,17 @@ from neocog.errors import ShapeError
 class Row:
     """One leaf layer as it ran. Shapes are (C, *sizes) without the batch axis.
 
-    `label` is the layer in a few words. `macs` counts the multiply-accumulates of convolutions and dense
-    layers for one picture, `activations` the numbers put out. `receptive_field` is the input pixels per axis
-    that one output number sees, None where it sees all of them; `stride` the input pixels between two
-    neighbouring outputs.
+    `label` is the layer in a few words, `window` its kernel, stride and padding. `macs` counts the
+    multiply-accumulates of convolutions and dense layers for one picture, `activations` the numbers put out.
+    `receptive_field` is the input pixels per axis that one output number sees, None where it sees all of
+    them; `stride` the input pixels between two neighbouring outputs.
     """
 
     index: int
     name: str
     kind: str
     label: str
+    window: str
     input: Shape
     output: Shape
     parameters: int
@@ -99,14 +100,31 @@ def label(module: nn.Module) -> str:
     kind = known.kind if known is not None else type(module).__name__
     if isinstance(module, nn.Linear):
         return f"{kind} {module.out_features}"
+    if kind == "activation":
+        return type(module).__name__
+    return f"{kind} {window_words(module).partition(' ')[0]}".strip()
+
+
+def window_words(module: nn.Module) -> str:
+    """Kernel, stride and padding of a layer: '7x7/2 pad 3', '3x3 dilated 2'; '' where it has none."""
+    if rule(module) is None:
+        return ""
     if isinstance(module, _ConvTransposeNd):
         kernel, stride = tuple(module.kernel_size), tuple(module.stride)
-    elif (frame := window(module)) is not None and known is not None:
-        kernel, stride = frame.kernel, frame.stride
+        padding, dilation = tuple(module.padding), tuple(module.dilation)
+    elif (frame := window(module)) is not None:
+        kernel, stride, padding, dilation = frame.kernel, frame.stride, frame.after, frame.dilation
     else:
-        return type(module).__name__ if kind == "activation" else kind
-    step = times(stride[:1] if len(set(stride)) == 1 else stride)
-    return f"{kind} {times(kernel)}" + (f"/{step}" if step != "1" else "")
+        return ""
+    words = times(kernel)
+    words += f"/{_short(stride)}" if max(stride) > 1 else ""
+    words += f" pad {_short(padding)}" if any(padding) else ""
+    return words + (f" dilated {_short(dilation)}" if max(dilation) > 1 else "")
+
+
+def _short(sizes: Sequence[object]) -> str:
+    """One number where all axes have the same."""
+    return "x".join(str(n) for n in (sizes[:1] if len(set(sizes)) == 1 else sizes))
 
 
 def multiply_accumulates(module: nn.Module, given: Shape, made: Shape) -> int:

@@ -30,12 +30,12 @@ from torch.nn.modules.pooling import (
 
 from neocog.arithmetic.window import Refusal, Shape, dimensions, per_axis, times, window, written
 
-# --- what every rule may have to refuse ------------------------------------------------------------------
+# --- what every rule may have to refuse --------------------------------------------------------------------
 
 
-def _need(holds: object, problem: str, needs: str, formula: str = "") -> None:
+def _need(holds: object, problem: str, needs: str, formula: str = "", *, excess: int = 0) -> None:
     if not holds:
-        raise Refusal(problem, needs=needs, formula=formula)
+        raise Refusal(problem, needs=needs, formula=formula, excess=excess)
 
 
 def _need_axes(module: nn.Module, shape: Shape) -> None:
@@ -79,15 +79,17 @@ def _slide(module: nn.Module, shape: Shape) -> tuple[int, ...]:
             least += 1
         _need(
             size >= 1,
-            f"its input is {written(shape)}, and its {times(frame.kernel)} window needs at least {least} where "
-            f"there are {n} (negative dimension size: kernel size can't be greater than actual input size)",
+            f"its input is {written(shape)}, and its {times(frame.kernel)} window needs at least {least} "
+            f"where there are {n} (negative dimension size: "
+            "kernel size can't be greater than actual input size)",
             f"needs at least {least}",
             frame.formula(n, axis),
+            excess=n - least,
         )
     return sizes
 
 
-# --- windows ---------------------------------------------------------------------------------------------
+# --- windows -----------------------------------------------------------------------------------------------
 
 
 def _conv(module: Any, shape: Shape) -> Shape:
@@ -116,7 +118,7 @@ def _transposed(module: Any, shape: Shape) -> Shape:
         formula = (
             f"(n - 1)s - 2p + d(k-1) + o + 1 = ({n} - 1)*{s} - {2 * p} + {d * (k - 1)} + {extra} + 1 = {size}"
         )
-        problem = f"its input is {written(shape)}, and its padding {p} leaves nothing of it (negative dimension size)"
+        problem = f"its input is {written(shape)}, its padding {p} leaves nothing (negative dimension size)"
         _need(size >= 1, problem, "needs more", formula)
         sizes.append(size)
     return (module.out_channels, *sizes)
@@ -145,7 +147,7 @@ def _adaptive(module: Any, shape: Shape) -> Shape:
     return (shape[0], *(n if size is None else size for n, size in zip(shape[1:], asked, strict=True)))
 
 
-# --- axes put together and taken apart -------------------------------------------------------------------
+# --- axes put together and taken apart ---------------------------------------------------------------------
 
 
 def _linear(module: Any, shape: Shape) -> Shape:
@@ -160,6 +162,7 @@ def _linear(module: Any, shape: Shape) -> Shape:
         f"its input is {written(shape)} and its width {width} (mat1 and mat2 shapes cannot be multiplied: "
         f"{prod(shape[:-1])}x{given} and {width}x{out}){meant}; nn.Linear({prod(shape)}, {out}) would fit",
         f"needs {width}",
+        excess=given - width,
     )
     return (*shape[:-1], out)
 
@@ -172,7 +175,9 @@ def _flatten(module: nn.Flatten, shape: Shape) -> Shape:
         "it flattens from axis 0 and would mix the pictures of a batch",
         "needs start_dim=1",
     )
-    problem = f"its input {written(shape)} has no axes {module.start_dim} to {module.end_dim}, the batch being axis 0"
+    problem = (
+        f"its input {written(shape)} has no axes {module.start_dim} to {module.end_dim} (0 is the batch)"
+    )
     _need(0 <= start <= end < rank, problem, f"needs axes {module.start_dim} to {module.end_dim}")
     return shape if end == 0 else (*shape[: start - 1], prod(shape[start - 1 : end]), *shape[end:])
 
@@ -255,7 +260,7 @@ def _channel_shuffle(module: Any, shape: Shape) -> Shape:
     return shape
 
 
-# --- the same shape --------------------------------------------------------------------------------------
+# --- the same shape ----------------------------------------------------------------------------------------
 
 
 def _keep(module: nn.Module, shape: Shape) -> Shape:
@@ -312,7 +317,7 @@ def _glu(module: Any, shape: Shape) -> Shape:
     return (*shape[:axis], shape[axis] // 2, *shape[axis + 1 :])
 
 
-# --- the table -------------------------------------------------------------------------------------------
+# --- the table ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from neocog.arithmetic.chain import Names, impossible
 from neocog.arithmetic.functional import as_module
 from neocog.arithmetic.ghost import frozen_norm, ghost, tensors_in
 from neocog.arithmetic.receptive import Trace, merged
-from neocog.arithmetic.record import Impossible, Row, Walk, label, multiply_accumulates
+from neocog.arithmetic.record import Impossible, Row, Walk, label, multiply_accumulates, window_words
 from neocog.arithmetic.rules import rule
 from neocog.arithmetic.window import Refusal, Shape, dimensions, dropped_pixels, window, written
 from neocog.errors import ShapeError
@@ -202,6 +202,7 @@ class _Walker(TorchFunctionMode):
             name=call.name,
             kind=known.kind if known is not None else type(module).__name__,
             label=label(module),
+            window=window_words(module),
             input=call.given,
             output=shape,
             parameters=sum(p.numel() for p in new),
@@ -239,7 +240,7 @@ class _Walker(TorchFunctionMode):
     def _function(
         self, module: nn.Module, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """A layer called as a function: checked like a leaf, and written as one unless a leaf is calling it."""
+        """A layer called as a function: checked like a leaf, written as one unless a leaf calls it."""
         caller = self.calls[-1]
         call = _Call(f"{caller.name}.{name}" if caller.name else name, leaf=True, ruled=True)
         self.calls.append(call)
@@ -300,7 +301,7 @@ class _Walker(TorchFunctionMode):
         remarks = []
         if output.shape[:1] != (self.batch,):
             remarks.append(
-                f"the output is {list(output.shape)} for {self.batch} picture: a view mixes the pictures of a batch"
+                f"{self.batch} picture in, {list(output.shape)} out: a view mixes the pictures of a batch"
             )
         idle = [
             (name, p.numel()) for name, p in named if id(p) not in self.used and not name.startswith("aux.")
@@ -348,7 +349,7 @@ def _need_spread(module: nn.Module, x: Tensor) -> None:
     trains = isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
     if trains and x.numel() == x.shape[1]:
         raise Refusal(
-            f"it trains on one picture of {written(tuple(x.shape[1:]))}, one number per channel, whose variance is not "
-            "defined (Expected more than 1 value per channel when training); a batch of 2 or evaluation mode works",
+            f"it trains on one picture of {written(tuple(x.shape[1:]))}: one number per channel has no variance "
+            "(Expected more than 1 value per channel when training); a batch of 2 or evaluation works",
             needs="needs a batch of 2",
         )

@@ -28,12 +28,17 @@ class Refusal(ShapeError):
     """Why one layer cannot take its input.
 
     `problem` is the sentence after the layer's name, `needs` the words that end the chain of sizes ('needs at
-    least 7'), `formula` the arithmetic with its numbers, '' where there is none.
+    least 7'), `formula` the arithmetic with its numbers, '' where there is none; `excess` by how many numbers
+    the input is too large (above zero) or too small (below), 0 where it is neither.
     """
 
-    def __init__(self, problem: str, *, needs: str, formula: str = "") -> None:
-        self.problem, self.needs, self.formula = problem, needs, formula
+    def __init__(self, problem: str, *, needs: str, formula: str = "", excess: int = 0) -> None:
+        self.problem, self.needs, self.formula, self.excess = problem, needs, formula, excess
         super().__init__(problem + (f"\n  formula: {formula}" if formula else ""))
+
+    def with_hint(self, hint: str) -> Refusal:
+        """The same refusal, its problem explained further."""
+        return Refusal(self.problem + hint, needs=self.needs, formula=self.formula, excess=self.excess)
 
 
 def written(shape: Sequence[int]) -> str:

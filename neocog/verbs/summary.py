@@ -1,0 +1,237 @@
+"""summary: what a network is, layer by layer, for an input of a given size; or why it cannot be, and what
+would mend it.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from neocog import files
+from neocog.arithmetic import Row, Shape, Walk, walk, written
+from neocog.doctor import Smallest, fitting_sizes, mended, smallest_square, with_remedies
+from neocog.errors import ShapeError, UsageError, unknown
+from neocog.model import Trained, open_trained
+from neocog.run import Run
+from neocog.zoo import ZOO, Model, architecture, build
+from neocog.zoo.layers import Dense, Layer, parse
+from neocog.zoo.layers import build as build_layers
+
+CLASSES = 10
+"""Classes of a layer list that says "classes" where none are given."""
+
+_HEADINGS = ("#", "layer", "kind", "window", "output", "parameters", "MACs", "sees", "stride", "")
+_NUMBERS = {0, 5, 6, 7, 8}
+"""Columns that stand at the right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A network walked through. `title` names it; `remarks` are about what was assumed."""
+
+    title: str
+    walk: Walk
+    network: nn.Module = field(repr=False, compare=False)
+    remarks: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """A table with one line for each layer, the totals below."""
+        rows = [_HEADINGS, *(_cells(row) for row in self.walk.layers)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+        lines = [_line(row, widths) for row in rows]
+        lines.insert(1, "-" * max(len(line) for line in lines))
+        return "\n".join([f"{self.title}, input {written(self.walk.input)}", "", *lines, "", *self._totals()])
+
+    def _totals(self) -> list[str]:
+        totals = self.walk
+        auxiliary = totals.trainable - totals.parameters
+        heads = f" ({auxiliary:,} more in auxiliary heads)" if auxiliary else ""
+        figures = [
+            ("output", written(totals.output)),
+            ("parameters", f"{totals.parameters:,}{heads}"),
+            ("trainable", f"{totals.trainable:,}"),
+            ("not trainable", f"{totals.non_trainable:,}"),
+            ("multiply-accumulates", f"{totals.macs:,} for one picture"),
+            ("activations", f"{totals.memory / 2**20:,.1f} MiB for one picture in float32"),
+        ]
+        lines = [f"{name:<22}{value}" for name, value in figures]
+        return lines + [f"note: {remark}" for remark in (*self.remarks, *totals.remarks)]
+
+    def json(self) -> dict[str, Any]:
+        """Sizes are [height, width, channels]; counts are of one picture."""
+        totals = self.walk
+        return {
+            "input": _size(totals.input),
+            "output": _size(totals.output),
+            "parameters": totals.parameters,
+            "trainable": totals.trainable,
+            "non_trainable": totals.non_trainable,
+            "macs": totals.macs,
+            "layers": [_entry(row) for row in totals.layers],
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Draw the network as a PNG."""
+        from neocog.drawing import draw
+
+        files.write_bytes(Path(path), draw(self.network, self.walk, title=self.title))
+
+    def _repr_html_(self) -> str:
+        head, *body = [_HEADINGS, *(_cells(row) for row in self.walk.layers)]
+        rows = "".join(_html_row(row, "td") for row in body)
+        totals = html.escape("\n".join(self._totals()))
+        caption = html.escape(f"{self.title}, input {written(self.walk.input)}")
+        return f"<table><caption>{caption}</caption>{_html_row(head, 'th')}{rows}</table><pre>{totals}</pre>"
+
+
+def summary(
+    model: str | Path | nn.Module | Run | Trained,
+    *,
+    input: tuple[int, int, int] | None = None,
+    classes: int | None = None,
+) -> Summary:
+    """Walk through `model` for pictures of `input` (height, width, channels), without computing anything.
+
+    `model` is a name of the zoo, a layer list in JSON, a run, a model file, or any module. Where `input` and
+    `classes` are not given, they are the network's own. Raises ShapeError where the network cannot be: which
+    layer, the sizes that led there, the formula in numbers, and what would mend it, each remedy tried.
+    """
+    shape = None if input is None else (input[2], input[0], input[1])
+    if isinstance(model, nn.Module):
+        return _of_module(model, shape)
+    if isinstance(model, Run | Trained):
+        return _of_trained(open_trained(model.path if isinstance(model, Run) else model), shape)
+    path = Path(model)
+    if path.suffix == ".json" and (path.is_file() or str(model) not in ZOO):
+        return _of_layers(parse(files.read_json(path)), path.name, shape, classes)
+    if path.exists():
+        return _of_trained(open_trained(path), shape)
+    if str(model) not in ZOO:
+        raise unknown("network", str(model), ZOO)
+    return _of_zoo(str(model), shape, classes)
+
+
+# --- the kinds of model ------------------------------------------------------------------------------------
+
+
+def _of_module(network: nn.Module, shape: Shape | None) -> Summary:
+    if shape is None:
+        raise UsageError("a module has no input size of its own; give input=(height, width, channels)")
+    try:
+        found = walk(network, shape)
+    except ShapeError as error:
+        fits = fitting_sizes(network, shape[0], axes=len(shape) - 1)
+        words = [f"a square input, its side {fits.text()} pixels"] if fits is not None else []
+        raise with_remedies(error, words) from None
+    return Summary(title=type(network).__name__, walk=found, network=network)
+
+
+def _of_trained(trained: Trained, shape: Shape | None) -> Summary:
+    found = _of_module(trained.network, shape or trained.shape)
+    title = trained.model.name or "layer list"
+    return Summary(title=f"{title} (trained)", walk=found.walk, network=found.network)
+
+
+def _of_layers(layers: Sequence[Layer], title: str, shape: Shape | None, classes: int | None) -> Summary:
+    if shape is None:
+        raise UsageError(f"{title} has no input size of its own; give one, for example --input 32x32x3")
+    remarks: tuple[str, ...] = ()
+    if classes is None and any(isinstance(layer, Dense) and layer.units == "classes" for layer in layers):
+        remarks = (f"{CLASSES} classes assumed; --classes says how many",)
+    count = classes or CLASSES
+    try:
+        with torch.device("meta"):
+            network = build_layers(layers, shape=shape, classes=count)
+    except ShapeError as error:
+        raise mended(error, layers, shape=shape, classes=count) from None
+    return Summary(title=title, walk=walk(network, shape), network=network, remarks=remarks)
+
+
+def _of_zoo(name: str, shape: Shape | None, classes: int | None) -> Summary:
+    row = architecture(name)
+    given, count = shape or row.shape, classes or row.classes
+
+    def made(size: Shape) -> nn.Module:
+        return build(Model(name=name), shape=size, classes=count)
+
+    try:
+        with torch.device("meta"):
+            network = made(given)
+        found = walk(network, given)
+    except ShapeError as error:
+        least = smallest_square(made, given[0])
+        raise with_remedies(error, [_at_least(least)] if least else []) from None
+    return Summary(title=name, walk=found, network=network)
+
+
+def _at_least(least: Smallest) -> str:
+    return f"an input of {least.size}x{least.size}{' or more' if least.and_all_larger else ''}"
+
+
+# --- the table ---------------------------------------------------------------------------------------------
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    sees = "all" if row.receptive_field is None else _axes(row.receptive_field)
+    stride = "" if row.stride is None else _axes(row.stride)
+    kind = row.kind if row.kind != "activation" else row.label
+    counts = (f"{n:,}" if n else "" for n in (row.parameters, row.macs))
+    return (
+        str(row.index),
+        row.name,
+        kind,
+        row.window,
+        written(row.output),
+        *counts,
+        sees,
+        stride,
+        row.remark,
+    )
+
+
+def _axes(sizes: Sequence[float]) -> str:
+    """One number where all axes have the same."""
+    shown = [f"{n:g}" for n in sizes]
+    return shown[0] if len(set(shown)) == 1 else "x".join(shown)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    columns = enumerate(zip(cells, widths, strict=True))
+    return "  ".join(c.rjust(w) if n in _NUMBERS else c.ljust(w) for n, (c, w) in columns).rstrip()
+
+
+def _html_row(cells: Sequence[str], tag: str) -> str:
+    align = ("right" if column in _NUMBERS else "left" for column in range(len(cells)))
+    shown = (
+        f'<{tag} style="text-align:{side}">{html.escape(cell)}</{tag}>'
+        for cell, side in zip(cells, align, strict=True)
+    )
+    return f"<tr>{''.join(shown)}</tr>"
+
+
+def _size(shape: Shape) -> list[int]:
+    """(C, *sizes) as [*sizes, C]."""
+    return [*shape[1:], *shape[:1]]
+
+
+def _entry(row: Row) -> dict[str, Any]:
+    return {
+        "index": row.index,
+        "name": row.name,
+        "kind": row.kind,
+        "window": row.window,
+        "input": _size(row.input),
+        "output": _size(row.output),
+        "parameters": row.parameters,
+        "trainable": row.trainable,
+        "macs": row.macs,
+        "receptive_field": None if row.receptive_field is None else list(row.receptive_field),
+        "stride": None if row.stride is None else list(row.stride),
+        "remark": row.remark,
+    }
