@@ -330,11 +330,11 @@ def mutations(count: int, seed: int) -> list[bytes]:
     for _ in range(count):
         data = bytearray(rng.choice(seeds))
         for _ in range(rng.choice((1, 1, 2, 5))):
-            at = rng.randrange(len(data))
+            at = rng.randrange(max(len(data), 1))
             match rng.randrange(5):
-                case 0:
+                case 0 if data:
                     data[at] ^= 1 << rng.randrange(8)
-                case 1:
+                case 1 if data:
                     data[at] = rng.choice((0, 1, 0x7F, 0x80, 0xFF))
                 case 2:
                     del data[at : at + rng.randrange(1, 60)]
