@@ -21,7 +21,7 @@ from neocog.errors import UnreadableError, UsageError, unknown
 from neocog.files import read_json, write_json
 from neocog.image import Preprocess
 from neocog.metrics import Report
-from neocog.tasks import Classify
+from neocog.tasks import Classify, Onlooker, nobody
 from neocog.zoo import ZOO, Model, Shape, build
 from neocog.zoo.blocks import Network
 
@@ -57,11 +57,16 @@ class Trained:
             "provenance": dict(self.provenance),
         }
 
-    def measure(self, split: Split, name: str, device: torch.device) -> Report:
-        """The network on `split`, in float32: the one measurement behind every accuracy that is reported."""
+    def measure(
+        self, split: Split, name: str, device: torch.device, *, onlooker: Onlooker = nobody
+    ) -> Report:
+        """The network on `split`, in float32: the one measurement behind every accuracy that is reported.
+
+        `onlooker` sees every batch's logits and truth, in order.
+        """
         network = self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return Classify(self.classes).report(
-            network, plain_batches(split, self.preprocess, device=device), name
+            network, plain_batches(split, self.preprocess, device=device), name, onlooker=onlooker
         )
 
 

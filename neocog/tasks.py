@@ -4,7 +4,7 @@ batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,14 @@ from torch import Tensor, nn
 
 from neocog.metrics import Report, Tally
 from neocog.zoo.blocks import Network
+
+
+Onlooker = Callable[[Tensor, Tensor], None]
+"""Is shown every batch that is measured: logits (N, classes), float32, and truth (N,)."""
+
+
+def nobody(logits: Tensor, y: Tensor) -> None:
+    """The onlooker that looks away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +58,17 @@ class Classify:
         return Outcome(total, loss.detach(), right)
 
     @torch.inference_mode()
-    def report(self, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], split: str) -> Report:
-        """Measure `network`, in evaluation mode, over `batches`; its mode is restored."""
+    def report(
+        self,
+        network: nn.Module,
+        batches: Iterable[tuple[Tensor, Tensor]],
+        split: str,
+        *,
+        onlooker: Onlooker = nobody,
+    ) -> Report:
+        """Measure `network`, in evaluation mode, over `batches`; its mode is restored. `onlooker` sees every
+        batch's logits and truth.
+        """
         tally = Tally(len(self.classes))
         was_training = network.training
         network.eval()
@@ -59,6 +76,7 @@ class Classify:
             for x, y in batches:
                 logits = network(x).float()
                 tally.add(logits, y, F.cross_entropy(logits, y, reduction="sum").double())
+                onlooker(logits, y)
         finally:
             network.train(was_training)
         return tally.report(self.classes, split=split)
