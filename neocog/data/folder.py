@@ -48,7 +48,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What `scan` found. Items are in the order train, val, test, naturally sorted within.
+    """What `scan` found. Items are in the order train, val, test, then by class, then by name.
 
     `layout` says in words what was understood; `given` names the splits that the folder itself makes (none
     for plain class folders, whose items all say train). `found` counts the entries met: files, links, and
@@ -97,8 +97,7 @@ def scan(root: Path, *, classes: tuple[str, ...] | None = None) -> Listing:
         places(names, classes, shown(root))
         remarks += without_pictures([name for name in classes if name not in names])
     number = {name: k for k, name in enumerate(classes or names)}
-    items = [Item(file.path, number[folders[file.folder]], file.split, file.stamp) for file in placed]
-    items.sort(key=lambda item: (_ORDER[item.split], natural(item.path)))
+    items = _in_order(placed, folders, number)
     given = tuple(sorted(set(splits.values()), key=_ORDER.__getitem__))
     skipped = tuple(sorted((*found.skipped, *loose), key=lambda s: natural(s.path)))
     return Listing(
@@ -163,6 +162,17 @@ def _placed(found: Walked, splits: dict[str, SplitName]) -> tuple[list[_Placed],
         else:
             placed.append(_Placed(path, stamp, "train", parts[0]))
     return placed, loose
+
+
+def _in_order(placed: list[_Placed], folders: dict[str, str], number: dict[str, int]) -> list[Item]:
+    """By split, class and name; a class at a time, since the keys of natural order take more memory than the names."""
+    groups: dict[tuple[int, int], list[Item]] = {}
+    for path, stamp, split, folder in placed:
+        label = number[folders[folder]]
+        groups.setdefault((_ORDER[split], label), []).append(Item(path, label, split, stamp))
+    return [
+        item for _, group in sorted(groups.items()) for item in sorted(group, key=lambda i: natural(i.path))
+    ]
 
 
 def _class_names(folders: Iterable[str], root: Path) -> dict[str, str]:

@@ -57,7 +57,7 @@ class _Walk:
     def __init__(self, root: Path) -> None:
         self.root, self.real = os.fspath(root), os.path.realpath(root)
         self.walked = Walked()
-        self.seen: set[tuple[int, int]] = set()
+        self.seen: set[int] = set()
         self.links: list[str] = []
         self._descend("")
         while self.links:
@@ -117,7 +117,7 @@ class _Walk:
             return self._skip(path, "a link that leads out of the folder; copy the file itself here")
         if not stat.S_ISDIR(status.st_mode):
             return self._file(path, status)
-        if (status.st_dev, status.st_ino) in self.seen:
+        if _identity(status) in self.seen:
             return self._skip(path, "a link to a folder that is counted already")
         self.walked.found -= 1  # a folder that is entered after all
         return self._descend(path)
@@ -139,7 +139,7 @@ class _Walk:
 
     def _again(self, status: os.stat_result) -> bool:
         """Whether this file or folder was met before, under whatever name."""
-        identity = (status.st_dev, status.st_ino)
+        identity = _identity(status)
         if not status.st_ino or identity in self.seen:
             return bool(status.st_ino)
         self.seen.add(identity)
@@ -149,3 +149,8 @@ class _Walk:
         """`new`: an entry that is not counted as found yet."""
         self.walked.found += new
         self.walked.skipped.append(Skipped(path, reason))
+
+
+def _identity(status: os.stat_result) -> int:
+    """Device and inode as one number, which takes a third of a pair's memory."""
+    return status.st_dev << 64 | status.st_ino
