@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import pickle
 import struct
 import tarfile
 from collections import Counter
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from neocog.data import DATASETS, Data, cifar, digits, idx, load
+from neocog.data import DATASETS, Data, cifar, cifar_pickle, digits, idx, load
 from neocog.data.loading import fingerprint
 from neocog.data.splits import compact, hold_out, sample
 from neocog.errors import UnreadableError, UsageError
@@ -216,6 +217,27 @@ def test_cifar_folder_and_archive_agree_with_the_published_layout(tmp_path):
     found = load(Data(name="cifar10", held_out=0), where=tmp_path)
     assert found.classes[3] == "cat"
     assert len(found.train) == 30
+
+
+def test_cifar_for_python_gives_the_same_pictures(tmp_path):
+    """What Keras leaves in its folder."""
+    batches = cifar_batches()
+    (tmp_path / cifar.FOLDER).mkdir()
+    folder = tmp_path / "keras" / "datasets" / cifar_pickle.FOLDER
+    folder.mkdir(parents=True)
+    for name, data in batches.items():
+        (tmp_path / cifar.FOLDER / name).write_bytes(data)
+        records = np.frombuffer(data, np.uint8).reshape(-1, cifar.RECORD)
+        content = {
+            b"batch_label": b"a batch",
+            b"labels": records[:, 0].tolist(),
+            b"data": records[:, 1:].copy(),
+            b"filenames": [b"a.png"] * len(records),
+        }
+        (folder / name.removesuffix(".bin")).write_bytes(pickle.dumps(content, protocol=2))
+    data = Data(name="cifar10")
+    assert load(data).fingerprint == load(data, where=tmp_path).fingerprint
+    assert load(data, where=folder).fingerprint == load(data, where=folder.parent).fingerprint
 
 
 CIFAR_FAULTS = {

@@ -174,6 +174,8 @@ def test_notebooks_see_text_and_picture(pets):
 def test_what_must_be_a_name_or_a_path():
     with pytest.raises(UsageError, match="did you mean 'digits'"):
         look("digit")
+    with pytest.raises(UsageError, match="there is no folder at"):
+        look(Path("no") / "such" / "folder")
 
 
 def test_shapes():

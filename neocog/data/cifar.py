@@ -1,9 +1,8 @@
-"""CIFAR-10 in its official binary layout, from the folder `cifar-10-batches-bin` or straight from the
-archive.
+"""CIFAR-10 in its official binary layout, from the folder `cifar-10-batches-bin` or from the archive.
 
 Krizhevsky, 'Learning multiple layers of features from tiny images', 2009,
 https://www.cs.toronto.edu/~kriz/cifar.html: each record is a label byte and 3 x 32 x 32 bytes, red, green,
-blue, row by row. The version made for Python is pickled, and so is never read.
+blue, row by row. (`cifar_pickle` reads the version made for Python.)
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def _placed(found: Walked, splits: dict[str, SplitName]) -> tuple[list[_Placed],
 
 
 def _in_order(placed: list[_Placed], folders: dict[str, str], number: dict[str, int]) -> list[Item]:
-    """By split, class and name; a class at a time, since the keys of natural order take more memory than the names."""
+    """By split, class and name; sorted class by class, since keys of natural order take much memory."""
     groups: dict[tuple[int, int], list[Item]] = {}
     for path, stamp, split, folder in placed:
         label = number[folders[folder]]

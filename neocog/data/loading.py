@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from neocog.data import DATASETS, BuiltIn, cifar, digits, folder, idx, keras, tree
+from neocog.data import DATASETS, BuiltIn, cifar, cifar_pickle, digits, folder, idx, keras, tree
 from neocog.data.dataset import Dataset, Split, class_counts
 from neocog.data.places import find
 from neocog.data.splits import compact, hold_out, sample
@@ -121,6 +121,8 @@ def _read(name: str, row: BuiltIn, where: Path | None) -> dict[str, Split]:
     found = find(name, where)
     if found.kind == "npz":
         splits = keras.read(found.paths[0], classes=len(row.classes))
+    elif found.kind == "cifar-python":
+        splits = cifar_pickle.read(found.paths[0]).splits
     elif row.reader == "cifar":
         splits = cifar.read(found.paths[0])
     else:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from neocog.data import DATASETS
+from neocog.data import DATASETS, cifar_pickle
 from neocog.data.cifar import ARCHIVE, FOLDER, TEST, TRAIN
 from neocog.errors import UnreadableError, escaped
 from neocog.files import cache_dir
@@ -21,12 +21,12 @@ IDX_FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-Kind = Literal["idx", "cifar", "npz"]
+Kind = Literal["idx", "cifar", "cifar-python", "npz"]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The files of a set: four IDX files; a folder of batches or the archive; or Keras' one .npz file."""
+    """The files of a set: four of IDX; CIFAR's folder of batches or archive; or mnist.npz."""
 
     kind: Kind
     paths: tuple[Path, ...]
@@ -76,13 +76,19 @@ def _first(name: str, folders: Iterator[Path] | tuple[Path, ...]) -> Found | Non
 
 
 def _cifar(name: str, folder: Path) -> Found | None:
-    """The folder of batches, itself or inside; or the archive, itself or inside."""
+    """The folder of batches or the archive, itself or inside; the binary layout before the Python one."""
     for batches in (folder, folder / FOLDER):
         if any((batches / file).is_file() for file in (*TRAIN, *TEST)):
             return Found("cifar", (batches,))
-    for archive in (folder, folder / ARCHIVE):
-        if archive.is_file():
-            return Found("cifar", (archive,))
+    if (folder / ARCHIVE).is_file():
+        return Found("cifar", (folder / ARCHIVE,))
+    for place in (folder / cifar_pickle.FOLDER, folder / cifar_pickle.ARCHIVE):
+        if place.exists():
+            return Found("cifar-python", (place,))
+    if folder.name == cifar_pickle.FOLDER and folder.is_dir():
+        return Found("cifar-python", (folder,))
+    if folder.is_file():
+        return Found("cifar-python" if "python" in folder.name else "cifar", (folder,))
     return None
 
 

@@ -19,7 +19,7 @@ from neocog.data.dataset import Dataset, Skipped, Split, class_counts
 from neocog.data.folder import Listing, scan, shown
 from neocog.data.sheet import Sheet, View, draw
 from neocog.data.tree import assemble
-from neocog.errors import unknown
+from neocog.errors import UsageError, unknown
 from neocog.files import write_bytes
 from neocog.image import Preprocess
 
@@ -166,6 +166,10 @@ def look(
         result = _folder(path, size or FOLDER_SIZE, view, index)
     elif str(what) in DATASETS:
         result = _built_in(str(what), size, view, index)
+    elif len(path.parts) > 1:
+        raise UsageError(
+            f"there is no folder at {shown(path)}; give a folder of pictures or a data set's name"
+        )
     else:
         raise unknown("data set or folder", str(what), DATASETS)
     if out is not None:
