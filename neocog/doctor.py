@@ -72,8 +72,7 @@ def edits(layers: Sequence[Layer], *, shape: Shape, classes: int) -> tuple[Edit,
     works = [edit for edit in tried if can_be(edit.layers, shape=edit.shape, classes=classes)]
     least = smallest_input(lambda n: can_be(layers, shape=square(shape, n), classes=classes))
     if least is not None:
-        words = f"an input of {times((least.size,) * (len(shape) - 1))}{' or more' if least.and_all_larger else ''}"
-        works.append(Edit(words, tuple(layers), square(shape, least.size)))
+        works.append(Edit(least.text(len(shape) - 1), tuple(layers), square(shape, least.size)))
     return tuple({edit.words: edit for edit in works}.values())
 
 
@@ -163,6 +162,10 @@ class Smallest:
 
     size: int
     and_all_larger: bool
+
+    def text(self, axes: int = 2) -> str:
+        """In words, for a network of so many spatial axes: 'an input of 33x33 or more'."""
+        return f"an input of {times((self.size,) * axes)}{' or more' if self.and_all_larger else ''}"
 
 
 def square(shape: Shape, side: int) -> Shape:

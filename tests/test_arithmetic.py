@@ -1,4 +1,6 @@
-"""The rules against torch itself, the figures against the papers and closed forms, and the given network left alone."""
+"""The rules against torch itself, the figures against the papers and closed forms, and the given network left
+alone.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ from neocog.zoo.blocks import (
     conv,
 )
 
-# --- the rules against torch ------------------------------------------------------------------------------------------
+# --- the rules against torch -------------------------------------------------------------------------------
 
 CHANNELS = 4
 PARTS = random.Random
@@ -136,7 +138,7 @@ DRAWS: dict[str, Callable[[PARTS, int], nn.Module]] = {
 
 
 def torch_says(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The shape of the real output on the CPU; None where torch refuses. An empty output counts as a refusal."""
+    """The shape of the real output on the CPU; None where torch refuses or the output is empty."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
@@ -205,11 +207,13 @@ def test_a_rule_needs_the_right_number_of_axes(network: nn.Module) -> None:
             assert output_shape(network, shape) == torch_says(network, shape)
 
 
-# --- figures of the chapters and papers -----------------------------------------------------------------------------
+# --- figures of the chapters and papers --------------------------------------------------------------------
 
 
 def vgg(plan: tuple[int, ...], extra: int = 3) -> nn.Sequential:
-    """The features of Simonyan & Zisserman 2014, table 1: `plan` convolutions per stage, the third with kernel `extra`."""
+    """The features of Simonyan & Zisserman 2014, table 1: `plan` convolutions per stage, the third with
+    kernel `extra`.
+    """
     layers, width = [], 3
     for out, depth in zip((64, 128, 256, 512, 512), plan, strict=True):
         for place in range(depth):
@@ -337,12 +341,32 @@ def test_multiply_accumulates_by_counting(seed: int, axes: int) -> None:
     assert 2 * walk(module, shape).macs == counter.get_total_flops()
 
 
+def test_only_marked_connections_are_counted() -> None:
+    """A kernel of which a table marks some numbers, the others fixed at zero: those multiply nothing."""
+
+    class Diagonal(nn.Module):
+        def forward(self, marked: Tensor) -> Tensor:
+            return torch.diag_embed(marked)[:, None]
+
+        def right_inverse(self, weight: Tensor) -> Tensor:
+            return torch.diagonal(weight[:, 0], dim1=1, dim2=2)
+
+    sparse = nn.Conv2d(1, 2, 3)
+    nn.utils.parametrize.register_parametrization(sparse, "weight", Diagonal())
+    found = walk(nn.Sequential(sparse), (1, 5, 5))
+    assert (found.macs, found.parameters) == (3 * 3 * 2 * 3, 2 * 3 + 2)
+    assert (
+        walk(nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 2, 3))), (1, 5, 5)).macs
+        == 9 * 18
+    )
+
+
 def test_groups_divide_the_multiply_accumulates() -> None:
     assert walk(nn.Conv2d(8, 8, 3, groups=8), (8, 6, 6)).macs * 8 == walk(nn.Conv2d(8, 8, 3), (8, 6, 6)).macs
     assert walk(nn.Conv2d(8, 8, 3, groups=8), (8, 6, 6)).macs == 4 * 4 * 8 * 9
 
 
-# --- a network that cannot be ---------------------------------------------------------------------------------------
+# --- a network that cannot be ------------------------------------------------------------------------------
 
 
 def three_convolutions() -> nn.Sequential:
@@ -430,11 +454,13 @@ def test_sizes_must_be_whole_numbers_from_one() -> None:
             walk(nn.Identity(), shape)  # type: ignore[arg-type]
 
 
-# --- any module, and the given one left alone -----------------------------------------------------------------------
+# --- any module, and the given one left alone --------------------------------------------------------------
 
 
 class Branchy(nn.Module):
-    """Shared layers, a layer of two inputs, functions, an output in a tuple, an unused layer and weights of its own."""
+    """Shared layers, a layer of two inputs, functions, an output in a tuple, an unused layer and weights of
+    its own.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -475,8 +501,8 @@ def test_functions_count_like_their_layers() -> None:
             return F.linear(F.adaptive_avg_pool2d(x, 1).flatten(1), self.weight)
 
     layered = nn.Sequential(
-        nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.MaxPool2d(3, 2, ceil_mode=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-        nn.Linear(8, 10, bias=False),
+        nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.MaxPool2d(3, 2, ceil_mode=True), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(8, 10, bias=False),
     )  # fmt: skip
     one, two = walk(Functional(), (3, 32, 32)), walk(layered, (3, 32, 32))
     assert (one.macs, one.parameters, one.output) == (two.macs, two.parameters, two.output)
@@ -583,14 +609,23 @@ def test_same_padding_gives_the_ceiling() -> None:
 
 
 def test_the_walk_stays_clear_of_torchs_compiler() -> None:
-    """torch's first sum on the meta device loads its compiler, some seconds; a summary must not wait for that."""
-    code = (
-        "import sys, torch\nfrom torch import nn\nfrom neocog.arithmetic import walk\nfrom neocog.zoo.blocks import *\n"
-        "body = nn.Sequential(conv(8, 8, 3), nn.Dropout())\n"
-        "network = nn.Sequential(conv(3, 8, 3), Residual(body), Grow(conv(8, 4, 1)), Gate(conv(12, 12, 3), conv(12, 12, 3)),\n"
-        "    Concat({'a': conv(12, 4, 1), 'b': conv(12, 4, 3)}), nn.AvgPool2d(2), GlobalPool(), nn.Linear(8, 2), nn.Softmax(1))\n"
-        "assert walk(network, (3, 8, 8)).output == (2,)\nassert 'torch._dynamo' not in sys.modules"
-    )
+    """torch's first sum on the meta device loads its compiler, some seconds; a summary must not wait for
+    that.
+    """
+    code = """
+import sys
+from torch import nn
+from neocog.arithmetic import walk
+from neocog.zoo.blocks import Concat, Gate, GlobalPool, Grow, Residual, conv
+
+network = nn.Sequential(
+    conv(3, 8, 3), Residual(nn.Sequential(conv(8, 8, 3), nn.Dropout())), Grow(conv(8, 4, 1)),
+    Gate(conv(12, 12, 3), conv(12, 12, 3)), Concat({"a": conv(12, 4, 1), "b": conv(12, 4, 3)}),
+    nn.AvgPool2d(2), GlobalPool(), nn.Linear(8, 2), nn.Softmax(1),
+)
+assert walk(network, (3, 8, 8)).output == (2,)
+assert "torch._dynamo" not in sys.modules
+"""
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
@@ -633,9 +668,10 @@ class Seen(nn.Module):
 @pytest.mark.parametrize("size", [29, 32, 35])
 def test_the_walk_and_a_real_run_agree(size: int) -> None:
     network = nn.Sequential(
-        conv(3, 8, 7, stride=2), nn.MaxPool2d(3, 2, 1, ceil_mode=True), Residual(conv(8, 8, 3, relu=False)), Grow(conv(8, 4, 1)),
-        Gate(conv(12, 12, 3), conv(12, 12, 3)), Concat({"a": conv(12, 4, 1, padding="same"), "b": conv(12, 4, 3)}),
-        nn.AdaptiveAvgPool2d(3), nn.ConvTranspose2d(8, 4, 3, 2), nn.Upsample(scale_factor=2), GlobalPool(), nn.Linear(4, 2),
+        conv(3, 8, 7, stride=2), nn.MaxPool2d(3, 2, 1, ceil_mode=True), Residual(conv(8, 8, 3, relu=False)),
+        Grow(conv(8, 4, 1)), Gate(conv(12, 12, 3), conv(12, 12, 3)),
+        Concat({"a": conv(12, 4, 1, padding="same"), "b": conv(12, 4, 3)}), nn.AdaptiveAvgPool2d(3),
+        nn.ConvTranspose2d(8, 4, 3, 2), nn.Upsample(scale_factor=2), GlobalPool(), nn.Linear(4, 2),
     )  # fmt: skip
     watched = Seen(network.eval())
     network(torch.zeros(2, 3, size, size))

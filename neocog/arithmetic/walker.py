@@ -200,7 +200,7 @@ class _Walker(TorchFunctionMode):
         return Row(
             index=len(self.rows),
             name=call.name,
-            kind=known.kind if known is not None else type(module).__name__,
+            kind=known.kind if known is not None else type(module).__name__.lower(),
             label=label(module),
             window=window_words(module),
             input=call.given,
@@ -349,7 +349,7 @@ def _need_spread(module: nn.Module, x: Tensor) -> None:
     trains = isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
     if trains and x.numel() == x.shape[1]:
         raise Refusal(
-            f"it trains on one picture of {written(tuple(x.shape[1:]))}: one number per channel has no variance "
+            f"it trains on one picture of {written(tuple(x.shape[1:]))}: one number has no variance "
             "(Expected more than 1 value per channel when training); a batch of 2 or evaluation works",
             needs="needs a batch of 2",
         )

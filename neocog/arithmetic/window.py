@@ -99,8 +99,11 @@ class Window:
         return count - 1 if (count - 1) * stride >= n + self.before[axis] else count
 
     def dropped(self, n: int, axis: int) -> int:
-        """Pixels at the end of the axis that no position of the window sees."""
-        return 0 if self.ceil else max(self.room(n, axis) % self.stride[axis] - self.after[axis], 0)
+        """Pixels at the end of the axis that no position of the window sees; 0 where the stride leaps over
+        pixels anyway.
+        """
+        leaps = self.ceil or self.stride[axis] > self.reach[axis]
+        return 0 if leaps else max(self.room(n, axis) % self.stride[axis] - self.after[axis], 0)
 
     def formula(self, n: int, axis: int) -> str:
         """The formula and its numbers for an axis of `n` pixels."""

@@ -15,7 +15,7 @@ from torch import nn
 
 from neocog import files
 from neocog.arithmetic import Row, Shape, Walk, walk, written
-from neocog.doctor import Smallest, fitting_sizes, mended, smallest_square, with_remedies
+from neocog.doctor import fitting_sizes, mended, smallest_square, with_remedies
 from neocog.errors import ShapeError, UsageError, unknown
 from neocog.model import Trained, open_trained
 from neocog.run import Run
@@ -166,12 +166,8 @@ def _of_zoo(name: str, shape: Shape | None, classes: int | None) -> Summary:
         found = walk(network, given)
     except ShapeError as error:
         least = smallest_square(made, given[0])
-        raise with_remedies(error, [_at_least(least)] if least else []) from None
+        raise with_remedies(error, [least.text()] if least else []) from None
     return Summary(title=name, walk=found, network=network)
-
-
-def _at_least(least: Smallest) -> str:
-    return f"an input of {least.size}x{least.size}{' or more' if least.and_all_larger else ''}"
 
 
 # --- the table ---------------------------------------------------------------------------------------------
