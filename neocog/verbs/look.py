@@ -66,6 +66,7 @@ class Look:
     remarks: tuple[str, ...] = ()
 
     def text(self) -> str:
+        """For people: a few facts, the table of counts, what was skipped and why, and the remarks."""
         total = sum(sum(counts) for counts in self.counts.values())
         c, h, w = self.shape
         lines = [
