@@ -341,24 +341,10 @@ def test_multiply_accumulates_by_counting(seed: int, axes: int) -> None:
     assert 2 * walk(module, shape).macs == counter.get_total_flops()
 
 
-def test_only_marked_connections_are_counted() -> None:
-    """A kernel of which a table marks some numbers, the others fixed at zero: those multiply nothing."""
-
-    class Diagonal(nn.Module):
-        def forward(self, marked: Tensor) -> Tensor:
-            return torch.diag_embed(marked)[:, None]
-
-        def right_inverse(self, weight: Tensor) -> Tensor:
-            return torch.diagonal(weight[:, 0], dim1=1, dim2=2)
-
-    sparse = nn.Conv2d(1, 2, 3)
-    nn.utils.parametrize.register_parametrization(sparse, "weight", Diagonal())
-    found = walk(nn.Sequential(sparse), (1, 5, 5))
-    assert (found.macs, found.parameters) == (3 * 3 * 2 * 3, 2 * 3 + 2)
-    assert (
-        walk(nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 2, 3))), (1, 5, 5)).macs
-        == 9 * 18
-    )
+def test_a_parametrised_weight_is_one_layer() -> None:
+    found = walk(nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 2, 3))), (1, 5, 5))
+    assert [row.kind for row in found.layers] == ["conv"]
+    assert (found.macs, found.parameters) == (9 * 18, 18 + 2 + 2)
 
 
 def test_groups_divide_the_multiply_accumulates() -> None:

@@ -128,17 +128,11 @@ def _short(sizes: Sequence[object]) -> str:
 
 
 def multiply_accumulates(module: nn.Module, given: Shape, made: Shape) -> int:
-    """Multiply-accumulates of a convolution or dense layer for one picture, biases left out; 0 for other layers.
-
-    A convolution whose weight is a parametrisation of fewer numbers, the others fixed at zero, counts only those.
-    """
+    """Multiply-accumulates of a convolution or dense layer for one picture, biases left out; 0 for others."""
     if isinstance(module, _ConvTransposeNd):
         return prod(given) * module.out_channels // module.groups * prod(module.kernel_size)
     if isinstance(module, _ConvNd):
-        weights = module.out_channels * (module.in_channels // module.groups) * prod(module.kernel_size)
-        kept = getattr(getattr(module, "parametrizations", None), "weight", None)
-        marked = getattr(kept, "original", None)
-        return prod(made[1:]) * (weights if marked is None else min(weights, marked.numel()))
+        return prod(made) * module.in_channels // module.groups * prod(module.kernel_size)
     if isinstance(module, nn.Linear):
         return prod(made) * module.in_features
     return 0
