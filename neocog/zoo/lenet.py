@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from itertools import groupby
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
 
 from neocog.zoo.architecture import Architecture, Shape, Stem
-from neocog.zoo.blocks import Concat, Network, Pad
+from neocog.zoo.blocks import Network, Pad
 from neocog.zoo.sizes import dense, out_shape
 
 TABLE_1 = (  # which maps of S2 (rows) feed which maps of C3 (columns 0 to 15)
@@ -46,6 +46,13 @@ CODE_LENGTH = 84
 """Units of F6: the pixels of a 7x12 bitmap."""
 
 
+TEMPERATURE = 10.0
+"""Squared distance that counts as one logit. At 1, cross-entropy soon drives F6 to the flat ends of its
+tanh, where the paper's loss holds it at the codes: 400 batches of 64 MNIST digits gave 92 % right, and 95 %
+at 10.
+"""
+
+
 class Squash(nn.Module):
     """A tanh(S a) with A = 1.7159 and S = 2/3: equation 6 and appendix A."""
 
@@ -63,28 +70,67 @@ class Subsample(nn.Module):
         self.squash = Squash()
 
     def begin(self, generator: torch.Generator) -> None:
-        """Begin as a mean: a coefficient drawn near zero would silence its map."""
-        nn.init.constant_(self.scale.weight, 0.25)
+        """Begin at 1/2, which keeps the variance of four numbers; near zero it would silence its map."""
+        nn.init.constant_(self.scale.weight, 0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.squash(self.scale(self.sum(x)))  # type: ignore[no-any-return]
 
 
-class Take(nn.Module):
-    """The maps named, in that order, each as often as it is named: (N, C, H, W) -> (N, len(maps), H, W)."""
+class Marked(nn.Module):
+    """Kernels (60, 5, 5) of what a table marks <-> a convolution's weight (16, 6, 5, 5), zero elsewhere.
 
+    Only what is marked is a parameter. The convolution itself is dense: on a processor that is ten times as
+    fast as convolutions of three, four and six inputs.
+    """
+
+    slots: Tensor
     index: Tensor
 
-    def __init__(self, maps: tuple[int, ...]) -> None:
+    def __init__(self, table: tuple[str, ...]) -> None:
         super().__init__()
-        self.register_buffer("index", torch.tensor(maps), persistent=False)
+        marks = [row[j] == "X" for j in range(len(table[0])) for row in table]
+        slots = [slot for slot, marked in enumerate(marks) if marked]
+        index = [slots.index(slot) if marked else len(slots) for slot, marked in enumerate(marks)]
+        self.inputs = len(table)
+        self.register_buffer("slots", torch.tensor(slots), persistent=False)
+        self.register_buffer("index", torch.tensor(index), persistent=False)
+
+    def forward(self, kernels: Tensor) -> Tensor:
+        with_none = torch.cat([kernels, torch.zeros_like(kernels[:1])])
+        return with_none.index_select(0, self.index).view(-1, self.inputs, *kernels.shape[1:])
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        return weight.flatten(0, 1).index_select(0, self.slots)
+
+
+class Connected(nn.Module):
+    """C3: 16 maps, 5x5 kernels over those maps of S2 that Table I marks: 1,516 parameters, not one more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(len(TABLE_1), len(TABLE_1[0]), 5)
+        register_parametrization(self.conv, "weight", Marked(TABLE_1))
+
+    def begin(self, generator: torch.Generator) -> None:
+        """Glorot's uniform weights, each map by the connections that it has."""
+        inputs = torch.tensor([sum(row[j] == "X" for row in TABLE_1) for j in range(len(TABLE_1[0]))])
+        kernel = 25
+        fan_out = kernel * inputs.sum() / len(TABLE_1)
+        bound = (6 / (kernel * inputs + fan_out)).sqrt().view(-1, 1, 1, 1)
+        with torch.no_grad():
+            self.conv.weight = bound * torch.empty(self.conv.weight.shape).uniform_(
+                -1, 1, generator=generator
+            )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.index_select(1, self.index)
+        return self.conv(x)  # type: ignore[no-any-return]
 
 
 class RadialBasis(nn.Module):
-    """Equation 7: the squared distance of F6 from the fixed code of each class; here negative, as a logit."""
+    """Equation 7: the squared distance of F6 from the fixed code of each class; cooled and negative, a
+    logit.
+    """
 
     codes: Tensor
 
@@ -93,7 +139,7 @@ class RadialBasis(nn.Module):
         self.register_buffer("codes", codes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return -(x[:, None] - self.codes).square().sum(2)
+        return (x[:, None] - self.codes).square().sum(2) / -TEMPERATURE
 
 
 def lenet5(*, shape: Shape = (1, 32, 32), classes: int = 10, stem: Stem = "paper") -> Network:
@@ -101,7 +147,7 @@ def lenet5(*, shape: Shape = (1, 32, 32), classes: int = 10, stem: Stem = "paper
     features = _framed(shape, stem) | {
         "c1": _squashed(nn.Conv2d(shape[0], 6, 5)),
         "s2": Subsample(6),
-        "c3": nn.Sequential(OrderedDict(conv=connected(), squash=Squash())),
+        "c3": nn.Sequential(OrderedDict(maps=Connected(), squash=Squash())),
         "s4": Subsample(16),
         "c5": _squashed(nn.Conv2d(16, 120, 5)),
     }
@@ -130,21 +176,6 @@ def lenet5_relu(*, shape: Shape = (1, 32, 32), classes: int = 10, stem: Stem = "
         output=nn.Linear(CODE_LENGTH, classes),
     )
     return Network(features, nn.Sequential(head))
-
-
-def connected() -> Concat:
-    """C3: 16 maps of 5x5 kernels over the maps of S2 that Table I marks, 1,516 parameters and not one more.
-
-    Columns with equally many marks stand side by side in the table; each such run is one grouped convolution.
-    """
-    columns = [tuple(i for i, row in enumerate(TABLE_1) if row[j] == "X") for j in range(len(TABLE_1[0]))]
-    runs: dict[str, nn.Module] = {}
-    for inputs, run in groupby(columns, key=len):
-        maps = list(run)
-        taken = tuple(i for column in maps for i in column)
-        conv = nn.Conv2d(len(taken), len(maps), 5, groups=len(maps))
-        runs[f"from{inputs}"] = nn.Sequential(OrderedDict(take=Take(taken), conv=conv))
-    return Concat(runs)
 
 
 def codes(classes: int) -> Tensor:
@@ -179,15 +210,15 @@ ARCHITECTURES = (
         shape=(1, 32, 32),
         classes=10,
         parameters=60_000,
-        macs=327_256,
+        macs=417_256,  # C3 is computed as a dense convolution
         smallest=32,
         depth=7,
         init="glorot",
         differs=(
-            "trained by cross-entropy on the negative distances, where the paper has its equation 9; "
-            "Glorot's weights, where the paper draws uniformly within 2.4 / fan-in; subsampling begins as a "
-            "mean; with other than 10 classes the codes of the output are random signs instead of bitmaps. "
-            "Stem 'small' frames smaller pictures with zeros to 32x32"
+            "trained by cross-entropy on minus a tenth of the distances, where the paper has its equation 9; "
+            "Glorot's weights, where the paper draws uniformly within 2.4 / fan-in; the coefficients of "
+            "subsampling begin at 1/2; with other than 10 classes the codes of the output are random signs "
+            "instead of bitmaps. Stem 'small' frames smaller pictures with zeros to 32x32"
         ),
         stems=("paper", "small"),
     ),

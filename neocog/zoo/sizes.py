@@ -21,8 +21,8 @@ def out_shape(stages: Mapping[str, nn.Module], shape: Shape) -> Shape:
 def stage_shapes(stages: Mapping[str, nn.Module], shape: Shape) -> dict[str, Shape]:
     """The shape that leaves each of the named `stages`, for one picture of `shape` (C, H, W).
 
-    Nothing is computed. Raises `ShapeError` with the stage and the sizes that led to it where the maps vanish or
-    do not meet.
+    Nothing is computed. Raises `ShapeError` with the stage and the sizes that led to it where the maps
+    vanish or do not meet.
     """
     if len(shape) != 3:
         raise ShapeError(f"an input of {shape} cannot be: give a picture's (channels, height, width)")
