@@ -412,6 +412,16 @@ def test_the_words_that_people_search_for(network: nn.Module, shape: tuple[int, 
     assert words in str(refused(network, shape))
 
 
+def test_same_padding_with_a_stride_is_explained() -> None:
+    class Strided(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.conv2d(x, torch.zeros(4, 3, 3, 3), stride=2, padding="same")
+
+    text = str(refused(Strided(), (3, 8, 8)))
+    assert "TensorFlow pads more at the bottom and right" in text
+    assert "neocog.zoo.blocks.Same" in text
+
+
 def test_branches_that_do_not_meet_are_named() -> None:
     joined = nn.Sequential(nn.Conv2d(3, 8, 3), Concat({"a": nn.Conv2d(8, 4, 3), "b": nn.Conv2d(8, 4, 1)}))
     assert "cannot join 28x28x4 and 30x30x4" in str(refused(joined, (3, 32, 32)))

@@ -54,6 +54,11 @@ def test_every_network_of_the_zoo_has_its_golden_figures(name: str) -> None:
     assert found.walk.input == row.shape
 
 
+def test_a_stem_for_small_pictures_is_said() -> None:
+    assert "stem for small pictures" in summary("resnet18", input=(32, 32, 3)).text()
+    assert "stem" not in summary("resnet18").text()
+
+
 def test_input_and_classes_can_be_given() -> None:
     document = summary("resnet18", input=(160, 192, 1), classes=5).json()
     assert document["input"] == [160, 192, 1]

@@ -19,7 +19,7 @@ from neocog.doctor import fitting_sizes, mended, smallest_square, with_remedies
 from neocog.errors import ShapeError, UsageError, unknown
 from neocog.model import Trained, open_trained
 from neocog.run import Run
-from neocog.zoo import ZOO, Model, architecture, build
+from neocog.zoo import ZOO, Model, architecture, build, resolved
 from neocog.zoo.layers import Dense, Layer, parse
 from neocog.zoo.layers import build as build_layers
 
@@ -167,7 +167,10 @@ def _of_zoo(name: str, shape: Shape | None, classes: int | None) -> Summary:
     except ShapeError as error:
         least = smallest_square(made, given[0])
         raise with_remedies(error, [least.text()] if least else []) from None
-    return Summary(title=name, walk=found, network=network)
+    remarks: tuple[str, ...] = ()
+    if resolved(Model(name=name), given).stem == "small":
+        remarks = ("the family's stem for small pictures; the paper's is for larger ones",)
+    return Summary(title=name, walk=found, network=network, remarks=remarks)
 
 
 # --- the table ---------------------------------------------------------------------------------------------
