@@ -29,6 +29,8 @@ class Names:
         """A layer within the chain: 'conv1 9x9/2', or 'features.0 (conv 9x9/2)' where the name hides the
         kind.
         """
+        if not name:
+            return "the network"
         kind, _, rest = label.rpartition(" ")
         short = self.short(name)
         if kind and kind[-4:] in short:

@@ -35,6 +35,11 @@ BYTES = 4
 _VIEWS = {"flatten", "unflatten", "identity"}
 """Kinds whose output is their input's memory."""
 
+_SAME_HINT = (
+    "; TensorFlow pads more at the bottom and right there: so do neocog.zoo.blocks.Same, and "
+    '"padding": "same" in a layer list'
+)
+
 _VERBS = {
     "cat": "join",
     "add": "add",
@@ -270,6 +275,8 @@ class _Walker(TorchFunctionMode):
         """torch's own refusal, with the innermost module, the shapes that met and the chain."""
         call = self.calls[-1] if self.calls else _Call("")
         problem = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if "padding='same'" in problem:
+            problem += _SAME_HINT
         if self.operation is not None and not call.ruled:
             name, shapes, call.trace = self.operation
             met = " and ".join(written(shape) for shape in shapes)
