@@ -160,15 +160,19 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the confusion matrix as PNG.")
     ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write everything as one HTML page.")] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure a trained network: accuracy with its interval, loss, per class, confusion (rows are truth)."""
     from neocog.verbs.evaluate import evaluate as verb
 
-    report = verb(run, split=one_of("split", split, SPLITS), data=data, group=_groups(group), device=device)
-    save(report, out)
-    show(report, as_json)
+    chosen, groups = one_of("split", split, SPLITS), _groups(group)
+    found = verb(run, split=chosen, data=data, group=groups, report=report, device=device)
+    if report is not None:
+        print(f"wrote {escaped(str(report))}", file=sys.stderr)
+    save(found, out)
+    show(found, as_json)
 
 
 def _groups(texts: list[str] | None) -> dict[str, list[str]] | None:
@@ -193,6 +197,9 @@ def predict(
         str | None, typer.Option(help="With --split: numbers of its pictures, e.g. 0,17.")
     ] = None,
     data: DataOption = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Show the first 20 answers with their probabilities, as PNG.")
+    ] = None,
     negative: Annotated[
         bool, typer.Option("--negative", help="Turn light into dark first (digits on white paper).")
     ] = False,
@@ -217,6 +224,9 @@ def predict(
         polarity="negative" if negative else "as given",
         device=device,
     )
+    save(predictions, picture)
+    if picture is not None and predictions.limit:
+        print(predictions.limit, file=sys.stderr)
     if format_ != "text" and not as_json:
         print(predictions.jsonl() if format_ == "jsonl" else predictions.csv())
     else:

@@ -30,6 +30,7 @@ RIGHT, WRONG, OTHER = "blue", "red", "grey"
 
 MOST_PICTURES = 1000
 MOST_BARS = 20
+MOST_STACKED = 20
 _SEEN_WELL = 96  # pixels; the side to which small pictures are enlarged
 _LARGEST = 320  # pixels; the side to which large pictures are reduced in a grid
 _WIDEST = 1600  # pixels; a grid's width, where whole enlargement factors allow
@@ -191,6 +192,25 @@ def answer(
         title = f"{_text(names[truth], 32)} (predicted {guess})"
         left.set_title(_two_lines(title, 34), color=RIGHT if truth == predicted else WRONG)
     return _rendered(figure)
+
+
+def stacked(pictures: Sequence[bytes], *, caption: str | None = None) -> bytes:
+    """PNGs one above another, at the left, on white; a caption below."""
+    if not 1 <= len(pictures) <= MOST_STACKED:
+        raise UsageError(f"a stack of {len(pictures)} pictures; give 1 to {MOST_STACKED}")
+    parts = [Image.open(io.BytesIO(png)) for png in pictures]
+    width = max(part.width for part in parts)
+    below = _lines(caption, _font(_CAPTION), width - 2 * _GAP, most=4) if caption else []
+    top = sum(part.height for part in parts)
+    sheet = Image.new("RGB", (width, top + len(below) * (_CAPTION + 5) + (_GAP if below else 0)), "white")
+    y = 0
+    for part in parts:
+        sheet.paste(part.convert("RGB"), (0, y))
+        y += part.height
+    pen = ImageDraw.Draw(sheet)
+    for n, line in enumerate(below):
+        pen.text((_GAP, top + n * (_CAPTION + 5)), line, fill=(64, 64, 64), font=_font(_CAPTION))
+    return _png(sheet)
 
 
 def confusion(matrix: npt.NDArray[Any], names: Sequence[str]) -> bytes:

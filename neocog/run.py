@@ -19,7 +19,7 @@ from torch import Tensor
 from neocog import sealed
 from neocog.errors import UnreadableError, UsageError
 from neocog.files import read_json, write_json
-from neocog.model import MODEL_FILE
+from neocog.model import MODEL_FILE, Trained
 from neocog.optim import Optimizer
 from neocog.recipe import Recipe, from_json
 from neocog.zoo.blocks import Network
@@ -75,6 +75,10 @@ class Run:
     def model_file(self) -> Path:
         return self.path / MODEL_FILE
 
+    @property
+    def report_file(self) -> Path:
+        return self.path / "report.html"
+
     def json(self) -> dict[str, Any]:
         """What a training came to: run, epochs, seconds, test_accuracy (None without a test split)."""
         facts = self.facts()
@@ -97,6 +101,13 @@ class Run:
                 f"on {result['test_n']:,} pictures"
             )
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The result and the curves, for notebooks."""
+        from neocog import markup, picture
+
+        curves = markup.image(picture.training_curves(self.metrics()), alt="loss and accuracy over epochs")
+        return f"<pre>{markup.text(self.text())}</pre>{curves}"
 
     def recipe(self) -> Recipe:
         return from_json(read_json(self.recipe_file), within=str(self.recipe_file))
@@ -218,6 +229,13 @@ def create(name: str, out: Path | None) -> Run:
             return Run(path)
         except FileExistsError:
             number += 1
+
+
+def run_of(trained: Trained) -> Run | None:
+    """The run whose model file `trained` was read from; None for a model file on its own."""
+    if trained.path is None or not (trained.path.parent / "recipe.json").exists():
+        return None
+    return Run(trained.path.parent)
 
 
 def open_run(path: Path) -> Run:

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS: dict[str, int] = {
     **dict.fromkeys(
-        "errors files events world image preprocess picture download archive https transfer sealed _version".split(),
+        "errors files events world image preprocess picture markup download archive https transfer sealed _version".split(),
         0,
     ),
     **dict.fromkeys(["arithmetic"], 1),

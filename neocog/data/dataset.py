@@ -95,6 +95,17 @@ class Dataset:
     def shape(self) -> tuple[int, int, int]:
         return self.train.shape
 
+    def _repr_html_(self) -> str:
+        """Counts per class and split with a sample of the pictures, for notebooks."""
+        from neocog import markup
+        from neocog.data.sheet import draw
+
+        counts = [class_counts(split, len(self.classes)) for split in self.splits.values()]
+        table = markup.table(("class", *self.splits), zip(self.classes, *counts, strict=True))
+        c, h, w = self.shape
+        title = markup.text(f"{self.name}: pictures {h}x{w}x{c}")
+        return f"<p>{title}</p>{table}{markup.image(draw(self).png(), alt='sample pictures')}"
+
     def with_remarks(self, *remarks: str) -> Dataset:
         return replace(self, remarks=(*self.remarks, *remarks))
 

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from neocog.answers import collect
 from neocog.metrics import Report
 from neocog.model import Trained, dataset_of, open_trained
-from neocog.run import Run
+from neocog.report import Subject
+from neocog.report import write as write_report
+from neocog.run import Run, run_of
 from neocog.world import find
 
 
@@ -18,17 +21,24 @@ def evaluate(
     split: Literal["train", "val", "test"] | None = None,
     data: str | Path | None = None,
     group: Mapping[str, Sequence[str]] | None = None,
+    report: str | Path | None = None,
     device: str = "auto",
 ) -> Report:
     """Measure a run or model file on its data set, or on `data` (a data set's name or a folder of class
     folders).
 
     Default: the test split, else the held-out one (the report says which). `group` joins classes:
-    {"vehicle": ["automobile", "truck"]} asks how often the group is right. Always in float32.
+    {"vehicle": ["automobile", "truck"]} asks how often the group is right. `report` is where to write
+    everything as one HTML page. Always in float32.
     """
     trained = open_trained(what.path if isinstance(what, Run) else what)
     dataset = dataset_of(trained, data)
     chosen = split or ("test" if dataset.test is not None else "val" if dataset.val is not None else "train")
-    report = trained.measure(dataset.split(chosen), chosen, find(device, "float32").device)
-    report = report.with_remarks(*dataset.remarks)
-    return report.grouped(group) if group else report
+    answers = collect(trained, dataset.split(chosen), chosen, find(device, "float32").device)
+    found = answers.report.with_remarks(*dataset.remarks)
+    grouped = found.grouped(group) if group else None
+    if report is not None:
+        run = run_of(trained)
+        subject = Subject(trained=trained, dataset=dataset, answers=answers, run=run, grouped=grouped)
+        write_report(Path(report), subject)
+    return grouped or found

@@ -8,16 +8,21 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from neocog import markup, picture
+from neocog.answers import collect
 from neocog.data.batches import channels_last
 from neocog.data.dataset import natural
 from neocog.errors import UnreadableError, UsageError, escaped
+from neocog.files import write_bytes
 from neocog.image import PICTURE_SUFFIXES, Preprocess, decode
 from neocog.model import Trained, dataset_of, open_trained
 from neocog.run import Run
@@ -36,10 +41,26 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """What it takes to draw an answer: the picture as the network saw it, uint8 (C, H, W), and the
+    probabilities of all `classes`.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    probabilities: npt.NDArray[np.float32]
+    classes: tuple[str, ...]
+    truth: int | None = None
+
+    def png(self) -> bytes:
+        return picture.answer(self.pixels, self.probabilities, self.classes, truth=self.truth)
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """The answer for one picture, best guess first; or the `error` that kept it from being read.
 
-    `truth` is the known class of a data set's picture. `note` says what looked odd.
+    `truth` is the known class of a data set's picture. `note` says what looked odd. `shown` is kept for the
+    first 20 pictures.
     """
 
     file: str
@@ -47,6 +68,7 @@ class Prediction:
     error: str = ""
     note: str = ""
     truth: str = ""
+    shown: Shown | None = field(default=None, repr=False, compare=False)
 
     def json(self) -> dict[str, Any]:
         if self.error:
@@ -81,6 +103,26 @@ class Predictions:
                 lines.append(f"  note: {item.note}")
         return "\n".join(lines)
 
+    def save(self, path: str | Path) -> None:
+        """Write the first 20 answers as one PNG: each picture with its title and probability bars
+        (experiment E4). `UsageError` where no picture could be read.
+        """
+        pngs = [one.png() for one in self.shown]
+        if not pngs:
+            raise UsageError("none of the pictures could be read, so there is nothing to show")
+        write_bytes(Path(path), picture.stacked(pngs, caption=self.limit or None))
+
+    @property
+    def shown(self) -> tuple[Shown, ...]:
+        """What `save` draws."""
+        return tuple(item.shown for item in self.items if item.shown is not None)
+
+    @property
+    def limit(self) -> str:
+        """What to know of a picture that does not show everything; empty where it does."""
+        n, shown = len(self.items), len(self.shown)
+        return f"the picture shows {shown} of {n:,} predictions" if shown < n else ""
+
     def jsonl(self) -> str:
         """One JSON object a line."""
         return "\n".join(json.dumps(item.json(), ensure_ascii=False) for item in self.items)
@@ -106,14 +148,13 @@ class Predictions:
         return lines.getvalue().rstrip("\n")
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        rows = "".join(
-            f"<tr><td>{escape(item.file)}</td><td>{escape(item.error or item.top[0].name)}</td>"
-            f"<td>{'' if item.error else f'{item.top[0].probability:.1%}'}</td></tr>"
-            for item in self.items
-        )
-        return f"<table><tr><th>file</th><th>class</th><th>probability</th></tr>{rows}</table>"
+        rows = []
+        for item in self.items:
+            seen = markup.image(markup.thumbnail(item.shown.pixels), alt=item.file) if item.shown else ""
+            best = f"{item.top[0].probability:.1%}" if item.top else ""
+            named = item.top[0].name if item.top else item.error
+            rows.append((seen, item.file, named, best, item.truth, item.note))
+        return markup.table(("", "file", "class", "probability", "truth", "note"), rows)
 
 
 def predict(
@@ -150,7 +191,7 @@ def predict(
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(files), BATCH):
             chunk = files[start : start + BATCH]
-            items += namer.files(chunk, pool, polarity)
+            items += namer.files(chunk, pool, polarity, shown=picture.MOST_STACKED - start)
     return Predictions(tuple(items))
 
 
@@ -161,25 +202,36 @@ class _Namer:
         self.trained, self.top, self.device = trained, top, device
         self.network = trained.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def files(self, paths: Sequence[Path], pool: ThreadPoolExecutor, polarity: str) -> list[Prediction]:
-        """Read `paths` side by side and name those that can be read, in their order."""
+    def files(
+        self, paths: Sequence[Path], pool: ThreadPoolExecutor, polarity: str, *, shown: int
+    ) -> list[Prediction]:
+        """Read `paths` side by side and name those that can be read, in their order; keep what it takes to
+        draw the first `shown`.
+        """
         preprocess = self.trained.preprocess
         read = list(pool.map(lambda path: _read(path, preprocess, polarity), paths))
         placed = [pixels for pixels in read if isinstance(pixels, np.ndarray)]
-        guesses = iter(self.name(torch.from_numpy(np.stack(placed))) if placed else ())
+        chances = self.chances(torch.from_numpy(np.stack(placed))) if placed else torch.empty(0, self.top)
+        answers = zip(chances, self.guesses(chances), strict=True)
         items = []
-        for path, pixels in zip(paths, read, strict=True):
+        for number, (path, pixels) in enumerate(zip(paths, read, strict=True)):
             if isinstance(pixels, np.ndarray):
-                items.append(Prediction(str(path), next(guesses), note=_note(pixels, preprocess)))
+                row, top = next(answers)
+                drawn = Shown(pixels, row.numpy(), self.trained.classes) if number < shown else None
+                items.append(Prediction(str(path), top, note=_note(pixels, preprocess), shown=drawn))
             else:
                 items.append(Prediction(str(path), error=pixels))
         return items
 
     @torch.inference_mode()
-    def name(self, x: torch.Tensor) -> Iterator[tuple[Guess, ...]]:
-        """The best guesses for placed pictures `x`, uint8 (N, C, H, W)."""
-        logits = self.network(self.trained.preprocess.normalise(channels_last(x.to(self.device))))
-        best = logits.float().softmax(1).topk(self.top)
+    def chances(self, x: Tensor) -> Tensor:
+        """Probabilities (N, classes), float32, for placed pictures `x`, uint8 (N, C, H, W)."""
+        logits: Tensor = self.network(self.trained.preprocess.normalise(channels_last(x.to(self.device))))
+        return logits.float().softmax(1).cpu()
+
+    def guesses(self, chances: Tensor) -> Iterator[tuple[Guess, ...]]:
+        """The best guesses for each row of probabilities."""
+        best = chances.topk(self.top)
         for probabilities, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True):
             yield tuple(
                 Guess(self.trained.classes[i], i, p) for i, p in zip(indices, probabilities, strict=True)
@@ -237,9 +289,14 @@ def _of_split(
         raise UsageError(
             f"index {outside[0]} is outside the {split} split, which has pictures 0 to {len(pictures) - 1}"
         )
-    for start in range(0, len(rows), BATCH):
-        chunk = rows[start : start + BATCH]
-        x, y = pictures.take(torch.tensor(chunk))
-        for row, truth, guesses in zip(chunk, y.tolist(), namer.name(x), strict=True):
-            file = pictures.names[row] if pictures.names else f"{split}[{row}]"
-            yield Prediction(file, guesses, truth=namer.trained.classes[truth])
+    chosen = pictures.subset(torch.tensor(rows)) if index else pictures
+    answers = collect(namer.trained, chosen, split, namer.device)
+    classes = namer.trained.classes
+    for number, (row, top) in enumerate(zip(rows, namer.guesses(answers.probabilities), strict=True)):
+        truth = int(answers.truth[number])
+        file = pictures.names[row] if pictures.names else f"{split}[{row}]"
+        drawn = None
+        if number < picture.MOST_STACKED:
+            pixels, chances = chosen.x[number].numpy(), answers.probabilities[number].numpy()
+            drawn = Shown(pixels, chances, classes, truth)
+        yield Prediction(file, top, truth=classes[truth], shown=drawn)

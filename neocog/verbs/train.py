@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 import threading
 import time
@@ -17,6 +18,7 @@ import torch
 
 from neocog import picture, recipes
 from neocog._version import __version__
+from neocog.answers import collect
 from neocog.data import DATASETS, Data, load
 from neocog.data.dataset import Dataset
 from neocog.errors import (
@@ -31,6 +33,8 @@ from neocog.events import Event, Finished, Started, Watcher
 from neocog.files import read_json, write_bytes
 from neocog.model import load as load_model
 from neocog.recipe import Recipe, from_json, override
+from neocog.report import Subject
+from neocog.report import write as write_report
 from neocog.run import Run, create, open_run
 from neocog.training import Training, prepare
 from neocog.watch import Record
@@ -70,6 +74,7 @@ def train(
     run.write_facts(
         {
             "neocog": __version__,
+            "command": _command(what, data, model, changes),
             "begun": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "where": str(asked.where.resolve()) if asked.where else None,
             "data_fingerprint": dataset.fingerprint,
@@ -243,12 +248,33 @@ def _entered(stack: contextlib.ExitStack, watcher: Watcher) -> Watcher:
     return watcher
 
 
+def _command(
+    what: str | Path | Recipe, data: str | Path | None, model: str | Path | None, changes: Sequence[str]
+) -> str:
+    """The command line that trains the same; of an absolute path only its last part, which is the same
+    elsewhere.
+    """
+
+    def named(given: str | Path) -> str:
+        return Path(given).name if Path(given).is_absolute() else str(given)
+
+    words = ["neocog", "train", "recipe.json" if isinstance(what, Recipe) else named(what)]
+    words += ["--data", named(data)] if data is not None else []
+    words += ["--model", named(model)] if model is not None else []
+    return shlex.join([*words, *(word for change in changes for word in ("--set", change))])
+
+
 def _conclude(job: Training, run: Run, seconds: float, reason: str) -> None:
-    """Curves, and the test accuracy: evaluate's own measurement, on the saved model file, in float32."""
+    """Curves, the test accuracy (evaluate's own measurement, on the saved model file, in float32) and the
+    report, which shares its answers.
+    """
     write_bytes(run.path / "curves.png", picture.training_curves(run.metrics()))
     result: dict[str, Any] = {"reason": reason, "epochs": len(run.metrics()), "test_accuracy": None}
-    if job.dataset.test is not None:
-        report = load_model(run.model_file).measure(job.dataset.test, "test", job.world.device)
+    trained, dataset = load_model(run.model_file), job.dataset
+    measured = next((name for name in ("test", "val") if name in dataset.splits), None)
+    answers = collect(trained, dataset.split(measured), measured, job.world.device) if measured else None
+    if answers is not None and measured == "test":
+        report = answers.report
         result |= {
             "test_accuracy": report.accuracy,
             "test_interval": list(report.interval),
@@ -256,6 +282,7 @@ def _conclude(job: Training, run: Run, seconds: float, reason: str) -> None:
         }
         result |= {"test_loss": report.loss}
     _note(run, seconds, result)
+    write_report(run.report_file, Subject(trained=trained, dataset=dataset, answers=answers, run=run))
 
 
 def _note(run: Run, seconds: float, result: dict[str, Any] | None = None) -> None:
