@@ -18,6 +18,8 @@ from torch import nn
 from neocog.arithmetic import Impossible, Shape, walk
 from neocog.arithmetic.window import times
 from neocog.errors import NeocogError, ShapeError
+from neocog.zoo import Model, Network
+from neocog.zoo import build as build_model
 from neocog.zoo.layers import Conv, Dense, Flatten, GlobalPooling, Layer, Pool, build, per_axis
 
 LARGEST = 4096
@@ -59,6 +61,17 @@ def mended(error: ShapeError, layers: Sequence[Layer], *, shape: Shape, classes:
     """The refusal of a layer list with the single edits that work, as its last line."""
     works = [edit.words for edit in edits(layers, shape=shape, classes=classes)][:MOST_EDITS]
     return with_remedies(error, works)
+
+
+def built(model: Model, *, shape: Shape, classes: int) -> Network:
+    """The network of `model`; where it cannot be, `ShapeError` with every remedy that was tried and works."""
+    try:
+        return build_model(model, shape=shape, classes=classes)
+    except ShapeError as error:
+        if model.layers is not None:
+            raise mended(error, model.layers, shape=shape, classes=classes) from None
+        least = smallest_square(lambda size: build_model(model, shape=size, classes=classes), shape[0])
+        raise with_remedies(error, [least.text()] if least else []) from None
 
 
 def edits(layers: Sequence[Layer], *, shape: Shape, classes: int) -> tuple[Edit, ...]:

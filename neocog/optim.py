@@ -7,9 +7,11 @@ the bias correction. Everything else is the same formula.
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import math
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -99,18 +101,58 @@ class Optimizer:
 
     def __init__(self, optim: Optim, network: nn.Module) -> None:
         self.optim = optim
-        self.inner = _make(optim, _groups(network, optim.weight_decay))
+        with _compiler_left_out():
+            self.inner = _make(optim, _groups(network, optim.weight_decay))
+        self._update = inspect.unwrap(type(self.inner).step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """torch's own, of the optimizer within."""
+        with _compiler_left_out():
+            return self.inner.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        with _compiler_left_out():
+            self.inner.load_state_dict(state)
 
     def step(self, lr: float, scaler: torch.amp.GradScaler) -> None:
+        """Move the weights by their gradients at rate `lr`, then drop the gradients."""
         for group in self.inner.param_groups:
             group["lr"] = lr
         if self.optim.clip:
             scaler.unscale_(self.inner)
             parameters = [p for group in self.inner.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(parameters, self.optim.clip)
-        scaler.step(self.inner)
-        scaler.update()
-        self.inner.zero_grad(set_to_none=True)
+        if scaler.is_enabled():
+            scaler.step(self.inner)
+            scaler.update()
+        else:
+            with torch.no_grad():
+                self._update(self.inner)
+        for group in self.inner.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+
+@contextlib.contextmanager
+def _compiler_left_out() -> Iterator[None]:
+    """torch's optimizers import its compiler at their first use (2 s, 70 MiB), only to tell it to leave them
+    alone.
+
+    While this is open they find that already said. `step` is taken without its wrappers for the same reason;
+    what they add (profiling, hooks, `differentiable`) is not used here.
+    """
+    methods = [getattr(method, "__wrapped__", None) for method in vars(torch.optim.Optimizer).values()]
+    marked = [plain for plain in methods if plain is not None and not hasattr(plain, _MARK)]
+    for plain in marked:
+        setattr(plain, _MARK, plain)
+    try:
+        yield
+    finally:
+        for plain in marked:
+            delattr(plain, _MARK)
+
+
+_MARK = "__dynamo_disable"  # where torch keeps the marked twin of a method
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:

@@ -146,7 +146,7 @@ class Run:
         """Write the full state, atomically, with the present length of metrics.jsonl."""
         tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
         numbers: dict[str, Any] = {}
-        for index, values in optimizer.inner.state_dict()["state"].items():
+        for index, values in optimizer.state_dict()["state"].items():
             for key, value in values.items():
                 if isinstance(value, Tensor):
                     tensors[f"optimizer/{index}/{key}"] = value
@@ -204,8 +204,8 @@ def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], numbers: d
         for key, value in state.items():
             if isinstance(value, Tensor) and value.shape == parameters[place].shape and value.ndim > 0:
                 state[key] = torch.empty_like(parameters[place], dtype=value.dtype).copy_(value)
-    document = optimizer.inner.state_dict()
-    optimizer.inner.load_state_dict({"state": states, "param_groups": document["param_groups"]})
+    document = optimizer.state_dict()
+    optimizer.load_state_dict({"state": states, "param_groups": document["param_groups"]})
 
 
 def create(name: str, out: Path | None) -> Run:

@@ -18,6 +18,7 @@ from torch import Tensor
 from neocog._version import __version__
 from neocog.data.batches import DROPOUT, WEIGHTS, counted, cuts, plain_batches, stream, training_batches
 from neocog.data.dataset import Dataset
+from neocog.doctor import built
 from neocog.errors import CheckFailed
 from neocog.events import Epoch, Event, Finished, Saved, Started, Step
 from neocog.metrics import Report
@@ -27,7 +28,7 @@ from neocog.recipe import Phase, Recipe
 from neocog.run import Run, State
 from neocog.tasks import Classify
 from neocog.world import World
-from neocog.zoo import begin, build
+from neocog.zoo import begin
 
 SAVE_EVERY = 30.0  # seconds between saves within an epoch
 SAVE_SHARE = 0.04  # of the time may go into saving; what costs more is saved more rarely
@@ -268,7 +269,7 @@ def prepare(recipe: Recipe, dataset: Dataset, world: World, run: Run) -> Trainin
     preprocess = recipe.preprocess.resolved(dataset.train.x)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = build(recipe.model, shape=dataset.shape, classes=len(dataset.classes))
+        network = built(recipe.model, shape=dataset.shape, classes=len(dataset.classes))
     begin(recipe.model, network, stream(recipe.seed, WEIGHTS))
     network = network.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     trained = Trained(

@@ -71,13 +71,13 @@ def _auto_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
 @contextlib.contextmanager
 def deterministic() -> Iterator[None]:
     """Same input, same bits, on a CPU with the same number of threads."""
-    before = torch.are_deterministic_algorithms_enabled()
+    before = torch.get_deterministic_debug_mode()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # `use_deterministic_algorithms` would import torch's compiler
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.set_deterministic_debug_mode(before)
 
 
 def facts(world: World) -> dict[str, object]:

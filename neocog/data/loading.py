@@ -105,7 +105,7 @@ def _built_in(data: Data, where: Path | None) -> Dataset:
     if row.reader == "shapes":
         from neocog.data import shapes
 
-        dataset = shapes.read(data.task or "shape", data.seed)
+        dataset = shapes.read(data.task or "both", data.seed)
     else:
         splits = _read(data.name, row, where)
         dataset = Dataset(name=data.name, classes=row.classes, train=splits["train"], test=splits["test"])

@@ -15,13 +15,12 @@ from torch import nn
 
 from neocog import files
 from neocog.arithmetic import Row, Shape, Walk, walk, written
-from neocog.doctor import fitting_sizes, mended, smallest_square, with_remedies
+from neocog.doctor import built, fitting_sizes, with_remedies
 from neocog.errors import ShapeError, UsageError, unknown
 from neocog.model import Trained, open_trained
 from neocog.run import Run
-from neocog.zoo import ZOO, Model, architecture, build, resolved
+from neocog.zoo import ZOO, Model, architecture, resolved
 from neocog.zoo.layers import Dense, Layer, parse
-from neocog.zoo.layers import build as build_layers
 
 CLASSES = 10
 """Classes of a layer list that says "classes" where none are given."""
@@ -145,28 +144,17 @@ def _of_layers(layers: Sequence[Layer], title: str, shape: Shape | None, classes
     if classes is None and any(isinstance(layer, Dense) and layer.units == "classes" for layer in layers):
         remarks = (f"{CLASSES} classes assumed; --classes says how many",)
     count = classes or CLASSES
-    try:
-        with torch.device("meta"):
-            network = build_layers(layers, shape=shape, classes=count)
-    except ShapeError as error:
-        raise mended(error, layers, shape=shape, classes=count) from None
+    with torch.device("meta"):
+        network = built(Model(layers=tuple(layers)), shape=shape, classes=count)
     return Summary(title=title, walk=walk(network, shape), network=network, remarks=remarks)
 
 
 def _of_zoo(name: str, shape: Shape | None, classes: int | None) -> Summary:
     row = architecture(name)
     given, count = shape or row.shape, classes or row.classes
-
-    def made(size: Shape) -> nn.Module:
-        return build(Model(name=name), shape=size, classes=count)
-
-    try:
-        with torch.device("meta"):
-            network = made(given)
-        found = walk(network, given)
-    except ShapeError as error:
-        least = smallest_square(made, given[0])
-        raise with_remedies(error, [least.text()] if least else []) from None
+    with torch.device("meta"):
+        network = built(Model(name=name), shape=given, classes=count)
+    found = walk(network, given)
     remarks: tuple[str, ...] = ()
     if resolved(Model(name=name), given).stem == "small":
         remarks = ("the family's stem for small pictures; the paper's is for larger ones",)

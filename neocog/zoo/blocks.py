@@ -173,6 +173,9 @@ class GlobalPool(nn.Module):
         super().__init__()
         self.how = how
 
+    def output_size(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        return ()
+
     def forward(self, x: Tensor) -> Tensor:
         axes = tuple(range(2, x.ndim))
         return x.mean(axes) if self.how == "average" else x.amax(axes)

@@ -161,6 +161,12 @@ ENTRIES = {
 }  # fmt: skip
 
 
+SMALLEST = {
+    "m6": 4, "m7": 6, "m8": 6, "lenet": 16, "m10": 16, "e1": 18, "e2": 8, "e7": 4, "c1": 4, "c2": 8, "c4": 6, "c5": 16, "c6": 10, "c7": 1, "c9": 1, "g1": 8, "g2": 8, "g3": 8, "e1-without-pooling": 7,
+}  # fmt: skip
+"""The smallest square picture that each network takes; dense ones take any."""
+
+
 def _row(name: str, entry: Entry) -> Architecture:
     return Architecture(
         name=name,
@@ -172,7 +178,7 @@ def _row(name: str, entry: Entry) -> Architecture:
         shape=entry.shape,
         classes=entry.classes,
         parameters=entry.golden,
-        smallest=1 if not any(layer["kind"] in ("conv", "maxpool") for layer in entry.layers) else 0,
+        smallest=SMALLEST.get(name, 1),
         depth=sum(layer["kind"] in ("conv", "dense") for layer in entry.layers),
         init="glorot",
     )

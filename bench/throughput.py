@@ -1,0 +1,176 @@
+"""Training speed: neocog and Keras on TensorFlow in turn, in one run, on the same network, batch and synthetic pictures.
+
+    python bench/throughput.py --keras /path/to/keras-env/bin/python [--rounds 5] [--out results/throughput.json]
+
+Each side runs in a process of its own, which warms up, then waits; the two are told to train for some seconds in turn, so that
+whatever else the machine does meets both. Printed are pictures per second of each round's whole epochs, their medians, and
+the ratio of the medians. neocog runs its ordinary training loop (shuffling, scaling, metrics, state saving), Keras its `fit`
+on float32 arrays in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CASES = {
+    "lenet": {"batch": 128, "pictures": 12_800, "shape": [1, 28, 28]},
+    "c2": {"batch": 64, "pictures": 3_200, "shape": [3, 32, 32]},
+}
+
+OURS = """
+import json, sys, tempfile, time, torch
+from pathlib import Path
+from neocog.data.dataset import Dataset, Split
+from neocog.events import Epoch
+from neocog.recipe import override
+from neocog.recipes import RECIPES
+from neocog.run import Run
+from neocog.training import prepare
+from neocog.world import find
+from neocog.watch import Record
+
+name, case, precision = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
+torch.manual_seed(0)
+x = torch.randint(0, 256, (case["pictures"], *case["shape"]), dtype=torch.uint8)
+y = torch.randint(0, 10, (case["pictures"],))
+dataset = Dataset("synthetic", tuple("0123456789"), Split(x, y))
+recipe = override(RECIPES[{"lenet": "lenet-mnist", "c2": "c2"}[name]], [f"batch={case['batch']}", "epochs=100000"])
+run = Run(Path(tempfile.mkdtemp()))
+record = Record(run)
+job = prepare(recipe, dataset, find("cpu", precision), run)
+events = job.events(resume=False, stop=lambda: False)
+
+def epoch():
+    start = time.perf_counter()
+    for event in events:
+        record(event)
+        if isinstance(event, Epoch):
+            return case["pictures"] / (time.perf_counter() - start)
+epoch()
+epoch()
+print("ready", flush=True)
+for line in sys.stdin:
+    print(epoch(), flush=True)
+"""
+
+KERAS = """
+import json, os, sys, time
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["KERAS_BACKEND"] = "tensorflow"
+import keras, numpy as np
+from keras import layers as L
+
+name, case, precision = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
+if precision == "bfloat16":
+    keras.config.set_dtype_policy("mixed_bfloat16")
+keras.utils.set_random_seed(0)
+c, h, w = case["shape"]
+x = np.random.rand(case["pictures"], h, w, c).astype("float32")
+y = np.random.randint(0, 10, case["pictures"])
+if name == "lenet":
+    body = [L.Conv2D(20, 5, activation="relu"), L.MaxPooling2D(2), L.Conv2D(50, 5, activation="relu"), L.MaxPooling2D(2),
+            L.Flatten(), L.Dense(500, activation="relu")]
+    optimizer = keras.optimizers.Adam()
+else:
+    body, optimizer = [], keras.optimizers.RMSprop()
+    for filters, rate in ((32, 0.2), (64, 0.3), (128, 0.4)):
+        for _ in range(2):
+            body += [L.Conv2D(filters, 3, padding="same", activation="relu"), L.BatchNormalization()]
+        body += [L.MaxPooling2D(2), L.Dropout(rate)]
+    body += [L.Flatten()]
+model = keras.Sequential([keras.Input((h, w, c)), *body, L.Dense(10, activation="softmax", dtype="float32")])
+model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+
+def epoch():
+    start = time.perf_counter()
+    model.fit(x, y, batch_size=case["batch"], epochs=1, verbose=0)
+    return case["pictures"] / (time.perf_counter() - start)
+epoch()
+epoch()
+print("ready", flush=True)
+for line in sys.stdin:
+    print(epoch(), flush=True)
+"""
+
+
+class Worker:
+    """One side, in a process that stays warm between its turns."""
+
+    def __init__(self, python: str, script: str, name: str, precision: str) -> None:
+        command = [python, "-c", script, name, json.dumps(CASES[name]), precision]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
+        )
+        if self._line() != "ready":
+            raise SystemExit(f"{python} could not run its side of {name} {precision}")
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def turn(self) -> float:
+        """Pictures per second of one epoch."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return float(self._line())
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(keras: str, name: str, precision: str, rounds: int) -> dict[str, object]:
+    """Rounds in turn, and the ratio of the medians."""
+    ours, theirs = Worker(sys.executable, OURS, name, precision), Worker(keras, KERAS, name, precision)
+    pairs = [(ours.turn(), theirs.turn()) for _ in range(rounds)]
+    ours.close()
+    theirs.close()
+    mine, peers = statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+    print(
+        f"{name:6} {precision:9} neocog {mine:7,.0f}  keras {peers:7,.0f} pictures/s  ratio {mine / peers:.2f}",
+        flush=True,
+    )
+    return {
+        "network": name,
+        "precision": precision,
+        "batch": CASES[name]["batch"],
+        "neocog": [round(a, 1) for a, _ in pairs],
+        "keras": [round(b, 1) for _, b in pairs],
+        "ratio_of_medians": round(mine / peers, 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--keras", required=True, help="python of an environment with tensorflow-cpu and keras"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--precision", nargs="*", default=["float32", "bfloat16"])
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    rows = [compare(asked.keras, name, p, asked.rounds) for p in asked.precision for name in CASES]
+    if asked.out:
+        commit = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT
+        ).stdout
+        document = {"machine": f"{platform.machine()}, 2 threads", "commit": commit.strip(), "rows": rows}
+        asked.out.write_text(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
