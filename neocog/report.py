@@ -1,45 +1,38 @@
 """report.html: everything about a training on one page that needs neither network, script nor other file.
 
-`describe` gathers what there is to say into a `Page`, the template `report.html.j2` beside this file says how
-it looks. Class and file names are data: everything printed is escaped, pictures are data: URIs, and a
-content-security policy in the page forbids whatever is left.
+What there is to say is gathered here into a `Page`; `page` and its template say how it looks.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from neocog import markup, picture
+from neocog import markup, page, picture
 from neocog.answers import Answers
 from neocog.data import DATASETS, Data
 from neocog.data.dataset import Dataset, Split, class_counts
-from neocog.errors import escaped
 from neocog.files import write_text
 from neocog.metrics import Report, percent, plural
 from neocog.model import Trained
+from neocog.page import MOST_CELLS, Example, Page, Row, Setting
 from neocog.recipe import Phase, Recipe
 from neocog.run import Run
 
 MISTAKES, SAMPLES = 24, 32
 """Pictures shown: mistakes with the highest loss, and pictures evenly over the split (experiment E7)."""
 
-MOST_CELLS = 30
-"""Classes up to which the confusion matrix stands as a table; above, as a picture up to `MOST_DRAWN`."""
-
 MOST_DRAWN = 150
+"""Classes up to which the confusion matrix is drawn; of more, the worst confusions are named."""
+
 MOST_ROWS = 200
 """Classes in the table of classes, and skipped files in their list."""
-
-FEW = 10
-"""Pictures in a bin of the calibration below which its bar is drawn pale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,68 +48,6 @@ class Subject:
     grouped: Report | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One picture with its answer. `probability` is that of the predicted class, `truth_probability` of the
-    true one."""
-
-    source: Markup
-    name: str
-    truth: str
-    predicted: str
-    right: bool
-    probability: float
-    truth_probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A field of the recipe; `changed` where it is not the default."""
-
-    field: str
-    value: str
-    default: str
-    changed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A class: its pictures in each split, then precision, recall and F1 where they exist."""
-
-    name: str
-    counts: tuple[int, ...]
-    scores: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """What the template reads. A section whose field is empty is left out."""
-
-    title: str
-    lead: str
-    command: str = ""
-    remarks: tuple[str, ...] = ()
-    report: Report | None = None
-    figures: tuple[tuple[str, str], ...] = ()
-    settings: tuple[Setting, ...] = ()
-    facts: tuple[tuple[str, str], ...] = ()
-    skipped: tuple[tuple[str, str], ...] = ()
-    more_skipped: int = 0
-    splits: tuple[str, ...] = ()
-    rows: tuple[Row, ...] = ()
-    more_rows: int = 0
-    curves: Markup | None = None
-    first_batch: Markup | None = None
-    confusion_picture: Markup | None = None
-    calibration_words: str = ""
-    mistakes: tuple[Example, ...] = ()
-    mistakes_in_all: int = 0
-    examples: tuple[tuple[str, Markup], ...] = ()
-    samples: tuple[Example, ...] = ()
-    grouped: Report | None = None
-    pixelated: bool = field(default=False)
-
-
 def write(path: Path, subject: Subject) -> None:
     """Write the page about `subject` to `path`, atomically."""
     write_text(path, html(subject))
@@ -124,7 +55,7 @@ def write(path: Path, subject: Subject) -> None:
 
 def html(subject: Subject) -> str:
     """The page about `subject`: one HTML document."""
-    return _environment().get_template("report.html.j2").render(page=describe(subject))
+    return page.render(describe(subject))
 
 
 def describe(subject: Subject) -> Page:
@@ -158,20 +89,6 @@ def describe(subject: Subject) -> Page:
         grouped=subject.grouped,
         **(_pictures(answers, subject.dataset) if answers is not None else {}),
     )
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda v: escaped(v) if isinstance(v, str) and not isinstance(v, Markup) else v,
-    )
-    environment.filters["percent"] = percent
-    environment.globals.update(most_cells=MOST_CELLS, few=FEW)
-    return environment
 
 
 # Words

@@ -166,7 +166,7 @@ def test_it_says_what_happened(run: Run, page: str, answers: Answers) -> None:
         assert said in text
     for said in (
         "216 of 1438 training pictures are held out",
-        "one-cycle",
+        "optim.schedule constant",
         "optim.lr 0.002",
         facts["command"],
     ):

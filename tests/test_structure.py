@@ -21,7 +21,7 @@ LAYERS: dict[str, int] = {
     **dict.fromkeys(["data", "zoo"], 2),
     **dict.fromkeys("capture optim metrics multilabel doctor drawing".split(), 3),
     **dict.fromkeys("tasks recipe recipes".split(), 4),
-    **dict.fromkeys("model answers run training watch report".split(), 5),
+    **dict.fromkeys("model answers run training watch page report".split(), 5),
     **dict.fromkeys(["verbs"], 6),
     **dict.fromkeys(["study", "serve"], 7),
     **dict.fromkeys(["cli", "__init__", "__main__"], 8),
