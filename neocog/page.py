@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from neocog.errors import escaped
 from neocog.metrics import Report, percent
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 MOST_CELLS = 30
 """Classes up to which a confusion matrix stands as a table."""
@@ -90,6 +93,8 @@ def render(page: Page) -> str:
 
 
 def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

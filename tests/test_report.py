@@ -295,7 +295,7 @@ def test_many_classes(
     subject = Subject(trained=replace(trained, classes=names), dataset=wide, answers=measured)
     page, described = report.html(subject), report.describe(subject)
     require_safe(page)
-    assert ('class="matrix"' in page) is table
+    assert ('class="matrix' in page) is table
     assert (described.confusion_picture is not None) is drawn
     assert len(described.rows) == min(n, report.MOST_ROWS)
     assert described.more_rows == max(0, n - report.MOST_ROWS)
