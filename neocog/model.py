@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -21,8 +22,11 @@ from neocog.errors import UnreadableError, UsageError, unknown
 from neocog.files import read_json, write_json
 from neocog.image import Preprocess
 from neocog.metrics import Report
-from neocog.tasks import Classify, Onlooker, nobody
+from neocog.multilabel import MultiLabelReport
+from neocog.tasks import TASKS, Onlooker, Task, TaskName, nobody
+from neocog.tasks import measure as measure_task
 from neocog.zoo import ZOO, Model, Shape, build
+from neocog.zoo import weights as published
 from neocog.zoo.blocks import Network
 
 FORMAT = 1
@@ -41,7 +45,7 @@ class Trained:
     shape: Shape
     classes: tuple[str, ...]
     preprocess: Preprocess
-    task: Literal["classify"] = "classify"
+    task: TaskName = "classify"
     provenance: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
 
@@ -59,22 +63,28 @@ class Trained:
 
     def measure(
         self, split: Split, name: str, device: torch.device, *, onlooker: Onlooker = nobody
-    ) -> Report:
+    ) -> Report | MultiLabelReport:
         """The network on `split`, in float32: the one measurement behind every accuracy that is reported.
 
         `onlooker` sees every batch's logits and truth, in order.
         """
         network = self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return Classify(self.classes).report(
-            network, plain_batches(split, self.preprocess, device=device), name, onlooker=onlooker
-        )
+        batches = plain_batches(split, self.preprocess, device=device)
+        return measure_task(self.answers, network, batches, name, onlooker=onlooker)
+
+    @property
+    def answers(self) -> Task:
+        """The task, as far as answering is concerned."""
+        return TASKS[self.task](self.classes)
 
 
 def dataset_of(trained: Trained, data: str | Path | None = None) -> Dataset:
     """The data set that `trained` belongs to, placed by its Preprocess, labels by name in its order; or
     `data` in its place.
     """
-    part = Data.model_validate(trained.provenance["data"])
+    if "data" not in trained.provenance and data is None:
+        raise UsageError("these weights bring no data set; say which: --data NAME or FOLDER")
+    part = Data.model_validate(trained.provenance.get("data", {"name": "folder"}))
     where = None
     if data is not None and str(data) in DATASETS and not Path(data).exists():
         part = part if part.name == str(data) else Data(name=str(data))
@@ -136,21 +146,43 @@ def assign(network: Network, tensors: Mapping[str, torch.Tensor], path: Path) ->
         raise UnreadableError(f"{path} does not fit its own architecture: {' '.join(first)}") from error
 
 
-def open_trained(what: str | Path | Trained) -> Trained:
-    """A run folder, a model file, or a name of the zoo with published weights; an existing path wins."""
+def open_trained(what: str | Path | Trained, weights: str | Path | None = None) -> Trained:
+    """A run folder, a model file, another library's weights, or a name of the zoo; an existing path wins.
+
+    A name comes with `weights`: a file, 'hub:OWNER/NAME', or which public release; without, the first public
+    one is downloaded, its licence shown on stderr first. `NetworkNeeded` says what to put where.
+    """
     if isinstance(what, Trained):
         return what
     path = Path(what)
+    if weights is not None and (path.exists() or str(what) not in ZOO):
+        known = "brings its own weights" if path.exists() else "is no network of the zoo"
+        raise UsageError(f"{what} {known}; --weights goes with a name such as mobilenet_v2")
     if path.is_dir():
         if not (path / MODEL_FILE).exists():
             raise UnreadableError(f"{path} holds no {MODEL_FILE}, so it is no finished run; train it first")
         return load(path / MODEL_FILE)
     if path.exists():
-        return load(path)
+        ours = path.suffix not in published.SUFFIXES or sealed.is_sealed(path)
+        return load(path) if ours else borrowed(published.load_file(path))
     if str(what) in ZOO:
-        raise UsageError(
-            f"'{what}' is a network without weights here; train it, or give a run or a model file"
-        )
+        return borrowed(published.load(str(what), weights, announce=_announce))
     if path.suffix or len(path.parts) > 1:
         raise UnreadableError(f"there is no run or model file at {what}")
     raise unknown("run, model file or network", str(what), ZOO)
+
+
+def borrowed(found: published.Published) -> Trained:
+    """A network with another library's weights, as if it were a run's."""
+    return Trained(
+        network=found.network,
+        model=found.model,
+        shape=found.shape,
+        classes=found.classes,
+        preprocess=found.preprocess,
+        provenance=found.provenance,
+    )
+
+
+def _announce(line: str) -> None:
+    print(line, file=sys.stderr)

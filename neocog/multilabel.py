@@ -7,8 +7,9 @@ A `LabelTally` keeps every score (average precision needs their order); its `rep
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -53,6 +54,15 @@ class MultiLabelReport:
     micro_f1: float | None
     per_class: tuple[LabelScore, ...]
     remarks: tuple[str, ...] = ()
+
+    @property
+    def score(self) -> tuple[float, float]:
+        """What 'best' means: the higher mean average precision, at equal ones the lower loss."""
+        return (self.mean_average_precision or 0.0, -(self.loss if self.loss is not None else math.inf))
+
+    def with_remarks(self, *remarks: str) -> MultiLabelReport:
+        """The same report with more to say."""
+        return replace(self, remarks=(*self.remarks, *remarks))
 
     def text(self) -> str:
         """The report as aligned plain text."""

@@ -44,8 +44,10 @@ class Stop(BaseModel):
 
 
 class Recipe(BaseModel):
-    """A training as data. `batch` is the global batch; `source` says where the recipe is from and `expect`
-    what it reached there.
+    """A training as data. `batch` is the global batch; `balance` makes rare classes count alike, by
+    weighing the loss or by drawing them more often; `average` is the decay of the running mean of the weights
+    (EMA), which is then measured and shipped; `source` says where the recipe is from and `expect` what it
+    reached there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +58,8 @@ class Recipe(BaseModel):
     phases: tuple[Phase, ...] = Field(default=(Phase(),), min_length=1)
     batch: int = Field(default=128, ge=1)
     order: Literal["shuffled", "as given"] = "shuffled"
+    balance: Literal["none", "loss", "sampler"] = "none"
+    average: float = Field(default=0.0, ge=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     stop: Stop = Stop()
     precision: Precision = "auto"

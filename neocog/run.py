@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from neocog import sealed
+from neocog.average import Average
 from neocog.errors import UnreadableError, UsageError
 from neocog.files import read_json, write_json
 from neocog.model import MODEL_FILE, Trained
@@ -29,22 +30,48 @@ RUNS = "runs"
 
 @dataclass(slots=True)
 class State:
-    """Where a training stands. `step` counts done steps; the sums are of the epoch under way (float64, on
-    the CPU).
-    """
+    """Where a training stands. `step` counts done steps; the sums are of the epoch under way."""
 
     step: int = 0
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
-    right: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
+    right: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     pictures: int = 0
     best_score: tuple[float, float] | None = None
     best_epoch: int | None = None
     patience_from: int = 0
     finished: str = ""
 
+    def add(self, pictures: int, loss: Tensor, right: Tensor) -> None:
+        """Count one step over so many `pictures`."""
+        self.step += 1
+        self.pictures += pictures
+        self.loss_sum += loss.double() * pictures
+        self.right += right
+
+    def close_epoch(self) -> None:
+        """Begin the next epoch's sums."""
+        self.loss_sum.zero_()
+        self.right.zero_()
+        self.pictures = 0
+
+    def to(self, device: torch.device) -> None:
+        """Keep the sums on `device`, so that adding to them waits for nothing."""
+        self.loss_sum, self.right = self.loss_sum.to(device), self.right.to(device)
+
 
 NUMBERS = ("step", "pictures", "best_score", "best_epoch", "patience_from", "finished")
 """The fields of State that are not tensors."""
+
+
+@dataclass(slots=True)
+class Live:
+    """What changes while training goes on, and nothing else: it is what the state file holds."""
+
+    network: Network
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    average: Average
+    state: State
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,23 +167,23 @@ class Run:
                 ) from None
             yield
 
-    def save(
-        self, state: State, network: Network, optimizer: Optimizer, scaler: torch.amp.GradScaler
-    ) -> None:
+    def save(self, live: Live) -> None:
         """Write the full state, atomically, with the present length of metrics.jsonl."""
-        tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
+        state = live.state
+        tensors = {f"network/{name}": tensor for name, tensor in live.network.state_dict().items()}
+        tensors |= {f"average/{name}": tensor for name, tensor in live.average.state().items()}
+        tensors |= {"sums/loss": state.loss_sum, "sums/right": state.right}
         numbers: dict[str, Any] = {}
-        for index, values in optimizer.state_dict()["state"].items():
+        for index, values in live.optimizer.state_dict()["state"].items():
             for key, value in values.items():
                 if isinstance(value, Tensor):
                     tensors[f"optimizer/{index}/{key}"] = value
                 else:
                     numbers[f"{index}/{key}"] = value
-        tensors |= {"sums/loss": state.loss_sum, "sums/right": state.right}
         document = {
             **{name: getattr(state, name) for name in NUMBERS},
             "optimizer": numbers,
-            "scaler": scaler.state_dict(),
+            "scaler": live.scaler.state_dict(),
             "metrics_bytes": self.metrics_file.stat().st_size if self.metrics_file.exists() else 0,
         }
         sealed.write(self.state_file, tensors, document)
@@ -165,26 +192,25 @@ class Run:
         """What the state file says of itself: step, best epoch, whether the training is finished."""
         return sealed.document(self.state_file)
 
-    def load(self, network: Network, optimizer: Optimizer | None, scaler: torch.amp.GradScaler) -> State:
-        """Put the saved state into network and optimizer, cut metrics.jsonl to the length it had then, and
-        return the rest.
-        """
+    def load(self, live: Live) -> None:
+        """Put the saved state into `live`, and cut metrics.jsonl to the length that it had then."""
         tensors, document = sealed.read(self.state_file)
-        network.load_state_dict(
-            {n.removeprefix("network/"): t for n, t in tensors.items() if n.startswith("network/")}
-        )
-        if optimizer is not None:
-            _load_optimizer(optimizer, tensors, document["optimizer"])
+        live.network.load_state_dict(_part(tensors, "network/"))
+        live.average.load(_part(tensors, "average/"))
+        _load_optimizer(live.optimizer, tensors, document["optimizer"])
         if document["scaler"]:
-            scaler.load_state_dict(document["scaler"])
+            live.scaler.load_state_dict(document["scaler"])
         if self.metrics_file.exists() and self.metrics_file.stat().st_size > document["metrics_bytes"]:
             os.truncate(self.metrics_file, document["metrics_bytes"])
-        state = State(
-            loss_sum=tensors["sums/loss"], right=tensors["sums/right"], **{n: document[n] for n in NUMBERS}
-        )
-        if state.best_score is not None:
-            state.best_score = (state.best_score[0], state.best_score[1])
-        return state
+        numbers = {name: document[name] for name in NUMBERS}
+        if (score := numbers["best_score"]) is not None:
+            numbers["best_score"] = (score[0], score[1])
+        live.state = State(loss_sum=tensors["sums/loss"], right=tensors["sums/right"], **numbers)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose name begins with `prefix`, without it."""
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:

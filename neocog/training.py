@@ -16,19 +16,21 @@ import torch
 from torch import Tensor
 
 from neocog._version import __version__
-from neocog.data.batches import DROPOUT, WEIGHTS, counted, cuts, plain_batches, stream, training_batches
+from neocog.average import Average
+from neocog.data.batches import DROPOUT, WEIGHTS, Feed, counted, cuts, plain_batches, stream
 from neocog.data.dataset import Dataset
 from neocog.doctor import built
 from neocog.errors import CheckFailed
 from neocog.events import Epoch, Event, Finished, Saved, Started, Step
 from neocog.metrics import Report
 from neocog.model import Trained, write_model
+from neocog.multilabel import MultiLabelReport
 from neocog.optim import Optimizer, scheduled
 from neocog.recipe import Phase, Recipe
-from neocog.run import Run, State
-from neocog.tasks import Classify
+from neocog.run import Live, Run, State
+from neocog.tasks import TASKS, Task, balanced, measure, task_name
 from neocog.world import World
-from neocog.zoo import begin
+from neocog.zoo import Network, begin
 
 SAVE_EVERY = 30.0  # seconds between saves within an epoch
 SAVE_SHARE = 0.04  # of the time may go into saving; what costs more is saved more rarely
@@ -50,13 +52,19 @@ class Plan:
         return self.per_epoch * self.recipe.epochs
 
     def phase(self, epoch: int) -> tuple[Phase, int]:
-        """The phase of `epoch` and the epoch it begins with."""
+        """The phase of `epoch` and the step it begins with."""
         first = 0
         for phase in self.recipe.phases:
             if epoch < first + phase.epochs:
-                return phase, first
+                return phase, first * self.per_epoch
             first += phase.epochs
         raise AssertionError(f"epoch {epoch} is after the last of {self.recipe.epochs}")
+
+    def lr(self, step: int) -> float:
+        """The learning rate of `step`: each phase has a schedule of its own."""
+        phase, first = self.phase(step // self.per_epoch)
+        steps = phase.epochs * self.per_epoch
+        return scheduled(phase.optim, step - first, steps=steps, per_epoch=self.per_epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +93,19 @@ class Saver:
         """Remember `snapshot` as the model to ship; it is written before the next state is."""
         self.best = snapshot
 
-    def save(self, state: State, job: Training, optimizer: Optimizer, scaler: torch.amp.GradScaler) -> Saved:
+    def save(self, live: Live) -> Saved:
         """Write the model to ship, if it is new, then the state; raise `CheckFailed` where a weight is not
         finite.
         """
         start = time.monotonic()
-        _require_finite(job, state.step)
+        _require_finite(live)
         if self.best is not None:
             write_model(self.run.model_file, self.best.weights, self.best.document)
             self.best = None
-        self.run.save(state, job.trained.network, optimizer, scaler)
+        self.run.save(live)
         self.last = time.monotonic()
         self.cost = self.last - start
-        return Saved(state.step, self.cost)
+        return Saved(live.state.step, self.cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +121,10 @@ class Training:
     world: World
 
     @property
-    def task(self) -> Classify:
-        return Classify(self.dataset.classes, self.recipe.label_smoothing)
+    def task(self) -> Task:
+        y, classes = self.dataset.train.y, self.dataset.classes
+        weights = balanced(y, len(classes)).to(self.world.device) if self.recipe.balance == "loss" else None
+        return TASKS[self.trained.task](classes, self.recipe.label_smoothing, weights)
 
     @property
     def plan(self) -> Plan:
@@ -122,29 +132,27 @@ class Training:
 
     def batches(self, epoch: int, *, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The training batches of `epoch` from number `first` on, as the network sees them."""
-        return training_batches(
-            self.dataset.train,
-            self.trained.preprocess,
-            self.plan.phase(epoch)[0].augment,
+        return Feed(
+            split=self.dataset.train,
+            preprocess=self.trained.preprocess,
+            augment=self.plan.phase(epoch)[0].augment,
             batch=self.recipe.batch,
             classes=len(self.dataset.classes),
             seed=self.recipe.seed,
-            epoch=epoch,
-            first=first,
-            shuffle=self.recipe.order == "shuffled",
+            order="balanced" if self.recipe.balance == "sampler" else self.recipe.order,
             device=self.world.device,
-        )
+        ).batches(epoch, first=first)
 
-    def watched(self) -> Report | None:
-        """The network as it is now, measured on the watched split in float32, as `evaluate` will."""
+    def watched(self, network: Network) -> Report | MultiLabelReport | None:
+        """`network` as it is now, measured on the watched split in float32, as `evaluate` will."""
         if self.dataset.val is None:
             return None
         batches = plain_batches(self.dataset.val, self.trained.preprocess, device=self.world.device)
-        return self.task.report(self.trained.network, batches, "val")
+        return measure(self.task, network, batches, "val")
 
-    def snapshot(self, epoch: int, report: Report | None) -> Snapshot:
-        """The network as it is after `epoch` (from 1), with its figures."""
-        copy = {name: tensor.detach().clone() for name, tensor in self.trained.network.state_dict().items()}
+    def snapshot(self, network: Network, epoch: int, report: Report | MultiLabelReport | None) -> Snapshot:
+        """`network` as it is after `epoch` (from 1), with its figures."""
+        copy = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
         metrics = (
             {"val_accuracy": report.accuracy, "val_loss": report.loss, "val_n": report.n} if report else {}
         )
@@ -155,85 +163,83 @@ class Training:
         """Train, from the start or from the saved state. `stop` is asked after every step; when true, the
         state is saved.
         """
-        network, plan, world = self.trained.network, self.plan, self.world
-        scaler, saver = world.scaler(), Saver(self.run)
-        state, optimizer = State(), Optimizer(plan.phase(0)[0].optim, network)
-        if resume and self.run.state_file.exists():
-            state, optimizer = self._restored(plan, scaler)
-        state.loss_sum, state.right = state.loss_sum.to(world.device), state.right.to(world.device)
+        plan, task, saver = self.plan, self.task, Saver(self.run)
+        live = self._live(resume)
+        state = live.state
         yield Started(state.step, plan.steps, plan.per_epoch, self.recipe.epochs)
-        network.train()
+        live.network.train()
         for epoch in range(state.step // plan.per_epoch, self.recipe.epochs):
-            phase, first_epoch = plan.phase(epoch)
-            first_step = first_epoch * plan.per_epoch
-            if state.step == first_step and first_step > 0:
-                optimizer = Optimizer(phase.optim, network)
-            begun, seen = time.monotonic(), state.pictures
+            phase, first_step = plan.phase(epoch)
+            if state.step == first_step > 0:
+                live.optimizer = Optimizer(phase.optim, live.network)
+            begun, seen, lr = time.monotonic(), state.pictures, 0.0
             for x, y in self.batches(epoch, first=state.step % plan.per_epoch):
-                lr = scheduled(
-                    phase.optim,
-                    state.step - first_step,
-                    steps=phase.epochs * plan.per_epoch,
-                    per_epoch=plan.per_epoch,
-                )
-                torch.manual_seed(counted(self.recipe.seed, DROPOUT, state.step))
-                with world.autocast():
-                    outcome = self.task.outcome(network, x, y)
-                if state.step % CHECK_EVERY[world.device.type] == 0:
-                    _require_finite_loss(outcome.answer_loss, state.step + 1, lr)
-                torch.autograd.backward(scaler.scale(outcome.loss))
-                optimizer.step(lr, scaler)
-                state.step += 1
-                state.pictures += len(x)
-                state.loss_sum += outcome.answer_loss.double() * len(x)
-                state.right += outcome.right
-                yield Step(state.step, epoch + 1, outcome.answer_loss, state.pictures)
+                lr = plan.lr(state.step)
+                loss = self._step(task, live, x, y, lr)
+                yield Step(state.step, epoch + 1, loss, state.pictures)
                 if state.step % plan.per_epoch == 0:
                     break  # the epoch is closed before anything is saved or stopped
+                if stop() or saver.due(after=SAVE_EVERY):
+                    yield saver.save(live)
                 if stop():
-                    yield saver.save(state, self, optimizer, scaler)
                     yield Finished(state.step, epoch + 1, "interrupted", state.best_epoch)
                     return
-                if saver.due(after=SAVE_EVERY):
-                    yield saver.save(state, self, optimizer, scaler)
             seconds = time.monotonic() - begun
-            yield self._close_epoch(epoch, state, saver, lr, seconds, (state.pictures - seen) / seconds)
-            state.loss_sum.zero_()
-            state.right.zero_()
-            state.pictures = 0
+            yield self._close_epoch(epoch, live, saver, lr, seconds, (state.pictures - seen) / seconds)
+            state.close_epoch()
             if self._gives_up(epoch + 1, state):
                 state.finished = "stopped early"
                 break
-            if stop() and epoch + 1 < self.recipe.epochs:
-                yield saver.save(state, self, optimizer, scaler)
+            stopping = stop() and epoch + 1 < self.recipe.epochs
+            if stopping or saver.due(after=0.0):
+                yield saver.save(live)
+            if stopping:
                 yield Finished(state.step, epoch + 1, "interrupted", state.best_epoch)
                 return
-            if saver.due(after=0.0):
-                yield saver.save(state, self, optimizer, scaler)
         state.finished = state.finished or "done"
-        yield saver.save(state, self, optimizer, scaler)
+        yield saver.save(live)
         yield Finished(state.step, state.step // plan.per_epoch, state.finished, state.best_epoch)
 
-    def _restored(self, plan: Plan, scaler: torch.amp.GradScaler) -> tuple[State, Optimizer]:
-        """State and optimizer from disk. The optimizer is that of the phase which the last done step
-        belongs to.
+    def _step(self, task: Task, live: Live, x: Tensor, y: Tensor, lr: float) -> Tensor:
+        """One step of the optimizer on the batch; returns the loss of the answer."""
+        state = live.state
+        torch.manual_seed(counted(self.recipe.seed, DROPOUT, state.step))
+        with self.world.autocast():
+            outcome = task.outcome(live.network, x, y)
+        if state.step % CHECK_EVERY[self.world.device.type] == 0:
+            _require_finite_loss(outcome.answer_loss, state.step + 1, lr)
+        torch.autograd.backward(live.scaler.scale(outcome.loss))
+        live.optimizer.step(lr, live.scaler)
+        live.average.update(state.step + 1)
+        state.add(len(x), outcome.answer_loss, outcome.right)
+        return outcome.answer_loss
+
+    def _live(self, resume: bool) -> Live:
+        """What changes while training: fresh, or as it was saved. A saved optimizer is that of the phase
+        which the last done step belongs to.
         """
-        done = int(self.run.saved()["step"])
-        last_epoch = min(max(done - 1, 0) // plan.per_epoch, self.recipe.epochs - 1)
-        optimizer = Optimizer(plan.phase(last_epoch)[0].optim, self.trained.network)
-        state = self.run.load(self.trained.network, optimizer, scaler)
-        if state.finished == "stopped early":
-            state.patience_from = state.step // plan.per_epoch
-        state.finished = ""
-        return state, optimizer
+        network, plan = self.trained.network, self.plan
+        resume = resume and self.run.state_file.exists()
+        done = int(self.run.saved()["step"]) if resume else 0
+        phase, _ = plan.phase(min(max(done - 1, 0) // plan.per_epoch, self.recipe.epochs - 1))
+        average = Average(network, self.recipe.average)
+        live = Live(network, Optimizer(phase.optim, network), self.world.scaler(), average, State())
+        if resume:
+            self.run.load(live)
+            if live.state.finished == "stopped early":
+                live.state.patience_from = live.state.step // plan.per_epoch
+            live.state.finished = ""
+        live.state.to(self.world.device)
+        return live
 
     def _close_epoch(
-        self, epoch: int, state: State, saver: Saver, lr: float, seconds: float, speed: float
+        self, epoch: int, live: Live, saver: Saver, lr: float, seconds: float, speed: float
     ) -> Epoch:
         """Measure the watched split, remember the best network, and say how the epoch went."""
+        state, network = live.state, live.average.network
         loss = float(state.loss_sum) / state.pictures
         _require_finite_loss(torch.tensor(loss), state.step, lr)
-        report = self.watched()
+        report = self.watched(network)
         score = report.score if report else (0.0, 0.0)
         better = state.best_score is None or score > state.best_score
         kept = better or report is None or self.recipe.stop.select == "last"
@@ -241,14 +247,14 @@ class Training:
             state.best_score = score
         if kept:
             state.best_epoch = epoch + 1
-            saver.keep(self.snapshot(epoch + 1, report))
+            saver.keep(self.snapshot(network, epoch + 1, report))
         if better:
             state.patience_from = epoch + 1
         return Epoch(
             epoch=epoch + 1,
             step=state.step,
             loss=loss,
-            accuracy=int(state.right) / state.pictures,
+            accuracy=float(state.right) / state.pictures,
             val_loss=report.loss if report else None,
             val_accuracy=report.accuracy if report else None,
             lr=lr,
@@ -278,6 +284,7 @@ def prepare(recipe: Recipe, dataset: Dataset, world: World, run: Run) -> Trainin
         shape=dataset.shape,
         classes=dataset.classes,
         preprocess=preprocess,
+        task=task_name(dataset.train.y),
         provenance={
             "neocog": __version__,
             "data": recipe.data.model_dump(mode="json"),
@@ -297,8 +304,9 @@ def _require_finite_loss(loss: Tensor, step: int, lr: float) -> None:
         )
 
 
-def _require_finite(job: Training, step: int) -> None:
-    for name, tensor in job.trained.network.state_dict().items():
+def _require_finite(live: Live) -> None:
+    step = live.state.step
+    for name, tensor in live.network.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise CheckFailed(
                 f"the weights of {name} are not finite at step {step}; the last good state is kept. "

@@ -179,7 +179,7 @@ def test_grouped_classes(capsys: Capture, run: Run) -> None:
         (["train", "digits", "--resume", "nowhere"], 2, "without WHAT"),
         (["evaluate", "nowhere"], 2, "unknown run"),
         (["evaluate", "no/run"], 3, "there is no run or model file"),
-        (["predict", "lenet", "x.png"], 2, "without weights"),
+        (["predict", "lenet", "x.png"], 2, "no public weights"),
         (["summary", "net.json", "--input", "32x32"], 2, "HEIGHTxWIDTHxCHANNELS"),
     ],
 )

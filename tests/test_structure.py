@@ -19,7 +19,7 @@ LAYERS: dict[str, int] = {
     ),
     **dict.fromkeys(["arithmetic"], 1),
     **dict.fromkeys(["data", "zoo"], 2),
-    **dict.fromkeys("capture optim metrics multilabel doctor drawing".split(), 3),
+    **dict.fromkeys("capture optim average metrics multilabel doctor drawing".split(), 3),
     **dict.fromkeys("tasks recipe recipes".split(), 4),
     **dict.fromkeys("model answers run training watch page report".split(), 5),
     **dict.fromkeys(["verbs"], 6),
@@ -78,7 +78,10 @@ def test_manners(path: Path) -> None:
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             banned = {"eval", "exec", "pickle.load", "pickle.loads", "torch.load", "os.system"}
-            assert name not in banned, f"{name} at line {node.lineno}"
+            quarantined = name == "torch.load" and path.name == "tensor_file.py"
+            assert name not in banned or quarantined, f"{name} at line {node.lineno}"
+            if quarantined:
+                assert "weights_only=True" in ast.unparse(node), "only tensors and plain containers"
             assert not name.endswith(("extractall", ".cuda")), f"{name} at line {node.lineno}"
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             names = {ast.unparse(d) for d in node.decorator_list}

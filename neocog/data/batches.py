@@ -5,13 +5,16 @@ everything.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from neocog.data.augment import Augment
 from neocog.data.dataset import Split
+from neocog.errors import UsageError
 from neocog.image import Preprocess
 
 EVALUATION_BATCH = 250
@@ -49,37 +52,51 @@ def cuts(n: int, batch: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def training_batches(
-    split: Split,
-    preprocess: Preprocess,
-    augment: Augment,
-    *,
-    batch: int,
-    classes: int,
-    seed: int,
-    epoch: int,
-    first: int = 0,
-    shuffle: bool = True,
-    device: torch.device,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of `epoch` (from 0) from number `first` on: x float32 (N, C, H, W) as the network sees it,
-    and y.
+Order = Literal["shuffled", "as given", "balanced"]
+"""Of an epoch's pictures. Balanced: drawn with replacement, each class alike often."""
 
-    Without `shuffle` the pictures come in the order of the split.
-    """
-    order = (
-        torch.randperm(len(split), generator=stream(seed, SHUFFLE, epoch))
-        if shuffle
-        else torch.arange(len(split))
-    )
-    for number, (start, end) in enumerate(cuts(len(split), batch)):
-        if number < first:
-            continue
-        x, y = split.take(order[start:end])
-        x, y = channels_last(x.to(device)), y.to(device)
-        if not augment.is_off:
-            x, y = augment(x.float(), y, classes, stream(seed, AUGMENT, epoch, number))
-        yield preprocess.normalise(x), y
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """The training pictures of a phase, as the network is fed with them."""
+
+    split: Split
+    preprocess: Preprocess
+    augment: Augment
+    batch: int
+    classes: int
+    seed: int
+    order: Order
+    device: torch.device
+
+    def batches(self, epoch: int, *, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of `epoch` (from 0) from number `first` on: x float32 (N, C, H, W) as the network sees
+        it, and y.
+        """
+        rows = self.rows(epoch)
+        for number, (start, end) in enumerate(cuts(len(self.split), self.batch)):
+            if number < first:
+                continue
+            x, y = self.split.take(rows[start:end])
+            x, y = channels_last(x.to(self.device)), y.to(self.device)
+            if not self.augment.is_off:
+                draws = stream(self.seed, AUGMENT, epoch, number)
+                x, y = self.augment(x.float(), y, self.classes, draws)
+            yield self.preprocess.normalise(x), y
+
+    def rows(self, epoch: int) -> Tensor:
+        """Which pictures `epoch` takes, in which order: int64 (N,)."""
+        n, draws = len(self.split), stream(self.seed, SHUFFLE, epoch)
+        if self.order == "as given":
+            return torch.arange(n)
+        if self.order == "shuffled":
+            return torch.randperm(n, generator=draws)
+        if self.split.y.ndim == 2:
+            raise UsageError(
+                "balance=sampler needs one class a picture, these have label sets; use balance=loss"
+            )
+        counts = torch.bincount(self.split.y, minlength=self.classes).clamp(min=1)
+        return torch.multinomial(1 / counts[self.split.y].double(), n, replacement=True, generator=draws)
 
 
 def plain_batches(
