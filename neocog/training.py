@@ -179,9 +179,10 @@ class Training:
                 yield Step(state.step, epoch + 1, loss, state.pictures)
                 if state.step % plan.per_epoch == 0:
                     break  # the epoch is closed before anything is saved or stopped
-                if stop() or saver.due(after=SAVE_EVERY):
+                stopping = stop()
+                if stopping or saver.due(after=SAVE_EVERY):
                     yield saver.save(live)
-                if stop():
+                if stopping:
                     yield Finished(state.step, epoch + 1, "interrupted", state.best_epoch)
                     return
             seconds = time.monotonic() - begun
