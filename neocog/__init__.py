@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from neocog.recipe import Recipe
     from neocog.run import Run
     from neocog.verbs.evaluate import evaluate
+    from neocog.verbs.features import features
     from neocog.verbs.look import look
     from neocog.verbs.predict import predict
     from neocog.verbs.summary import summary
     from neocog.verbs.train import resume, train
+    from neocog.verbs.weights import weights
 
 __all__ = [
     "NeocogError",
@@ -28,12 +30,14 @@ __all__ = [
     "Trained",
     "__version__",
     "evaluate",
+    "features",
     "look",
     "open_trained",
     "predict",
     "resume",
     "summary",
     "train",
+    "weights",
 ]
 
 _HOMES = {
@@ -42,12 +46,14 @@ _HOMES = {
     "Run": "run",
     "Trained": "model",
     "evaluate": "verbs.evaluate",
+    "features": "verbs.features",
     "look": "verbs.look",
     "open_trained": "model",
     "predict": "verbs.predict",
     "resume": "verbs.train",
     "summary": "verbs.summary",
     "train": "verbs.train",
+    "weights": "verbs.weights",
 }
 
 

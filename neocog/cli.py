@@ -30,6 +30,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON docum
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 DataOption = Annotated[str | None, typer.Option("--data", help="A data set's name or a folder of pictures.")]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", help="With a network's name: its weights, a file, hub:OWNER/NAME or a release."
+    ),
+]
 SplitOption = Annotated[str | None, typer.Option("--split", help="train, val or test.")]
 
 
@@ -151,7 +157,7 @@ def train(
 
 @app.command()
 def evaluate(
-    run: Annotated[str, typer.Argument(help="A run's folder or a model file.")],
+    run: Annotated[str, typer.Argument(help="A run's folder, a model file, or a network's name.")],
     split: SplitOption = None,
     data: DataOption = None,
     group: Annotated[
@@ -187,7 +193,7 @@ def _groups(texts: list[str] | None) -> dict[str, list[str]] | None:
 
 @app.command()
 def predict(
-    run: Annotated[str, typer.Argument(help="A run's folder or a model file.")],
+    run: Annotated[str, typer.Argument(help="A run's folder, a model file, or a network's name.")],
     images: Annotated[
         list[str] | None, typer.Argument(help="Files, folders, globs; - reads names from stdin.")
     ] = None,
@@ -200,6 +206,10 @@ def predict(
     picture: Annotated[
         Path | None, typer.Option(help="Show the first 20 answers with their probabilities, as PNG.")
     ] = None,
+    spectrum: Annotated[
+        Path | None, typer.Option(help="Plot the probabilities of all classes, as PNG.")
+    ] = None,
+    weights: WeightsOption = None,
     negative: Annotated[
         bool, typer.Option("--negative", help="Turn light into dark first (digits on white paper).")
     ] = False,
@@ -220,11 +230,15 @@ def predict(
         split=one_of("split", split, SPLITS),
         index=_numbers(index),
         data=data,
+        weights=weights,
         top=top,
         polarity="negative" if negative else "as given",
         device=device,
     )
     save(predictions, picture)
+    if spectrum is not None:
+        predictions.spectrum(spectrum)
+        print(f"wrote {escaped(str(spectrum))}", file=sys.stderr)
     if picture is not None and predictions.limit:
         print(predictions.limit, file=sys.stderr)
     if format_ != "text" and not as_json:
@@ -260,6 +274,53 @@ def summary(
     given = sizes(input_, least=3, most=3) if input_ else None
     result = verb(model, input=(given[0], given[1], given[2]) if given else None, classes=classes)
     save(result, picture)
+    show(result, as_json)
+
+
+@app.command()
+def weights(
+    what: Annotated[str | None, typer.Argument(help="A network's name, a run or a model file.")] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", help="Say what this weights file is, and check it.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Write .safetensors; for layer lists .h5, .keras or .json of Keras too."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Public weights with licence and accuracy; what a weights file is; files of other libraries both ways.
+
+    Examples: neocog weights; neocog weights --file vgg16.h5 -o vgg16.safetensors; neocog weights runs/mnist -o
+    net.keras
+    """
+    from neocog.verbs.weights import Weights
+    from neocog.verbs.weights import weights as verb
+
+    result = verb(what, file=file)
+    if out is not None and not isinstance(result, Weights):
+        raise UsageError("-o writes a network: give a run, a model file, or --file FILE")
+    save(result, out)
+    show(result, as_json)
+
+
+@app.command()
+def features(
+    what: Annotated[str, typer.Argument(help="A run's folder, a model file, or a network's name.")],
+    images: Annotated[list[str], typer.Argument(help="Picture files.")],
+    layer: Annotated[str, typer.Option(help="Its name or number in neocog summary, or Keras' name.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write .npz or .csv.")] = None,
+    weights: WeightsOption = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Any layer's output for pictures. Example: neocog features vgg16 cat.jpg --layer block4_pool -o f.npz"""
+    from neocog.verbs.features import features as verb
+
+    result = verb(what, images, layer=layer, weights=weights, device=device)
+    save(result, out)
     show(result, as_json)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from neocog.errors import NetworkNeeded, UnreadableError, UsageError, unknown
 from neocog.files import cache_dir, write_json
 from neocog.https import check_address
-from neocog.transfer import STALL_SECONDS, MirrorFailed, Progress, Wanted, from_mirror
+from neocog.transfer import STALL_SECONDS, By, MirrorFailed, Progress, Wanted, from_mirror
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,9 @@ SOURCES: dict[str, Source] = {
 }
 
 
+_DIGITS = {"sha256": "[0-9a-f]{64}", "sha256 prefix": "[0-9a-f]{8,64}", "md5": "[0-9a-f]{32}"}
+
+
 def fetch(name: str, *, progress: Progress | None = None) -> Path:
     """The cache's folder of a data set of `SOURCES`, with every file of it downloaded and checked.
 
@@ -145,6 +148,7 @@ def download(
     target: Path,
     *,
     sha256: str,
+    by: By = "sha256",
     size: int | None = None,
     licence: str | None = None,
     progress: Progress | None = None,
@@ -152,6 +156,7 @@ def download(
 ) -> Path:
     """`target`, holding the bytes whose SHA-256 is `sha256`: as found, or from the first mirror that has it.
 
+    Where a publisher gives less, `by` says what `sha256` holds: its first 8 digits or more, or an MD5.
     `size` is in bytes. Beside the file, `NAME.source.json` says where it came from and under which licence.
     Processes that want the same file at the same time wait for the first.
 
@@ -160,9 +165,10 @@ def download(
         UnreadableError: a mirror has other bytes or a bad certificate, or the disk is full.
         UsageError: a URL that is not https, or a hash that is not 64 hexadecimal digits.
     """
-    wanted = Wanted(target, sha256.lower(), size, stall_seconds, progress or (lambda done, total: None))
-    if not re.fullmatch("[0-9a-f]{64}", wanted.sha256):
-        raise UsageError(f"'{sha256}' is not a SHA-256: give all of its 64 hexadecimal digits")
+    wanted = Wanted(target, sha256.lower(), size, stall_seconds, progress or (lambda done, total: None), by)
+    if not re.fullmatch(_DIGITS[by], wanted.sha256):
+        kind = "an MD5: give its 32" if by == "md5" else "a SHA-256: give all of its 64"
+        raise UsageError(f"'{sha256}' is not {kind} hexadecimal digits")
     for url in urls:
         check_address(url)
     if wanted.there():
@@ -175,7 +181,7 @@ def download(
         url = _from_mirrors(wanted, urls)
         write_json(
             target.with_name(target.name + ".source.json"),
-            {"url": url, "sha256": wanted.sha256, "size": target.stat().st_size, "licence": licence},
+            {"url": url, by: wanted.sha256, "size": target.stat().st_size, "licence": licence},
         )
     return target
 

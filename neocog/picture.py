@@ -194,6 +194,33 @@ def answer(
     return _rendered(figure)
 
 
+def spectrum(probabilities: Sequence[float] | npt.NDArray[Any], names: Sequence[str]) -> bytes:
+    """The probabilities 0..1 of all classes over their numbers; those above 0.02, five at most, are named (P2)."""
+    figure = _figure(9, 3.2)
+    axes = figure.add_subplot()
+    values = np.asarray(probabilities, dtype=np.float64)
+    axes.vlines(np.arange(len(values)), 0, values, color=OTHER, linewidth=1.2)
+    axes.plot(np.arange(len(values)), values, ".", color=RIGHT, markersize=2.5)
+    for number in [int(n) for n in np.argsort(-values)[:5] if values[n] > 0.02]:
+        right = number > 0.7 * len(values)
+        axes.annotate(
+            f"{number} {_text(names[number], 32)} {values[number]:.1%}",
+            (number, values[number]),
+            xytext=(-4 if right else 4, 2),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            fontsize=8,
+        )
+    axes.set(
+        xlabel="class",
+        ylabel="probability",
+        ylim=(-0.02, 1.1),
+        xlim=(-0.01 * len(values), 1.01 * len(values)),
+    )
+    axes.grid(axis="y", alpha=0.3)
+    return _rendered(figure)
+
+
 def stacked(pictures: Sequence[bytes], *, caption: str | None = None) -> bytes:
     """PNGs one above another, at the left, on white; a caption below."""
     if not 1 <= len(pictures) <= MOST_STACKED:

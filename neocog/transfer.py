@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import http.client
 import json
 import re
@@ -13,7 +14,7 @@ import urllib.error
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from neocog._version import __version__
@@ -23,6 +24,11 @@ from neocog.https import Refused, opened
 
 Progress: TypeAlias = Callable[[int, int | None], None]
 """Called with the bytes there are and the bytes there will be (None where the server does not say)."""
+
+By: TypeAlias = Literal["sha256", "sha256 prefix", "md5"]
+"""What a publisher gives to know a file by: all of its SHA-256, its first digits (torchvision's file names),
+or an MD5 (Keras); the latter two keep out accidents, not a determined forger.
+"""
 
 STALL_SECONDS = 30.0
 SLOWEST = 512
@@ -54,6 +60,7 @@ class Wanted:
     size: int | None
     stall_seconds: float
     progress: Progress
+    by: By = "sha256"
 
     @property
     def part(self) -> Path:
@@ -69,7 +76,17 @@ class Wanted:
         return self.size if self.size is not None else UNKNOWN_SIZE_LIMIT
 
     def there(self) -> bool:
-        return self.target.is_file() and sha256_file(self.target) == self.sha256
+        return self.target.is_file() and self.digest(self.target) == self.sha256
+
+    def digest(self, path: Path) -> str:
+        """Of the bytes in `path`, what `sha256` should equal."""
+        if self.by == "md5":
+            digest = hashlib.md5(usedforsecurity=False)
+            with path.open("rb") as file:
+                for block in iter(lambda: file.read(1 << 20), b""):
+                    digest.update(block)
+            return digest.hexdigest()
+        return sha256_file(path)[: len(self.sha256)]
 
     def held(self) -> int:
         """Bytes that are here already."""
@@ -81,7 +98,7 @@ class Wanted:
 
     def cure(self, urls: Sequence[str]) -> str:
         source = f", from {urls[0]}" if urls else ""
-        return f"put {self.target.name} (sha256 {self.sha256}) in {self.target.parent}{source}"
+        return f"put {self.target.name} ({self.by} {self.sha256}) in {self.target.parent}{source}"
 
 
 class MirrorFailed(Exception):
@@ -114,9 +131,10 @@ def from_mirror(wanted: Wanted, url: str) -> None:
 
 
 def _check(wanted: Wanted) -> None:
-    found = sha256_file(wanted.part)
+    found = wanted.digest(wanted.part)
     if found != wanted.sha256:
-        raise MirrorFailed(f"its bytes have SHA-256 {found}, expected {wanted.sha256}", wrong=True)
+        name = wanted.by.replace("sha256", "SHA-256").replace("md5", "MD5")
+        raise MirrorFailed(f"its bytes have {name} {found}, expected {wanted.sha256}", wrong=True)
 
 
 def _transfer(wanted: Wanted, url: str) -> None:

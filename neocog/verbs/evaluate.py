@@ -22,6 +22,7 @@ def evaluate(
     data: str | Path | None = None,
     group: Mapping[str, Sequence[str]] | None = None,
     report: str | Path | None = None,
+    weights: str | Path | None = None,
     device: str = "auto",
 ) -> Report:
     """Measure a run or model file on its data set, or on `data` (a data set's name or a folder of class
@@ -29,9 +30,9 @@ def evaluate(
 
     Default: the test split, else the held-out one (the report says which). `group` joins classes:
     {"vehicle": ["automobile", "truck"]} asks how often the group is right. `report` is where to write
-    everything as one HTML page. Always in float32.
+    everything as one HTML page. `weights` goes with a network of the zoo, see `open_trained`. Always in float32.
     """
-    trained = open_trained(what.path if isinstance(what, Run) else what)
+    trained = open_trained(what.path if isinstance(what, Run) else what, weights)
     dataset = dataset_of(trained, data)
     chosen = split or ("test" if dataset.test is not None else "val" if dataset.val is not None else "train")
     answers = collect(trained, dataset.split(chosen), chosen, find(device, "float32").device)

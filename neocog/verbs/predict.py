@@ -112,6 +112,13 @@ class Predictions:
             raise UsageError("none of the pictures could be read, so there is nothing to show")
         write_bytes(Path(path), picture.stacked(pngs, caption=self.limit or None))
 
+    def spectrum(self, path: str | Path) -> None:
+        """Write the probabilities of all classes, for the first 20 pictures, as one PNG (experiment P2)."""
+        pngs = [picture.spectrum(one.probabilities, one.classes) for one in self.shown]
+        if not pngs:
+            raise UsageError("none of the pictures could be read, so there is nothing to show")
+        write_bytes(Path(path), picture.stacked(pngs, caption=self.limit or None))
+
     @property
     def shown(self) -> tuple[Shown, ...]:
         """What `save` draws."""
@@ -164,6 +171,7 @@ def predict(
     split: Literal["train", "val", "test"] | None = None,
     index: Sequence[int] = (),
     data: str | Path | None = None,
+    weights: str | Path | None = None,
     top: int = 5,
     polarity: Literal["as given", "negative"] = "as given",
     device: str = "auto",
@@ -174,11 +182,16 @@ def predict(
     Every picture goes through the decoder and the Preprocess of training and evaluation. `polarity`
     'negative' turns light into dark first: for digits drawn dark on white, where the training pictures are
     light on dark; without it such a picture is noticed and noted. A file that cannot be read becomes an item
-    with its error; the others are named all the same.
+    with its error; the others are named all the same. `weights` goes with a network of the zoo, see
+    `open_trained`.
     """
     if top < 1:
         raise UsageError(f"top {top} is not a number of classes; give 1 or more")
-    trained = open_trained(what.path if isinstance(what, Run) else what)
+    trained = open_trained(what.path if isinstance(what, Run) else what, weights)
+    if not trained.classes:
+        raise UsageError(
+            f"the weights of {what} end before the classifier, so they name nothing; see features"
+        )
     namer = _Namer(trained, min(top, len(trained.classes)), torch.device(find(device, "float32").device))
     if split is not None or index:
         return Predictions(tuple(_of_split(namer, split or "test", index, data)))

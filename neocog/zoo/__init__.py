@@ -27,11 +27,13 @@ from neocog.zoo.blocks import Network
 from neocog.zoo.initial import initialise
 from neocog.zoo.layers import Layer, document, parse
 from neocog.zoo.layers import build as build_layers
+from neocog.zoo.manner import Manner
 
 __all__ = [
     "ZOO",
     "Architecture",
     "Initialiser",
+    "Manner",
     "Model",
     "Network",
     "Shape",
@@ -51,7 +53,7 @@ ZOO: dict[str, Architecture] = {row.name: row for row in ROWS}
 
 class Model(BaseModel):
     """Which network: a row of the zoo by `name`, or a layer list. `init` None is the row's own (layer
-    lists: Glorot).
+    lists: Glorot). `manner` is what published weights ask of the row's network.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -60,6 +62,7 @@ class Model(BaseModel):
     layers: tuple[Layer, ...] | None = None
     stem: Stem | None = None
     init: Initialiser | None = None
+    manner: Manner | None = None
 
     @field_validator("layers", mode="before")
     @classmethod
@@ -94,12 +97,15 @@ def architecture(name: str) -> Architecture:
 def build(model: Model, *, shape: Shape, classes: int) -> Network:
     """The network for pictures of `shape` (C, H, W), its weights as torch makes them; `begin` draws them
     properly.
+
+    Without `classes` (0) there is no classifier: only a `manner` that ends the network early has none.
     """
     if model.layers is not None:
         return build_layers(model.layers, shape=shape, classes=classes)
-    return architecture(model.name or "").build(
-        shape=shape, classes=classes, stem=resolved(model, shape).stem
+    network = architecture(model.name or "").build(
+        shape=shape, classes=max(classes, 1), stem=resolved(model, shape).stem
     )
+    return network if model.manner is None else model.manner.applied(network)
 
 
 def resolved(model: Model, shape: Shape) -> Model:

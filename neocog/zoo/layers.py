@@ -228,8 +228,12 @@ KINDS: dict[str, type[Layer]] = {
 
 def parse(document: Any) -> tuple[Layer, ...]:
     """The layers of a JSON document: {"layers": [...]} or the bare array. `UsageError` names the layer and
-    the field.
+    the field. Keras' JSON of a Sequential is read too.
     """
+    if isinstance(document, dict) and document.get("class_name") == "Sequential":
+        from neocog.zoo import keras_json  # which is written in this module's layers
+
+        return keras_json.read(document)[0]
     entries = document.get("layers") if isinstance(document, dict) else document
     if not isinstance(entries, list) or not entries:
         raise UsageError(

@@ -1,0 +1,120 @@
+"""weights: which public weights there are, what a weights file is, and another library's files both ways."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from neocog.errors import UsageError, unknown
+from neocog.model import Trained, open_trained, write_model
+from neocog.run import Run
+from neocog.zoo import ZOO, keras_json
+from neocog.zoo.published import RELEASES, Release
+
+_HEADINGS = ("network", "release", "top-1", "top-5", "MB", "parameters", "file", "licence")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Public weights by network; nothing was downloaded."""
+
+    releases: tuple[tuple[str, Release], ...]
+
+    def text(self) -> str:
+        rows = [_HEADINGS]
+        for name, r in self.releases:
+            known = f"{r.by} {r.digits}"
+            figures = (f"{r.top1:.1%}", f"{r.top5:.1%}", f"{r.size:.0f}", f"{ZOO[name].parameters:,}")
+            rows.append((name, r.label, *figures, f"{r.url} ({known})", r.licence))
+        widths = [max(len(row[n]) for row in rows) for n in range(len(_HEADINGS))]
+        return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows)
+
+    def json(self) -> list[dict[str, Any]]:
+        return [{"network": name, **asdict(release)} for name, release in self.releases]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What a weights file or a run is, opened and checked. `save` writes it for us or for Keras."""
+
+    trained: Trained
+
+    def text(self) -> str:
+        """Network, classes, manner, Preprocess and where it is from."""
+        t = self.trained
+        c, *sizes = t.shape
+        names = ", ".join(t.classes[:3])
+        lines = {
+            "network": t.model.name or f"layer list of {len(t.model.layers or ())} layers",
+            "input": "x".join(str(n) for n in (*sizes, c)),
+            "classes": f"{len(t.classes)} ({names}, ...)"
+            if t.classes
+            else "none: it ends before the classifier",
+            "manner": _manner(t),
+            "preprocess": t.preprocess.describe(),
+            **{key: str(value) for key, value in t.provenance.items() if isinstance(value, str)},
+        }
+        return "\n".join(f"{key:<12}{value}" for key, value in lines.items() if value)
+
+    def json(self) -> dict[str, Any]:
+        return self.trained.document()
+
+    def save(self, path: str | Path) -> None:
+        """`.safetensors`: our model file. `.h5`, `.weights.h5`, `.keras`, `.json`: Keras', for layer lists.
+
+        `UsageError` where Keras has no such layer, or the network is one of the zoo's, which are no Sequentials.
+        """
+        path, t = Path(path), self.trained
+        if path.suffix == ".safetensors":
+            write_model(path, t.network.state_dict(), t.document())
+        elif path.suffix not in (".h5", ".keras", ".json"):
+            raise UsageError(
+                f"'{path.name}': weights are written as .safetensors, .h5, .weights.h5, .keras or .json"
+            )
+        else:
+            layers = t.model.layers or _chapter(t.model.name)
+            if layers is None:
+                raise UsageError(
+                    f"Keras gets layer lists only, and {t.model.name} is none; write .safetensors"
+                )
+            keras_json.save(path, keras_json.Sequential(tuple(layers), t.shape, t.network))
+
+
+def _manner(trained: Trained) -> str:
+    manner = trained.model.manner
+    given = manner.model_dump(exclude_none=True) if manner else {}
+    return ", ".join(f"{key} {value}" for key, value in given.items())
+
+
+def _chapter(name: str | None) -> Any:
+    """The layer list behind a row of the chapters' networks."""
+    from neocog.zoo.chapter import ENTRIES
+    from neocog.zoo.layers import parse
+
+    return parse(list(ENTRIES[name].layers)) if name in ENTRIES else None
+
+
+def weights(
+    what: str | Path | Run | Trained | None = None, *, file: str | Path | None = None
+) -> Listing | Weights:
+    """What is public for the network `what` (None: for all), or, with `file`, what that file is.
+
+    `file` is checked tensor by tensor against `what`, or against whatever network it fits. A run or a model file
+    as `what` is opened, to be written for Keras. Nothing is downloaded.
+    """
+    if file is not None:
+        if what is None:
+            return Weights(open_trained(Path(file)))
+        return Weights(open_trained(what.path if isinstance(what, Run) else what, file))
+    if isinstance(what, Run | Trained):
+        return Weights(open_trained(what.path if isinstance(what, Run) else what))
+    if what is None:
+        return Listing(tuple((name, r) for name, releases in RELEASES.items() for r in releases))
+    if Path(what).exists():
+        return Weights(open_trained(what))
+    if str(what) not in ZOO:
+        raise unknown("network", str(what), ZOO)
+    if str(what) not in RELEASES:
+        raise UsageError(f"'{what}' has no public weights (public: {', '.join(RELEASES)})")
+    return Listing(tuple((str(what), release) for release in RELEASES[str(what)]))

@@ -1,0 +1,182 @@
+"""Keras' weights files: `.h5` of Keras 2 and 3, `.weights.h5` and `.keras` of Keras 3.
+
+Layouts, with V the arrays of one layer in Keras' order (kernel, bias; gamma, beta, mean, variance):
+
+    weights of Keras 2      /LAYER/...            attributes layer_names of /, weight_names of each layer
+    whole model, .h5        /model_weights/LAYER  likewise, and the attribute model_config of / (JSON)
+    .weights.h5 of Keras 3  /layers/LAYER/vars/N  attribute name of vars (Keras 3.10 and later)
+    .keras of Keras 3       a zip of config.json and model.weights.h5
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from neocog.errors import UnreadableError, optional
+from neocog.files import replacing
+
+Array = npt.NDArray[Any]
+
+SUFFIXES = (".h5", ".hdf5", ".keras")
+MEMBER_CEILING = 8 << 30
+"""Bytes that a member of a .keras file may unpack to."""
+
+
+class Variable(NamedTuple):
+    """One array of a layer; `name` is '' where the layout has none, and the order decides."""
+
+    name: str
+    value: Array
+
+
+@dataclass(frozen=True, slots=True)
+class KerasFile:
+    """The layers with weights by name, in the file's order, and the model's JSON where the file has it.
+
+    `named` says whether the names are those of the layers; Keras 3 before 3.10 wrote only kinds and numbers.
+    """
+
+    layers: Mapping[str, tuple[Variable, ...]]
+    config: Mapping[str, Any] | None = None
+    named: bool = True
+
+
+def read(path: Path) -> KerasFile:
+    """What `path` holds, whichever layout it has. `UnreadableError` where it is no such file."""
+    h5py = optional("h5py", extra="hub")
+    if not path.is_file():
+        raise UnreadableError(f"there is no weights file at {path}")
+    try:
+        if path.suffix == ".keras":
+            config, weights = _unzipped(path)
+            with h5py.File(weights, "r") as file:
+                return _read(file, config)
+        with h5py.File(path, "r") as file:
+            return _read(file, None)
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+        raise UnreadableError(f"{path} is no weights file of Keras, or is cut off: {error}") from error
+
+
+def _unzipped(path: Path) -> tuple[Mapping[str, Any], io.BytesIO]:
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo("model.weights.h5").file_size > MEMBER_CEILING:
+            raise ValueError("its weights unpack to more than 8 GiB")
+        return _document(archive.read("config.json")), io.BytesIO(archive.read("model.weights.h5"))
+
+
+def _document(text: str | bytes) -> Mapping[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("its configuration is no JSON object")
+    return found
+
+
+def _read(file: Any, config: Mapping[str, Any] | None) -> KerasFile:
+    if "model_config" in file.attrs:
+        config = _document(file.attrs["model_config"])
+    root = file.get("model_weights", file)
+    if "layer_names" in root.attrs:
+        names = [_text(name) for name in root.attrs["layer_names"]]
+        layers = {name: _by_attribute(root[name]) for name in names}
+        return KerasFile({name: found for name, found in layers.items() if found}, config)
+    stored = file["layers"] if "layers" in file else file["_layer_checkpoint_dependencies"]
+    layers, named = {}, True
+    for key in stored:
+        found = tuple(Variable("", np.asarray(value)) for _, value in _in_order(stored[key].get("vars", {})))
+        if found:
+            name = stored[key]["vars"].attrs.get("name")
+            named &= name is not None
+            layers[_text(name) if name is not None else key] = found
+    return KerasFile(layers, config, named)
+
+
+def _by_attribute(group: Any) -> tuple[Variable, ...]:
+    names = [_text(name) for name in group.attrs.get("weight_names", ())]
+    return tuple(Variable(name.split("/")[-1].split(":")[0], np.asarray(group[name])) for name in names)
+
+
+def _in_order(variables: Any) -> list[tuple[str, Any]]:
+    return sorted(variables.items(), key=lambda item: int(item[0]))
+
+
+def _text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+Named = Sequence[tuple[str, Array]]
+"""The arrays of one layer with Keras' names for them, in Keras' order."""
+
+
+def write(path: Path, layers: Mapping[str, Named], config: Mapping[str, Any]) -> None:
+    """Write the arrays of every layer, atomically; layers without arrays are listed too.
+
+    `.weights.h5` gets Keras 3's layout, `.keras` that and the JSON in a zip, `.h5` the whole model as
+    Keras 2 wrote it, which both Keras 2 and 3 load.
+    """
+    h5py = optional("h5py", extra="hub")
+    with replacing(path) as temporary:
+        if path.suffix == ".keras":
+            _write_zip(h5py, temporary, layers, config)
+        else:
+            with h5py.File(temporary, "w") as file:
+                if path.name.endswith(".weights.h5"):
+                    _write_numbered(file, layers, config)
+                else:
+                    _write_named(h5py, file, layers, config)
+
+
+def _write_zip(h5py: Any, path: Path, layers: Mapping[str, Named], config: Mapping[str, Any]) -> None:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        _write_numbered(file, layers, config)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.0.0"}))
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("model.weights.h5", buffer.getvalue())
+
+
+def _write_numbered(file: Any, layers: Mapping[str, Named], config: Mapping[str, Any]) -> None:
+    """Keras 3 finds a layer by its kind and its number among those of its kind, not by its name."""
+    kinds = {entry["config"]["name"]: snake(entry["class_name"]) for entry in config["config"]["layers"]}
+    seen: dict[str, int] = {}
+    file.create_group("layers")
+    for name, arrays in layers.items():
+        kind = kinds[name]
+        number = seen.get(kind, 0)
+        seen[kind] = number + 1
+        group = file.create_group(f"layers/{kind}_{number}/vars" if number else f"layers/{kind}/vars")
+        group.attrs["name"] = name
+        for place, (_, array) in enumerate(arrays):
+            group.create_dataset(str(place), data=array)
+    file.create_group("vars").attrs["name"] = config["config"]["name"]
+
+
+def _write_named(h5py: Any, file: Any, layers: Mapping[str, Named], config: Mapping[str, Any]) -> None:
+    text = h5py.string_dtype()
+    file.attrs["model_config"] = json.dumps(config)
+    file.attrs["keras_version"], file.attrs["backend"] = "2.15.0", "tensorflow"
+    root = file.create_group("model_weights")
+    root.attrs["keras_version"], root.attrs["backend"] = "2.15.0", "tensorflow"
+    root.attrs.create("layer_names", list(layers), dtype=text)
+    for name, arrays in layers.items():
+        group = root.create_group(name)
+        group.attrs.create("weight_names", [f"{name}/{word}:0" for word, _ in arrays], dtype=text)
+        for word, array in arrays:
+            group.create_dataset(f"{name}/{word}:0", data=array)
+
+
+def snake(kind: str) -> str:
+    """Keras' own rule: Conv2D -> conv2d, MaxPooling2D -> max_pooling2d."""
+    kind = re.sub(r"\W+", "", kind)
+    kind = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", kind).lower()
