@@ -347,6 +347,24 @@ def look(
     show(result, as_json)
 
 
+@app.command("list")
+def list_command(
+    what: Annotated[str, typer.Argument(help="models, data, recipes or runs.")] = "models",
+    sort: Annotated[str | None, typer.Option(help="A column; -COLUMN for the largest first.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="e.g. parameters<5e6, year>2014, name=resnet.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What there is: networks of the zoo, data sets, recipes, runs."""
+    from neocog.verbs.list import list_ as verb
+
+    show(
+        verb(one_of("list", what, ("models", "data", "recipes", "runs")), sort=sort, where=where or ()),
+        as_json,
+    )
+
+
 def run(argv: list[str]) -> int:
     """One command, in this process: its exit code."""
     try:
