@@ -293,8 +293,8 @@ def weights(
 ) -> None:
     """Public weights with licence and accuracy; what a weights file is; files of other libraries both ways.
 
-    Examples: neocog weights; neocog weights --file vgg16.h5 -o vgg16.safetensors; neocog weights runs/mnist -o
-    net.keras
+    Examples: neocog weights; neocog weights --file vgg16.h5 -o vgg16.safetensors; neocog weights runs/mnist
+    -o net.keras
     """
     from neocog.verbs.weights import Weights
     from neocog.verbs.weights import weights as verb
@@ -351,9 +351,7 @@ def look(
 def list_command(
     what: Annotated[str, typer.Argument(help="models, data, recipes or runs.")] = "models",
     sort: Annotated[str | None, typer.Option(help="A column; -COLUMN for the largest first.")] = None,
-    where: Annotated[
-        list[str] | None, typer.Option(help="e.g. parameters<5e6, year>2014, name=resnet.")
-    ] = None,
+    where: Annotated[list[str] | None, typer.Option(help="For example parameters<5e6.")] = None,
     as_json: Json = False,
 ) -> None:
     """What there is: networks of the zoo, data sets, recipes, runs."""

@@ -20,8 +20,13 @@ from neocog.zoo.published import RELEASES
 What = Literal["models", "data", "recipes", "runs"]
 BYTES = 4  # of a float32 parameter
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "<": operator.lt, ">": operator.gt, "=": operator.eq,
-}  # fmt: skip
+    "<=": operator.le,
+    ">=": operator.ge,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+    "=": operator.eq,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +155,7 @@ def _holds(row: dict[str, Any], condition: str, columns: Sequence[str]) -> bool:
     """Whether `row` meets 'column<value'. A row without a value meets no condition on it."""
     mark = next((mark for mark in COMPARISONS if mark in condition), None)
     if mark is None:
-        raise UsageError(
-            f"'{condition}' is not a comparison; write for example parameters<5e6 or name=resnet"
-        )
+        raise UsageError(f"'{condition}' is not a comparison; write for example parameters<5e6")
     column, _, text = (part.strip() for part in condition.partition(mark))
     if column not in columns:
         raise unknown("column", column, columns)
