@@ -5,28 +5,30 @@ Reports and predictions read them, so that a picture shown as wrong is one that 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from neocog.data.dataset import Split
 from neocog.metrics import Report
 from neocog.model import Trained
+from neocog.multilabel import THRESHOLD, MultiLabelReport
+from neocog.tasks import Task
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Answers:
     """One row per picture, in the split's order, on the CPU; `report` is the measurement of the same pass.
 
-    probabilities  (n, classes), float32, each row sums to 1
-    truth          (n,), int64, class indices
-    losses         (n,), float32, cross-entropy in nats
+    probabilities  (n, classes), float32: of one class in many each row sums to 1, of labels each is by itself
+    truth          (n,), int64, class indices; or label sets (n, classes), float32
+    losses         (n,), float32: the task's, in nats
     """
 
-    report: Report
+    report: Report | MultiLabelReport
     probabilities: Tensor
     truth: Tensor
     losses: Tensor
@@ -34,15 +36,28 @@ class Answers:
     def __len__(self) -> int:
         return len(self.truth)
 
-    @property
+    @functools.cached_property
     def predicted(self) -> Tensor:
-        """(n,), int64: the likeliest class; of equals the one that `report` counted."""
+        """(n,), int64: the likeliest class, of equals the one that `report` counted; for label sets which
+        labels are given, (n, classes), bool.
+        """
+        if self.truth.ndim == 2:
+            return self.probabilities >= THRESHOLD
         return self.probabilities.max(1).indices
 
-    @property
+    @functools.cached_property
     def right(self) -> Tensor:
-        """(n,), bool."""
+        """(n,), bool; for label sets whether all labels are right."""
+        if self.truth.ndim == 2:
+            return (self.predicted == (self.truth > 0.5)).all(1)
         return self.predicted == self.truth
+
+    def named(self, labels: Tensor) -> str:
+        """One row of `truth` or `predicted` in words: a class, or labels joined by ' + ' ('none' of none)."""
+        classes = self.report.classes
+        if labels.ndim == 0:
+            return classes[int(labels)]
+        return " + ".join(classes[i] for i in (labels > 0.5).nonzero().flatten().tolist()) or "none"
 
     def first(self, verdict: Literal["right", "wrong"]) -> int | None:
         """The first picture that was answered so; None where there is none."""
@@ -59,17 +74,18 @@ class Answers:
 class _Collector:
     """Keeps of every batch what `Answers` holds, in memory set aside once."""
 
-    def __init__(self, n: int, classes: int) -> None:
-        self.probabilities = torch.empty(n, classes)
-        self.truth = torch.empty(n, dtype=torch.int64)
-        self.losses = torch.empty(n)
+    def __init__(self, task: Task, split: Split) -> None:
+        self.task = task
+        self.probabilities = torch.empty(len(split), len(task.classes))
+        self.truth = torch.empty_like(split.y)
+        self.losses = torch.empty(len(split))
         self.seen = 0
 
     def __call__(self, logits: Tensor, y: Tensor) -> None:
         rows = slice(self.seen, self.seen + len(y))
-        self.probabilities[rows] = logits.softmax(1).cpu()
+        self.probabilities[rows] = self.task.probabilities(logits).cpu()
         self.truth[rows] = y.cpu()
-        self.losses[rows] = F.cross_entropy(logits, y, reduction="none").cpu()
+        self.losses[rows] = self.task.losses(logits, y).cpu()
         self.seen += len(y)
 
 
@@ -78,6 +94,6 @@ def collect(trained: Trained, split: Split, name: str, device: torch.device) -> 
 
     Raises `CheckFailed` where an output is not finite. Memory: 4 (classes + 3) bytes a picture.
     """
-    kept = _Collector(len(split), len(trained.classes))
+    kept = _Collector(trained.answers, split)
     report = trained.measure(split, name, device, onlooker=kept)
     return Answers(report, kept.probabilities, kept.truth, kept.losses)

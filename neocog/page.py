@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from neocog.errors import escaped
 from neocog.metrics import Report, percent
+from neocog.multilabel import MultiLabelReport
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -27,16 +28,14 @@ FEW = 10
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One picture with its answer. `probability` is that of the predicted class, `truth_probability` of the
-    true one."""
+    """One picture with its answer: `surety` says in words how sure the network was."""
 
     source: Markup
     name: str
     truth: str
     predicted: str
     right: bool
-    probability: float
-    truth_probability: float
+    surety: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A class: its pictures in each split, then precision, recall and F1 where they exist."""
+    """A class: its pictures in each split, then its scores."""
 
     name: str
     counts: tuple[int, ...]
@@ -60,13 +59,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What the template reads. A section whose field is empty is left out."""
+    """What the template reads. A section whose field is empty is left out. `classified` is `report` where
+    each picture has one class.
+    """
 
     title: str
     lead: str
     command: str = ""
     remarks: tuple[str, ...] = ()
-    report: Report | None = None
+    report: Report | MultiLabelReport | None = None
+    classified: Report | None = None
     figures: tuple[tuple[str, str], ...] = ()
     settings: tuple[Setting, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
@@ -75,6 +77,8 @@ class Page:
     splits: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
     more_rows: int = 0
+    score_names: tuple[str, ...] = ()
+    means: tuple[str, ...] = ()
     curves: Markup | None = None
     first_batch: Markup | None = None
     confusion_picture: Markup | None = None

@@ -6,7 +6,7 @@ What there is to say is gathered here into a `Page`; `page` and its template say
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from neocog.data.dataset import Dataset, Split, class_counts
 from neocog.files import write_text
 from neocog.metrics import Report, percent, plural
 from neocog.model import Trained
+from neocog.multilabel import MultiLabelReport
 from neocog.page import MOST_CELLS, Example, Page, Row, Setting
 from neocog.recipe import Phase, Recipe
 from neocog.run import Run
@@ -66,13 +67,15 @@ def describe(subject: Subject) -> Page:
     recipe = run.recipe() if run is not None else None
     known = (*facts.get("remarks", ()), *subject.dataset.remarks, *(report.remarks if report else ()))
     skipped = subject.dataset.skipped
-    rows = _rows(subject.dataset, report)
+    scores = _scores(report)
+    rows = _rows(subject.dataset, scores)
     return Page(
         title=run.path.resolve().name if run is not None else _network(trained),
         lead=_lead(trained, subject.dataset, facts),
         command=facts.get("command", ""),
         remarks=tuple(dict.fromkeys(known)),
         report=report,
+        classified=report if isinstance(report, Report) else None,
         figures=_figures(report, recipe),
         settings=tuple(_settings(recipe)) if recipe is not None else (),
         facts=tuple(_facts(trained, facts)),
@@ -81,6 +84,8 @@ def describe(subject: Subject) -> Page:
         splits=tuple(subject.dataset.splits),
         rows=rows[:MOST_ROWS],
         more_rows=max(0, len(rows) - MOST_ROWS),
+        score_names=scores.names,
+        means=scores.means,
         curves=_curves(run),
         first_batch=_file(run, "first_batch.png"),
         confusion_picture=_confusion(report),
@@ -129,19 +134,23 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
-def _figures(report: Report | None, recipe: Recipe | None) -> tuple[tuple[str, str], ...]:
+def _figures(report: Report | MultiLabelReport | None, recipe: Recipe | None) -> tuple[tuple[str, str], ...]:
     """The few figures at the top, each with what it is."""
     if report is None or report.accuracy is None:
         return ()
     low, high = report.interval
+    whose = "accuracy on" if isinstance(report, Report) else "all labels of a picture right, on"
     found = [
         (
             percent(report.accuracy),
-            f"accuracy on {report.split}, 95 % interval {percent(low)} to {percent(high)}",
+            f"{whose} {report.split}, 95 % interval {percent(low)} to {percent(high)}",
         ),
         (f"{report.n:,}", f"{report.split} pictures"),
     ]
-    if report.top5 is not None:
+    if isinstance(report, MultiLabelReport):
+        found.append((percent(report.mean_average_precision), "mean average precision"))
+        found.append((percent(report.micro_f1), "F1 over all labels"))
+    elif report.top5 is not None:
         found.append((percent(report.top5), "with the true class among the five likeliest"))
     if report.loss is not None:
         found.append((f"{report.loss:.4f}", "loss (cross-entropy)"))
@@ -206,26 +215,47 @@ def _facts(trained: Trained, facts: Mapping[str, Any]) -> Iterator[tuple[str, st
         yield "weights kept", f"those after epoch {trained.provenance['epoch']}"
 
 
-def _rows(dataset: Dataset, report: Report | None) -> tuple[Row, ...]:
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """The measures of each class, and their means, as they are printed."""
+
+    names: tuple[str, ...] = ()
+    of_class: tuple[tuple[str, ...], ...] = ()
+    means: tuple[str, ...] = ()
+
+
+def _scores(report: Report | MultiLabelReport | None) -> _Scores:
+    if report is None:
+        return _Scores()
+    names: tuple[str, ...] = ("precision", "recall", "F1")
+    fields: tuple[str, ...] = ("precision", "recall", "f1")
+    means = tuple(percent(getattr(report.macro, name)) for name in fields)
+    if isinstance(report, MultiLabelReport):
+        names, fields = (*names, "average precision"), (*fields, "average_precision")
+        means = (*means, percent(report.mean_average_precision))
+    of_class = tuple(tuple(percent(getattr(s, name)) for name in fields) for s in report.per_class)
+    return _Scores(names, of_class, means)
+
+
+def _rows(dataset: Dataset, scores: _Scores) -> tuple[Row, ...]:
     counts = [class_counts(split, len(dataset.classes)) for split in dataset.splits.values()]
-    scores: Sequence[tuple[str, ...]] = [()] * len(dataset.classes)
-    if report is not None:
-        scores = [(percent(s.precision), percent(s.recall), percent(s.f1)) for s in report.per_class]
     return tuple(
-        Row(name, tuple(of[k] for of in counts), scores[k]) for k, name in enumerate(dataset.classes)
+        Row(name, tuple(of[k] for of in counts), scores.of_class[k] if scores.of_class else ())
+        for k, name in enumerate(dataset.classes)
     )
 
 
 def _calibration(answers: Answers | None) -> str:
     """The expected calibration error in words (Guo et al. 2017)."""
-    if answers is None or answers.report.calibration is None or answers.report.accuracy is None:
+    report = answers.report if answers is not None else None
+    if answers is None or not isinstance(report, Report) or report.calibration is None:
         return ""
-    error, accuracy = answers.report.calibration.error, answers.report.accuracy
+    error, accuracy = report.calibration.error, report.accuracy or 0.0
     confidence = float(answers.probabilities.max(1).values.double().mean())
     lean = "more sure than it is right" if confidence > accuracy else "less sure than it is right"
     return (
         f"On average the network gives its answer a probability of {percent(confidence)} and is right in "
-        f"{percent(accuracy)} of cases: it is {lean}. Over {len(answers.report.calibration.bins)} "
+        f"{percent(accuracy)} of cases: it is {lean}. Over {len(report.calibration.bins)} "
         f"bins of confidence, what it claims and what it reaches lie {100 * error:.2f} points apart "
         f"(the expected calibration error, {percent(error)})."
     )
@@ -247,8 +277,8 @@ def _curves(run: Run | None) -> Markup | None:
     return found
 
 
-def _confusion(report: Report | None) -> Markup | None:
-    if report is None or not report.n or not MOST_CELLS < len(report.classes) <= MOST_DRAWN:
+def _confusion(report: Report | MultiLabelReport | None) -> Markup | None:
+    if not isinstance(report, Report) or not report.n or not MOST_CELLS < len(report.classes) <= MOST_DRAWN:
         return None
     return markup.data_uri(picture.confusion(torch.tensor(report.confusion).numpy(), report.classes))
 
@@ -258,7 +288,9 @@ def _pictures(answers: Answers, dataset: Dataset) -> dict[str, Any]:
     split = dataset.split(answers.report.split)
     n = len(answers)
     rows = [i * n // SAMPLES for i in range(SAMPLES)] if n > SAMPLES else list(range(n))
-    firsts = [(said, answers.first(said)) for said in ("right", "wrong")]
+    firsts: list[tuple[str, int | None]] = []
+    if answers.truth.ndim == 1:
+        firsts = [("right", answers.first("right")), ("wrong", answers.first("wrong"))]
     return {
         "mistakes": tuple(_example(answers, split, row) for row in answers.worst(MISTAKES)),
         "mistakes_in_all": n - int(answers.right.sum()),
@@ -268,16 +300,20 @@ def _pictures(answers: Answers, dataset: Dataset) -> dict[str, Any]:
 
 
 def _example(answers: Answers, split: Split, row: int) -> Example:
-    classes, chances = answers.report.classes, answers.probabilities[row]
-    truth, predicted = int(answers.truth[row]), int(chances.max(0).indices)
+    truth, predicted = answers.truth[row], answers.predicted[row]
+    chances = answers.probabilities[row]
+    if truth.ndim == 1:
+        surety = [f"loss {float(answers.losses[row]):.3f}"]
+    else:
+        surety = [f"{100 * float(chances[int(predicted)]):.1f} % sure"]
+        surety += [f"truth {100 * float(chances[int(truth)]):.1f} %"] if truth != predicted else []
     return Example(
         markup.data_uri(markup.thumbnail(split.x[row].numpy())),
         split.names[row] if split.names else f"{answers.report.split}[{row}]",
-        classes[truth],
-        classes[predicted],
-        truth == predicted,
-        float(chances[predicted]),
-        float(chances[truth]),
+        answers.named(truth),
+        answers.named(predicted),
+        bool(answers.right[row]),
+        tuple(surety),
     )
 
 

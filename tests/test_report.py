@@ -231,11 +231,40 @@ def test_the_pictures_are_the_answers(trained: Trained, dataset: Dataset, answer
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(first.source.partition(",")[2]))))
     assert np.array_equal(pixels, split.x[by_loss[0], 0].numpy())
     assert first.truth == str(int(split.y[by_loss[0]]))
-    assert first.truth_probability == pytest.approx(float((-answers.losses[by_loss[0]]).exp()), abs=1e-5)
+    said = float((-answers.losses[by_loss[0]]).exp())
+    assert first.surety[1] == f"truth {100 * said:.1f} %"
     assert len(page.samples) == 32
     assert len({s.name for s in page.samples}) == 32
     assert [said for said, _ in page.examples] == ["right", "wrong"]
     assert all(s.right == (s.truth == s.predicted) for s in page.samples)
+
+
+def test_label_sets(trained: Trained, dataset: Dataset, run: Run) -> None:
+    """Of several labels a picture: the sets in words, the scores of each label, and nothing of one class."""
+    sets = torch.nn.functional.one_hot(dataset.split("test").y, 10).float()
+    sets[:, 0] = 1.0  # every picture also carries the label 0
+    split = Split(dataset.split("test").x, sets)
+    tagged = replace(dataset, train=split, val=None, test=split)
+    tagger = replace(trained, task="multilabel")
+    found = collect(tagger, split, "test", torch.device("cpu"))
+    with torch.inference_mode():
+        logits = trained.network(trained.preprocess.normalise(split.x))
+    torch.testing.assert_close(found.probabilities, logits.sigmoid(), atol=1e-5, rtol=1e-4)
+    given = logits > 0
+    assert torch.equal(found.predicted, given)
+    assert found.report.accuracy == pytest.approx(float((given == (sets > 0)).all(1).float().mean()))
+    page = report.html(Subject(trained=tagger, dataset=tagged, answers=found, run=run))
+    text = require_safe(page).text
+    assert "mean average precision" in text
+    assert "Confusions" not in text
+    assert "Calibration" not in text
+    worst = report.describe(Subject(trained=tagger, dataset=tagged, answers=found)).mistakes[0]
+    row = int(worst.name[5:-1])
+    assert worst.truth == " + ".join(str(i) for i in range(10) if sets[row, i])
+    assert worst.predicted == (" + ".join(str(i) for i in range(10) if given[row, i]) or "none")
+    own = torch.nn.functional.binary_cross_entropy_with_logits(logits, sets, reduction="none").mean(1)
+    wrong = (given != (sets > 0)).any(1)
+    assert worst.surety == (f"loss {float(own[wrong].max()):.3f}",)
 
 
 def test_wrong_pictures_are_marked(trained: Trained, dataset: Dataset, answers: Answers) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from neocog.answers import collect
+from neocog.errors import UsageError
 from neocog.metrics import Report
 from neocog.model import Trained, dataset_of, open_trained
+from neocog.multilabel import MultiLabelReport
 from neocog.report import Subject
 from neocog.report import write as write_report
 from neocog.run import Run, run_of
@@ -24,20 +26,23 @@ def evaluate(
     report: str | Path | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
-) -> Report:
+) -> Report | MultiLabelReport:
     """Measure a run or model file on its data set, or on `data` (a data set's name or a folder of class
     folders).
 
     Default: the test split, else the held-out one (the report says which). `group` joins classes:
     {"vehicle": ["automobile", "truck"]} asks how often the group is right. `report` is where to write
-    everything as one HTML page. `weights` goes with a network of the zoo, see `open_trained`. Always in float32.
+    everything as one HTML page. `weights` goes with a network of the zoo, see `open_trained`. Always in
+    float32.
     """
     trained = open_trained(what.path if isinstance(what, Run) else what, weights)
     dataset = dataset_of(trained, data)
     chosen = split or ("test" if dataset.test is not None else "val" if dataset.val is not None else "train")
     answers = collect(trained, dataset.split(chosen), chosen, find(device, "float32").device)
     found = answers.report.with_remarks(*dataset.remarks)
-    grouped = found.grouped(group) if group else None
+    if group and isinstance(found, MultiLabelReport):
+        raise UsageError("groups are of classes, and this network gives several labels to a picture")
+    grouped = found.grouped(group) if group and isinstance(found, Report) else None
     if report is not None:
         run = run_of(trained)
         subject = Subject(trained=trained, dataset=dataset, answers=answers, run=run, grouped=grouped)

@@ -240,7 +240,7 @@ class _Namer:
     def chances(self, x: Tensor) -> Tensor:
         """Probabilities (N, classes), float32, for placed pictures `x`, uint8 (N, C, H, W)."""
         logits: Tensor = self.network(self.trained.preprocess.normalise(channels_last(x.to(self.device))))
-        return logits.float().softmax(1).cpu()
+        return self.trained.answers.probabilities(logits.float()).cpu()
 
     def guesses(self, chances: Tensor) -> Iterator[tuple[Guess, ...]]:
         """The best guesses for each row of probabilities."""
@@ -306,10 +306,10 @@ def _of_split(
     answers = collect(namer.trained, chosen, split, namer.device)
     classes = namer.trained.classes
     for number, (row, top) in enumerate(zip(rows, namer.guesses(answers.probabilities), strict=True)):
-        truth = int(answers.truth[number])
+        truth = answers.truth[number]
         file = pictures.names[row] if pictures.names else f"{split}[{row}]"
         drawn = None
         if number < picture.MOST_STACKED:
             pixels, chances = chosen.x[number].numpy(), answers.probabilities[number].numpy()
-            drawn = Shown(pixels, chances, classes, truth)
-        yield Prediction(file, top, truth=classes[truth], shown=drawn)
+            drawn = Shown(pixels, chances, classes, int(truth) if truth.ndim == 0 else None)
+        yield Prediction(file, top, truth=answers.named(truth), shown=drawn)
