@@ -10,6 +10,7 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -93,6 +94,12 @@ class MultiLabelReport:
         document = asdict(self)
         document["per_class"] = [{"class": row.pop("name"), **row} for row in document["per_class"]]
         return jsonable(document)  # type: ignore[no-any-return]
+
+    def save(self, path: str | Path) -> None:
+        """Labels are not confused with one another, so there is no matrix to draw: raises `UsageError`."""
+        raise UsageError(
+            f"{path}: label sets have no confusion matrix; write the report instead: --report FILE"
+        )
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(self.text())}</pre>"
