@@ -3,10 +3,10 @@
     python bench/keras_parity.py --peer PYTHON [--only NAME ...]
 
 PYTHON is an environment with Keras 3 on TensorFlow. For each network of keras.applications it draws lively
-weights (random statistics in every batch normalisation too), writes them in each layout and the logits for two
-random inputs (classifier_activation=None); neocog loads each file. For Sequentials, Keras' JSON and files are
-read by neocog, and neocog's JSON and files by Keras. The largest differences are written, as shares of the
-largest |logit|, to results/keras_parity.json. Exits with 4 above the tolerance.
+weights (random statistics in every batch normalisation too), writes them in each layout and the logits for
+two random inputs (classifier_activation=None); neocog loads each file. For Sequentials, Keras' JSON and
+files are read by neocog, and neocog's JSON and files by Keras. The largest differences are written, as
+shares of the largest |logit|, to results/keras_parity.json. Exits with 4 above the tolerance.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def draw_application(kind: str, folder: Path) -> None:
 
 
 def _save_legacy_weights(model: Any, path: Path) -> None:
-    """The layout of the public files, which Keras 2 wrote and Keras 3 reads but no longer writes by itself."""
+    """The layout of the public files, which Keras 3 reads and no longer writes by itself."""
     import h5py
     from keras.src.legacy.saving import legacy_h5_format
 
@@ -122,8 +122,10 @@ def _sequentials(keras: Any) -> dict[str, list[Any]]:
         "pictures": [
             keras.Input((29, 27, 3)), L.Conv2D(8, 5, strides=2, padding="same", activation="relu"),
             L.BatchNormalization(), L.MaxPooling2D(3, strides=2, padding="same"), L.ZeroPadding2D(1),
-            L.Conv2D(6, 3, dilation_rate=2, activation="tanh"), L.AveragePooling2D(2, padding="same"), L.Dropout(0.5),
-            L.Flatten(), L.BatchNormalization(), L.Dense(20, activation="sigmoid"), L.Dense(10),
+            L.Conv2D(6, 3, dilation_rate=2, activation="tanh"),
+            L.AveragePooling2D(2, padding="same"),
+            L.Dropout(0.5), L.Flatten(), L.BatchNormalization(),
+            L.Dense(20, activation="sigmoid"), L.Dense(10),
         ],
         "separable": [
             keras.Input((24, 24, 4)), L.DepthwiseConv2D(3, depth_multiplier=2, padding="same"), L.ReLU(),

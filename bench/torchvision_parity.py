@@ -3,9 +3,9 @@
     python bench/torchvision_parity.py --peer PYTHON [--only NAME ...]
 
 PYTHON is an environment with torch, torchvision and timm. For each network it draws lively weights (random
-statistics in every batch normalisation too), saves the state dict as `.pth` (torchvision) or safetensors (timm)
-and its logits for two random inputs; neocog loads the file and the largest difference is written, as a share
-of the largest |logit|, to results/torchvision_parity.json. Exits with 4 above the tolerance.
+statistics in every batch normalisation too), saves the state dict as `.pth` (torchvision) or safetensors
+(timm) and its logits for two random inputs; neocog loads the file and the largest difference is written, as
+a share of the largest |logit|, to results/torchvision_parity.json. Exits with 4 above the tolerance.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ NETWORKS = {  # our name: (library, theirs)
     **{
         name: ("torchvision", name.replace("-", "_").replace("alexnet_owt", "alexnet"))
         for name in (
-            "alexnet-owt vgg11 vgg13 vgg16 vgg19 vgg16-bn vgg19-bn inception_v3 resnet18 resnet34 resnet50 "
-            "resnet101 resnet152 densenet121 densenet161 densenet169 densenet201 mobilenet_v2"
-        ).split()
+            "alexnet-owt", "vgg11", "vgg13", "vgg16", "vgg19", "vgg16-bn", "vgg19-bn", "inception_v3",
+            "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "densenet121", "densenet161",
+            "densenet169",
+            "densenet201", "mobilenet_v2",
+        )
     },
     "timm: vgg16": ("timm", "vgg16"),
     "timm: resnet50": ("timm", "resnet50"),
     "timm: inception_v3": ("timm", "inception_v3"),
     "timm: densenet121": ("timm", "densenet121"),
     "timm: mobilenet_v2": ("timm", "mobilenetv2_100"),
-}
+}  # fmt: skip
 RESULTS = Path(__file__).parent.parent / "results" / "torchvision_parity.json"
 
 

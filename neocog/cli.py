@@ -167,6 +167,7 @@ def evaluate(
         Path | None, typer.Option("--out", "-o", help="Write the confusion matrix as PNG.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write everything as one HTML page.")] = None,
+    weights: WeightsOption = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -174,7 +175,7 @@ def evaluate(
     from neocog.verbs.evaluate import evaluate as verb
 
     chosen, groups = one_of("split", split, SPLITS), _groups(group)
-    found = verb(run, split=chosen, data=data, group=groups, report=report, device=device)
+    found = verb(run, split=chosen, data=data, group=groups, report=report, weights=weights, device=device)
     if report is not None:
         print(f"wrote {escaped(str(report))}", file=sys.stderr)
     save(found, out)
@@ -266,13 +267,16 @@ def summary(
         int | None, typer.Option(help="Number of classes (default: the network's own).")
     ] = None,
     picture: Annotated[Path | None, typer.Option("--picture", "-o", help="Draw the network as PNG.")] = None,
+    weights: WeightsOption = None,
     as_json: Json = False,
 ) -> None:
     """Layers, sizes, parameters, multiply-accumulates, receptive fields; and why a network cannot be."""
     from neocog.verbs.summary import summary as verb
 
     given = sizes(input_, least=3, most=3) if input_ else None
-    result = verb(model, input=(given[0], given[1], given[2]) if given else None, classes=classes)
+    result = verb(
+        model, input=(given[0], given[1], given[2]) if given else None, classes=classes, weights=weights
+    )
     save(result, picture)
     show(result, as_json)
 

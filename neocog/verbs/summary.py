@@ -94,11 +94,13 @@ def summary(
     *,
     input: tuple[int, int, int] | None = None,
     classes: int | None = None,
+    weights: str | Path | None = None,
 ) -> Summary:
     """Walk through `model` for pictures of `input` (height, width, channels), without computing anything.
 
     `model` is a name of the zoo, a layer list in JSON, a run, a model file, or any module. Where `input` and
-    `classes` are not given, they are the network's own. Raises ShapeError where the network cannot be: which
+    `classes` are not given, they are the network's own. `weights` goes with a network of the
+    zoo, see `open_trained`. Raises ShapeError where the network cannot be: which
     layer, the sizes that led there, the formula in numbers, and what would mend it, each remedy tried.
     """
     shape = None if input is None else (input[2], input[0], input[1])
@@ -106,6 +108,8 @@ def summary(
         return _of_module(model, shape)
     if isinstance(model, Run | Trained):
         return _of_trained(open_trained(model.path if isinstance(model, Run) else model), shape)
+    if weights is not None:
+        return _of_trained(open_trained(model, weights), shape)
     path = Path(model)
     if path.suffix == ".json" and (path.is_file() or str(model) not in ZOO):
         return _of_layers(parse(files.read_json(path)), path.name, shape, classes)

@@ -63,7 +63,7 @@ class Weights:
     def save(self, path: str | Path) -> None:
         """`.safetensors`: our model file. `.h5`, `.weights.h5`, `.keras`, `.json`: Keras', for layer lists.
 
-        `UsageError` where Keras has no such layer, or the network is one of the zoo's, which are no Sequentials.
+        `UsageError` where Keras has no such layer, or the network is no layer list.
         """
         path, t = Path(path), self.trained
         if path.suffix == ".safetensors":
@@ -100,8 +100,8 @@ def weights(
 ) -> Listing | Weights:
     """What is public for the network `what` (None: for all), or, with `file`, what that file is.
 
-    `file` is checked tensor by tensor against `what`, or against whatever network it fits. A run or a model file
-    as `what` is opened, to be written for Keras. Nothing is downloaded.
+    `file` is checked tensor by tensor against `what`, or against whatever network it fits. A run or a model
+    file as `what` is opened, to be written for Keras. Nothing is downloaded.
     """
     if file is not None:
         if what is None:

@@ -20,7 +20,7 @@ def fetch(repository: str, *, announce: Callable[[str], None]) -> Path:
     first.
     Raises `NetworkNeeded` where the hub cannot be reached, and says what to put where.
     """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repository):
         raise UsageError(
             f"'{repository}' is no repository; write hub:OWNER/NAME, for example hub:timm/resnet18.tv_in1k"
         )

@@ -250,10 +250,13 @@ def _write_conv(layer: Conv, name: str, size: Shape) -> list[Entry]:
     axes = len(size) - 1
     before, padding = _border(layer.padding, name, size, border=layer.border, value=layer.value)
     config = {
-        "kernel_size": per_axis(layer.kernel, axes), "strides": per_axis(layer.stride, axes), "padding": padding,
-        "dilation_rate": per_axis(layer.dilation, axes), "use_bias": layer.bias,
+        "kernel_size": per_axis(layer.kernel, axes),
+        "strides": per_axis(layer.stride, axes),
+        "dilation_rate": per_axis(layer.dilation, axes),
+        "padding": padding,
+        "use_bias": layer.bias,
         "activation": KERAS_ACTIVATIONS[layer.activation],
-    }  # fmt: skip
+    }
     if layer.groups == size[0] > 1 and axes == 2:  # TensorFlow has no grouped convolution on a CPU but this
         return [*before, _entry("DepthwiseConv2D", name, depth_multiplier=layer.filters // size[0], **config)]
     return [*before, _entry(f"Conv{axes}D", name, filters=layer.filters, groups=layer.groups, **config)]

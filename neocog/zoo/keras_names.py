@@ -7,7 +7,7 @@ two of our layers, `depthwise` and `pointwise`, under one roof.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 from torch import nn
 
@@ -26,6 +26,11 @@ def keras(name: str, network: Network) -> dict[str, str]:
 def knows(name: str) -> bool:
     """Whether Keras has weights for the row `name` of the zoo."""
     return any(re.fullmatch(pattern, name) for pattern in KERAS)
+
+
+def may_be(name: str, layers: Container[str]) -> bool:
+    """Whether a file with these `layers`, as `tidied` names them, may be of the row `name`."""
+    return any(re.fullmatch(pattern, name) and mark in layers for pattern, mark in MARKS)
 
 
 def tidied(name: str, layers: Iterable[str]) -> dict[str, str]:
@@ -161,3 +166,12 @@ KERAS: Mapping[str, Callable[[Network], Pairs]] = {
     "mobilenet_v2": _mobilenet_v2,
 }
 """By the names of the zoo's rows, as patterns."""
+MARKS = (
+    ("vgg(16|19)", "block5_conv1"),
+    ("inception_v3", "conv2d_94"),
+    ("resnet50-keras", "conv5_block3_3_conv"),
+    ("densenet(121|169|201)", "conv5_block16_2_conv"),
+    ("xception", "block14_sepconv2"),
+    ("mobilenet_v2", "block_16_project"),
+)
+"""A layer that every file of a family has."""

@@ -65,6 +65,7 @@ class Conv(Layer):
     activation: Activation = "none"
 
     def modules(self, shape: Shape, classes: int) -> Named:
+        """A padding where the convolution cannot pad for itself, the convolution, the activation."""
         axes = _spatial(shape, "conv")
         kernel, stride, dilation = (per_axis(v, axes) for v in (self.kernel, self.stride, self.dilation))
         amount = (0,) * axes
@@ -108,6 +109,7 @@ class Pool(Layer):
     padding: Padding = "valid"
 
     def modules(self, shape: Shape, classes: int) -> Named:
+        """A padding where the pool cannot pad for itself, and the pool."""
         axes = _spatial(shape, self.kind)
         size = per_axis(self.size, axes)
         stride = per_axis(self.stride, axes) if self.stride is not None else size
@@ -293,11 +295,15 @@ def build(
     """
     names = Counter[str]()
     stages: OrderedDict[str, nn.Module] = OrderedDict()
+    given = {layer.name for layer in layers}
     size = shape
     for layer in layers:
         for word, module in layer.modules(size, classes):
             names[word] += 1
             name = layer.name if layer.name and word == _main_word(layer) else f"{word}{names[word]}"
+            while name in given and name != layer.name:  # a later layer was given this name
+                names[word] += 1
+                name = f"{word}{names[word]}"
             if name in stages:
                 raise UsageError(f"two layers are named '{name}'; names must differ")
             stages[name] = module

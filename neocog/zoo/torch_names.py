@@ -7,7 +7,7 @@ names, one table serves both.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 
 from torch import nn
 
@@ -26,6 +26,11 @@ def torchvision(name: str, network: Network) -> dict[str, str]:
 def torchvision_knows(name: str) -> bool:
     """Whether torchvision (and timm) have weights for the row `name` of the zoo."""
     return _family(name, TORCHVISION) is not None
+
+
+def may_be(name: str, keys: Container[str]) -> bool:
+    """Whether a file with tensors called `keys` may be of the row `name`; a look at one name a family."""
+    return any(mark in keys for pattern, mark in MARKS if re.fullmatch(pattern, name))
 
 
 def timm(name: str, network: Network) -> dict[str, str]:
@@ -201,3 +206,13 @@ TIMM: Mapping[str, Callable[[Network], Pairs]] = {
     r"vgg\d+(-bn)?": _timm_vgg,
     "mobilenet_v2": _timm_mobilenet_v2,
 }
+MARKS = (
+    (r"vgg\d+(-bn)?", "features.0.weight"),
+    ("alexnet-owt", "features.10.weight"),
+    ("resnet(18|34|50|101|152)", "layer4.1.conv2.weight"),
+    ("densenet(121|161|169|201)", "features.denseblock4.denselayer16.conv2.weight"),
+    ("inception_v3", "Mixed_7c.branch_pool.conv.weight"),
+    ("mobilenet_v2", "features.18.0.weight"),
+    ("mobilenet_v2", "conv_stem.weight"),
+)
+"""A tensor that every file of a family has."""

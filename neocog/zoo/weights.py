@@ -282,7 +282,7 @@ def _padding(word: str, path: Path) -> str:
 
 
 def _fits_torch(name: str, theirs: set[str]) -> bool:
-    if not torch_names.torchvision_knows(name):
+    if not torch_names.may_be(name, theirs):
         return False
     theirs = {key for key in theirs if not _ignored(key)}
     network = _bare(name)
@@ -337,9 +337,9 @@ def _keras_found(row: Architecture, path: Path) -> _Found:
 
 
 def _fits_keras(name: str, stored: keras_h5.KerasFile) -> bool:
-    if not keras_names.knows(name):
-        return False
     layers = set(keras_names.tidied(name, stored.layers).values())
+    if not keras_names.may_be(name, layers):
+        return False
     names = keras_names.keras(name, _bare(name))
     top = {"fc1", "fc2", "predictions"}
     return layers in (set(names), set(names) - top)
