@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from neocog.cli import run as command
 from neocog.data import DATASETS, Data
 from neocog.data.augment import Augment
 from neocog.image import Preprocess
+from neocog.multilabel import MultiLabelReport
 from neocog.optim import Optim
 from neocog.recipe import Phase, Recipe, Stop
 from neocog.recipes import FOR_DATA, RECIPES
@@ -177,9 +178,9 @@ def plain(value: Any) -> Any:
 def compare(text: str, model: type[BaseModel], *, without: set[str]) -> None:
     """Fields and defaults of the table in `text` are those of `model`."""
     table = {field: row[1] for row in rows(text) for field in ticked(row[0])}
-    fields = {name: field for name, field in model.model_fields.items() if name not in without}
-    assert set(table) == set(fields)
-    for name, field in fields.items():
+    known = {name: field for name, field in model.model_fields.items() if name not in without}
+    assert set(table) == set(known)
+    for name, field in known.items():
         if field.is_required():
             assert table[name] == "required", name
         else:
@@ -205,6 +206,10 @@ def keys(text: str) -> set[str]:
     return {key for row in rows(text) for key in ticked(row[0])}
 
 
+def section_of(name: str) -> str:
+    return section(DOCS / "json.md", f"`neocog {name} --json`")
+
+
 @pytest.fixture(scope="module")
 def printed(run: Run) -> dict[str, Any]:
     """What --json prints, by command."""
@@ -226,10 +231,12 @@ def test_every_command_is_described(printed: dict[str, Any]) -> None:
     described = re.findall(r"^### `neocog (\w+) --json`$", text, re.MULTILINE)
     assert sorted(described) == sorted(names), "docs/json.md: say what --json of each command prints"
     for name in printed:
-        found = section(DOCS / "json.md", f"`neocog {name} --json`").split("<!-- layer -->")
-        assert keys(found[0]) == set(printed[name]), name
-        if len(found) > 1:
-            assert keys(found[1]) == set(printed[name]["layers"][0])
+        first, *second = re.split("<!-- (?:layer|several labels) -->", section_of(name))
+        assert keys(first) == set(printed[name]), name
+        if name == "summary":
+            assert keys(second[0]) == set(printed[name]["layers"][0])
+        if name == "evaluate":
+            assert keys(second[0]) == {field.name for field in fields(MultiLabelReport)}
 
 
 @pytest.mark.parametrize("what", ["models", "data", "recipes", "runs"])
