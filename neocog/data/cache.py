@@ -1,8 +1,9 @@
 """Decoded pictures on disk: a folder's pictures are decoded and placed once, in parallel, then read back.
 
-An entry is two files in the cache, the pixels and an index. Its key hashes the root, every file's name, size
-and times, and what `Preprocess.place` depends on. Every picture carries a SHA-256: a damaged or short entry
-is noticed and made anew. Where the cache cannot be written, the pictures are kept in memory.
+An entry is three files in the cache: the pixels; a print of every picture, small, by which near copies are
+found; and an index. Its key hashes the root, every file's name, size and times, and what `Preprocess.place`
+depends on. All carry a SHA-256: a damaged or short entry is noticed and made anew. Where the cache cannot be
+written, the pictures are kept in memory.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,19 +25,32 @@ import torch
 from torch import Tensor
 
 from neocog.data.dataset import Skipped
-from neocog.data.folder import Listing
+from neocog.data.listing import Listing
 from neocog.errors import UnreadableError
-from neocog.files import cache_dir, read_json, replacing, write_text
+from neocog.files import cache_dir, read_json, replacing, sha256_file, write_text
 from neocog.image import MAX_FILE_BYTES, Pixels, Preprocess, decode
 
-FORMAT = "neocog pictures 1"
+FORMAT = "neocog pictures 2"
 PLACING = frozenset({"size", "channels", "fit", "crop_share", "interpolation", "fill"})
 """The fields of Preprocess that `place` depends on."""
 
 
+Progress = Callable[[int, int], None]
+"""Is told how many pictures of how many were read."""
+PRINT = Preprocess(size=(16, 16), channels=3, fit="stretch")
+"""How the print of a picture is made: of the whole of it, whatever size is asked for."""
+PRINT_SHAPE = (3, 16, 16)
+GRID = 32
+"""Of so many rows and columns the colours of a picture are counted, at most."""
+
+
+def nothing(done: int, total: int) -> None:
+    """The progress that nobody sees."""
+
+
 class Row(NamedTuple):
     """A decoded picture: its number among the listing's items, SHA-256 of the file and of the placed pixels,
-    and the height and width that it had.
+    the height and width that it had, and how many colours a grid of 32x32 of its pixels has.
     """
 
     item: int
@@ -44,18 +58,20 @@ class Row(NamedTuple):
     pixels: str
     height: int
     width: int
+    colours: int
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """All pictures of a listing that could be decoded, in its order; `shape` is (C, h, w).
 
-    The pixels are in memory, or in the file at `path`.
+    The pixels are in memory, or in the file at `path`. `prints` are uint8 (N, 3, 16, 16).
     """
 
     rows: tuple[Row, ...]
     shape: tuple[int, int, int]
     skipped: tuple[Skipped, ...]
+    prints: Pixels
     path: Path | None = None
     memory: Tensor | None = None
 
@@ -82,20 +98,21 @@ class Decoded:
         return x
 
 
-def decoded(listing: Listing, preprocess: Preprocess) -> Decoded:
+def decoded(listing: Listing, preprocess: Preprocess, *, progress: Progress = nothing) -> Decoded:
     """The pictures of `listing`, placed by `preprocess` (whose size is set), from the cache where it has
     them.
 
-    Files that cannot be decoded are skipped with the decoder's reason.
+    Files that cannot be decoded are skipped with the decoder's reason. `progress` hears of every picture
+    that is decoded.
     """
     path = cache_dir() / "pictures" / f"{_key(listing, preprocess)}.u8"
     kept = _opened(path)
     if kept is not None:
         return kept
     with contextlib.suppress(OSError, UnreadableError):  # no room or no permission: memory will do
-        _write(path, listing, preprocess)
+        _write(path, listing, preprocess, progress)
         kept = _opened(path)
-    return kept or _in_memory(listing, preprocess)
+    return kept or _in_memory(listing, preprocess, progress)
 
 
 def _key(listing: Listing, preprocess: Preprocess) -> str:
@@ -108,19 +125,27 @@ def _key(listing: Listing, preprocess: Preprocess) -> str:
     return digest.hexdigest()[:40]
 
 
-def _write(path: Path, listing: Listing, preprocess: Preprocess) -> None:
-    """Both files of an entry, the index last: without it there is no entry."""
+def _write(path: Path, listing: Listing, preprocess: Preprocess, progress: Progress) -> None:
+    """The files of an entry, the index last: without it there is no entry."""
     rows, skipped = [], []
     shape: tuple[int, ...] = ()
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        for made in _pictures(listing, preprocess):
-            if isinstance(made, Skipped):
-                skipped.append(made)
-            else:
-                shape = made.picture.shape
-                file.write(made.picture.data)
-                rows.append(made.row)
-    body = {"shape": shape, "rows": rows, "skipped": [(s.path, s.reason) for s in skipped]}
+    with replacing(path) as pixels, replacing(_prints(path)) as small:
+        with pixels.open("wb") as file, small.open("wb") as prints:
+            for made in _pictures(listing, preprocess, progress):
+                if isinstance(made, Skipped):
+                    skipped.append(made)
+                else:
+                    shape = made.picture.shape
+                    file.write(made.picture.data)
+                    prints.write(made.small.data)
+                    rows.append(made.row)
+        digest = sha256_file(small)
+    body = {
+        "shape": shape,
+        "rows": rows,
+        "skipped": [(s.path, s.reason) for s in skipped],
+        "prints": digest,
+    }
     write_text(_index(path), json.dumps({"format": FORMAT, "sha256": _check(body), "body": body}))
 
 
@@ -133,11 +158,13 @@ def _opened(path: Path) -> Decoded | None:
             return None
         rows = tuple(Row(*row) for row in body["rows"])
         shape = tuple(int(n) for n in body["shape"])
-        if not _sound(path, rows, int(np.prod(shape))):
+        if not _sound(path, rows, int(np.prod(shape))) or sha256_file(_prints(path)) != body["prints"]:
             return None
+        prints = np.fromfile(_prints(path), np.uint8).reshape(len(rows), *PRINT_SHAPE)
     except (UnreadableError, OSError, KeyError, TypeError, ValueError):
         return None
-    return Decoded(rows, shape, tuple(Skipped(*s) for s in body["skipped"]), path=path)  # type: ignore[arg-type]
+    skipped = tuple(Skipped(*s) for s in body["skipped"])
+    return Decoded(rows, shape, skipped, prints, path=path)  # type: ignore[arg-type]
 
 
 def _sound(path: Path, rows: tuple[Row, ...], size: int) -> bool:
@@ -150,38 +177,45 @@ def _sound(path: Path, rows: tuple[Row, ...], size: int) -> bool:
         return not file.read(1)
 
 
-def _in_memory(listing: Listing, preprocess: Preprocess) -> Decoded:
+def _in_memory(listing: Listing, preprocess: Preprocess, progress: Progress) -> Decoded:
     rows: list[Row] = []
     skipped: list[Skipped] = []
+    prints = np.empty((len(listing.items), *PRINT_SHAPE), np.uint8)
     x = torch.empty(0, 3, 1, 1, dtype=torch.uint8)
-    for made in _pictures(listing, preprocess):
+    for made in _pictures(listing, preprocess, progress):
         if isinstance(made, Skipped):
             skipped.append(made)
             continue
         if not rows:
             x = torch.empty(len(listing.items), *made.picture.shape, dtype=torch.uint8)
         x[len(rows)] = torch.from_numpy(made.picture)
+        prints[len(rows)] = made.small
         rows.append(made.row)
-    return Decoded(tuple(rows), tuple(x.shape[1:]), tuple(skipped), memory=x[: len(rows)])  # type: ignore[arg-type]
+    shape: Any = tuple(x.shape[1:])
+    return Decoded(tuple(rows), shape, tuple(skipped), prints[: len(rows)], memory=x[: len(rows)])
 
 
 class _Made(NamedTuple):
     row: Row
     picture: Pixels
+    small: Pixels
 
 
-def _pictures(listing: Listing, preprocess: Preprocess) -> Iterator[_Made | Skipped]:
+def _pictures(listing: Listing, preprocess: Preprocess, progress: Progress) -> Iterator[_Made | Skipped]:
     """Every item decoded and placed, or skipped, in order; as many threads as cores, a few pictures ahead."""
     workers = min(16, os.cpu_count() or 1)
     pool = ThreadPoolExecutor(workers)
     ahead: deque[Future[_Made | Skipped]] = deque()
+    total = len(listing.items)
     try:
         for number, item in enumerate(listing.items):
             ahead.append(pool.submit(_make, listing.root, number, item.path, preprocess))
             if len(ahead) >= 4 * workers:
                 yield ahead.popleft().result()
+                progress(number + 1 - len(ahead), total)
         while ahead:
             yield ahead.popleft().result()
+            progress(total - len(ahead), total)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -190,13 +224,20 @@ def _make(root: Path, number: int, path: str, preprocess: Preprocess) -> _Made |
     try:
         data = _content(os.path.join(root, path))
         pixels = decode(data)
-        placed = preprocess.place(pixels)
+        placed, small = preprocess.place(pixels), PRINT.place(pixels)
     except OSError as error:
         return Skipped(path, f"cannot be read: {error.strerror or error}")
     except UnreadableError as error:
         return Skipped(path, str(error).removeprefix("<bytes>: "))
     digests = hashlib.sha256(data).hexdigest(), hashlib.sha256(placed.data).hexdigest()
-    return _Made(Row(number, *digests, int(pixels.shape[0]), int(pixels.shape[1])), placed)
+    height, width = int(pixels.shape[0]), int(pixels.shape[1])
+    return _Made(Row(number, *digests, height, width, _colours(pixels)), placed, small)
+
+
+def _colours(pixels: Pixels) -> int:
+    height, width, _ = pixels.shape
+    grid = pixels[:: -(-height // GRID), :: -(-width // GRID)].astype(np.int32)
+    return len(np.unique(grid @ np.array([1, 1 << 8, 1 << 16])))
 
 
 def _content(path: str) -> bytes:
@@ -209,6 +250,10 @@ def _content(path: str) -> bytes:
         if status.st_size > MAX_FILE_BYTES:
             raise UnreadableError(f"has more than {MAX_FILE_BYTES >> 20} MiB; save it smaller")
         return file.read(MAX_FILE_BYTES + 1)
+
+
+def _prints(path: Path) -> Path:
+    return path.with_suffix(".prints")
 
 
 def _index(path: Path) -> Path:

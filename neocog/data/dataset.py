@@ -81,9 +81,9 @@ class Dataset:
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The splits that exist, by name."""
+        """The splits that hold pictures, by name. (Of data that are all for testing, train holds none.)"""
         named = {"train": self.train, "val": self.val, "test": self.test}
-        return {name: split for name, split in named.items() if split is not None}
+        return {name: split for name, split in named.items() if split is not None and len(split)}
 
     def split(self, name: str) -> Split:
         """The split called `name`; `UsageError` lists those that there are."""

@@ -15,7 +15,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from neocog.data import DATASETS, BuiltIn, cifar, cifar_pickle, digits, folder, idx, keras, tree
+from neocog.data import DATASETS, BuiltIn, arrays, cifar, cifar_pickle, digits, folder, idx, npz, tree
+from neocog.data.cache import Progress, nothing
 from neocog.data.dataset import Dataset, Split, class_counts
 from neocog.data.places import find
 from neocog.data.splits import compact, hold_out, sample
@@ -59,12 +60,17 @@ def load(
     where: Path | None = None,
     preprocess: Preprocess | None = None,
     classes: tuple[str, ...] | None = None,
+    divide: tree.Divide = "as trained",
+    progress: Progress | None = None,
 ) -> Dataset:
     """Read `data`, divide it, and place every picture as `preprocess` says where that differs from how it is
     stored.
 
-    `where` is the folder of pictures, or a folder with a built-in set's files. `classes` are those of a
-    trained model: labels are then numbered by name in that order. For a folder `preprocess.size` is needed.
+    `where` is the folder of pictures (or a zip or tar of one, a table of labels, an .npz), or a folder with a
+    built-in set's files. `classes` are those of a trained model: labels are then numbered by name in that
+    order. For a folder `preprocess.size` is needed. `divide` 'all as test': of a folder that says no val or
+    test, every picture is tested and none is trained on. `progress` hears how many pictures of how many were
+    decoded.
 
     `UsageError`: no folder or size given, a class that the model does not know. `UnreadableError`: files
     missing or damaged.
@@ -75,14 +81,27 @@ def load(
                 "data 'folder' needs the path of the folder; give it as where=, "
                 "or name a folder in place of a data set"
             )
-        dataset = tree.read(Path(where), data, preprocess=preprocess or Preprocess(), classes=classes)
+        found = arrays.find(Path(where))
+        if found is None:
+            dataset = tree.read(
+                Path(where),
+                data,
+                preprocess=preprocess or Preprocess(),
+                classes=classes,
+                divide=divide,
+                progress=progress or nothing,
+            )
+        else:
+            dataset = _fitted(tree.of_arrays(found, data, divide=divide), preprocess, classes)
     else:
-        dataset = _built_in(data, where)
-        if classes is not None:
-            dataset = _renumbered(dataset, classes)
-        if preprocess is not None:
-            dataset = _placed(dataset, preprocess)
+        dataset = _fitted(_built_in(data, where), preprocess, classes)
     return replace(dataset, fingerprint=fingerprint(dataset))
+
+
+def _fitted(dataset: Dataset, preprocess: Preprocess | None, classes: tuple[str, ...] | None) -> Dataset:
+    if classes is not None:
+        dataset = _renumbered(dataset, classes)
+    return dataset if preprocess is None else _placed(dataset, preprocess)
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -120,7 +139,7 @@ def _read(name: str, row: BuiltIn, where: Path | None) -> dict[str, Split]:
         return digits.read()
     found = find(name, where)
     if found.kind == "npz":
-        splits = keras.read(found.paths[0], classes=len(row.classes))
+        splits = _npz(found.paths[0], row)
     elif found.kind == "cifar-python":
         splits = cifar_pickle.read(found.paths[0]).splits
     elif row.reader == "cifar":
@@ -139,6 +158,16 @@ def _read(name: str, row: BuiltIn, where: Path | None) -> dict[str, Split]:
                 f"{name} has {row.shape[1]}x{row.shape[2]}; fetch it anew, or keep another data set elsewhere"
             )
     return splits
+
+
+def _npz(path: Path, row: BuiltIn) -> dict[str, Split]:
+    """mnist.npz as Keras keeps it."""
+    splits = npz.read(path).splits
+    if set(splits) != set(row.counts):
+        raise UnreadableError(f"{escaped(str(path))} is not a sound {path.name} (it has {', '.join(splits)})")
+    for split in splits.values():
+        idx.check_labels(split.y, path, classes=len(row.classes))
+    return {str(name): split for name, split in splits.items()}
 
 
 def _odd_counts(row: BuiltIn, splits: dict[str, Split]) -> list[str]:

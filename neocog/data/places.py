@@ -55,6 +55,11 @@ def find(name: str, where: Path | None = None) -> Found:
     return found
 
 
+def recognised(where: Path) -> Found | None:
+    """CIFAR's or MNIST's files in the folder `where`, whatever it is called, or CIFAR's archive."""
+    return _cifar("cifar10", where) or (_idx("", where) if where.is_dir() else None)
+
+
 def _usual(name: str) -> Iterator[Path]:
     given = os.environ.get("NEOCOG_DATA")
     if given:

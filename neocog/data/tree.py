@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
-from neocog.data.cache import Decoded, decoded
+from neocog.data import copies
+from neocog.data.cache import Decoded, Progress, decoded, nothing
 from neocog.data.dataset import Dataset, Split, class_counts
-from neocog.data.folder import Listing, scan, shown
+from neocog.data.folder import scan
+from neocog.data.listing import Listing, shown, some
+from neocog.data.npz import Arrays
 from neocog.data.splits import hold_out, sample
 from neocog.errors import UnreadableError, UsageError
 from neocog.image import Preprocess
@@ -22,18 +27,30 @@ if TYPE_CHECKING:
 
 TEST_SHARE = 0.2
 """Of each class, where a folder brings neither val nor test."""
+Divide = Literal["as trained", "all as test"]
+Families = tuple[tuple[int, ...], ...]
+"""Rows of pictures that are copies of each other, exact or near."""
+FEWER_COLOURS, ODD_SHARE = 8, 0.05
+"""A picture is odd that has so many times fewer colours than is usual, where no more than this share has."""
 IMBALANCE = 5
 """How many times as many pictures the largest class may have before a remark is made."""
 
 
 def read(
-    root: Path, data: Data, *, preprocess: Preprocess, classes: tuple[str, ...] | None = None
+    root: Path,
+    data: Data,
+    *,
+    preprocess: Preprocess,
+    classes: tuple[str, ...] | None = None,
+    divide: Divide = "as trained",
+    progress: Progress = nothing,
 ) -> Dataset:
     """The pictures below `root`, uint8 (N, C, h, w), C 3 unless `preprocess` asks for 1; errors as of `scan`.
 
     Where the folder has val and no test, val is what is tested, and a share of train is held out instead.
     Where it has neither, a fifth of each class is the test set. Both are decided per file by a hash of the
-    seed and its content: copies of a file stay on one side, and adding files moves none.
+    seed and its content: copies of a file, and pictures nearly the same, stay on one side, and adding files
+    moves none. `divide` 'all as test': what the folder does not call train, val or test is all tested.
     """
     if preprocess.size is None:
         raise UsageError(
@@ -41,19 +58,27 @@ def read(
             "(in Python preprocess.size=(128, 128))"
         )
     listing = scan(root, classes=classes)
-    return assemble(listing, decoded(listing, preprocess), data, whole=classes is None)
+    pictures = decoded(listing, preprocess, progress=progress)
+    return assemble(listing, pictures, data, divide=divide, whole=classes is None)
 
 
-def assemble(listing: Listing, pictures: Decoded, data: Data, *, whole: bool = True) -> Dataset:
+def assemble(
+    listing: Listing,
+    pictures: Decoded,
+    data: Data,
+    *,
+    divide: Divide = "as trained",
+    whole: bool = True,
+) -> Dataset:
     """Divide decoded pictures into splits. `whole`: every class must have training pictures."""
-    y = torch.tensor([listing.items[row.item].label for row in pictures.rows], dtype=torch.int64)
-    keys = [row.content for row in pictures.rows]
+    y = _labels(listing, pictures)
+    families = copies.groups(pictures.prints, [row.pixels for row in pictures.rows])
     rows = {name: _numbers(listing, pictures, name) for name in ("train", "val", "test")}
     if whole:
-        _refuse_emptied(
-            listing, pictures, torch.bincount(y[rows["train"]], minlength=len(listing.classes)).tolist()
-        )
-    rows, remarks = _divided(rows, y, keys, data)
+        _refuse_emptied(listing, pictures, class_counts(Split(y, y[rows["train"]]), len(listing.classes)))
+    if not pictures.rows:
+        raise UnreadableError(f"{shown(listing.root)}: no picture can be decoded; {_first_reason(pictures)}")
+    rows, remarks = divided(rows, y, _keys(pictures, families), data, divide)
     splits = {
         name: Split(
             pictures.take(numbers),
@@ -61,21 +86,19 @@ def assemble(listing: Listing, pictures: Decoded, data: Data, *, whole: bool = T
             tuple(listing.items[pictures.rows[i].item].path for i in numbers.tolist()),
         )
         for name, numbers in rows.items()
-        if len(numbers)
+        if len(numbers) or name == "train"
     }
-    if "train" not in splits:
-        raise UnreadableError(
-            f"{shown(listing.root)}: no training picture can be decoded; {_first_reason(pictures)}"
-        )
     if data.val == "test" and "test" in splits:
         splits["val"] = splits["test"]
     remarks += [
-        *_leaks(rows, pictures),
-        *_two_labels(y, pictures),
+        *_families(families, listing, pictures),
+        *_leaks(rows, families, listing, pictures),
+        *_two_labels(y, families, pictures),
+        *_odd_ones(listing, pictures),
         *_imbalance(splits["train"], listing.classes),
     ]
     return Dataset(
-        name=shown(listing.root.resolve().name) or "folder",
+        name=listing.name,
         classes=listing.classes,
         train=splits["train"],
         val=splits.get("val"),
@@ -85,18 +108,73 @@ def assemble(listing: Listing, pictures: Decoded, data: Data, *, whole: bool = T
     )
 
 
+def of_arrays(arrays: Arrays, data: Data, *, divide: Divide = "as trained") -> Dataset:
+    """Arrays divided as a folder is: by their own splits, else held out by a hash of the pixels."""
+    own = {name: arrays.splits.get(name) for name in ("train", "val", "test")}
+    first = next(split for split in own.values() if split is not None)
+    splits = {name: split or Split(first.x[:0], first.y[:0]) for name, split in own.items()}
+    rows, keys, start = {}, [], 0
+    for name, split in splits.items():
+        rows[name] = torch.arange(start, start + len(split))
+        keys += [hashlib.sha256(x.contiguous().numpy().data).hexdigest() for x in split.x]
+        start += len(split)
+    y = torch.cat([split.y for split in splits.values()])
+    found, remarks = divided(rows, y, keys, data, divide)
+
+    def taken(name: str) -> Split | None:
+        numbers = found[name]
+        source = next(of for of in rows if not len(numbers) or numbers[0] in rows[of])
+        if torch.equal(numbers, rows[source]):
+            return splits[source]
+        return splits[source].subset(numbers - rows[source][0]) if len(numbers) else None
+
+    train, test = taken("train") or splits["train"].subset(rows["train"][:0]), taken("test")
+    return Dataset(
+        name=arrays.name,
+        classes=arrays.classes,
+        train=train,
+        val=test if data.val == "test" else taken("val"),
+        test=test,
+        remarks=(f"{arrays.layout}", *arrays.remarks, *remarks),
+    )
+
+
+def _labels(listing: Listing, pictures: Decoded) -> Tensor:
+    """int64 (N,), or float32 label sets (N, classes)."""
+    labels = [listing.items[row.item].labels for row in pictures.rows]
+    if not listing.several:
+        return torch.tensor([label for (label,) in labels], dtype=torch.int64)
+    y = torch.zeros(len(labels), len(listing.classes))
+    for row, of in zip(y, labels):
+        row[list(of)] = 1
+    return y
+
+
+def _keys(pictures: Decoded, families: Families) -> list[str]:
+    """What decides a picture's side: its file's hash; for copies of each other, the lowest among them."""
+    keys = [row.content for row in pictures.rows]
+    for family in families:
+        shared = min(keys[i] for i in family)
+        for i in family:
+            keys[i] = shared
+    return keys
+
+
 def _numbers(listing: Listing, pictures: Decoded, split: str) -> Tensor:
     """Which decoded pictures lie in `split`, ascending."""
     numbers = [i for i, row in enumerate(pictures.rows) if listing.items[row.item].split == split]
     return torch.tensor(numbers, dtype=torch.int64)
 
 
-def _divided(
-    rows: dict[str, Tensor], y: Tensor, keys: Sequence[str], data: Data
+def divided(
+    rows: dict[str, Tensor], y: Tensor, keys: Sequence[str], data: Data, divide: Divide
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The row numbers of the splits that training sees; own splits where there are any, else held out of
     train.
     """
+    if divide == "all as test" and not len(rows["val"]) and not len(rows["test"]):
+        remark = f"all {len(rows['train'])} pictures are tested: the folder says no test of its own"
+        return {"train": rows["val"], "val": rows["val"], "test": rows["train"]}, [remark]
     train, val, test = rows["train"], rows["val"], rows["test"]
     remarks = []
 
@@ -141,32 +219,77 @@ def _first_reason(pictures: Decoded) -> str:
     return next((f"{shown(s.path)} {shown(s.reason)}" for s in pictures.skipped), "add some")
 
 
-def _leaks(rows: dict[str, Tensor], pictures: Decoded) -> list[str]:
-    """Exactly the same pixels in two splits."""
-    inside = {
-        name: Counter(pictures.rows[i].pixels for i in numbers.tolist()) for name, numbers in rows.items()
-    }
+def _families(families: Families, listing: Listing, pictures: Decoded) -> list[str]:
+    """How many pictures are copies, exact and near."""
+    near = [family for family in families if len({pictures.rows[i].pixels for i in family}) > 1]
+    if not families:
+        return []
+    extra = sum(len(family) - 1 for family in families)
+    said = f"{extra} pictures are copies of others"
+    if near:
+        said += f", in {len(near)} groups nearly (such as {_pair(near[0][:2], listing, pictures)})"
+    return [f"{said}; copies are held out together"]
+
+
+def _leaks(rows: dict[str, Tensor], families: Families, listing: Listing, pictures: Decoded) -> list[str]:
+    """The same pixels, or nearly, in two splits."""
+    inside = {i: name for name, numbers in rows.items() for i in numbers.tolist()}
+    exact: Counter[tuple[str, str]] = Counter()
+    near: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for family in families:
+        for i in family:
+            for kept in {inside.get(j) for j in family} - {inside.get(i), None}:
+                assert kept is not None  # taken out just before
+                pair = (kept, inside.get(i, ""))
+                others = [j for j in family if inside.get(j) == kept]
+                if any(pictures.rows[j].pixels == pictures.rows[i].pixels for j in others):
+                    exact[pair] += 1
+                else:
+                    near.setdefault(pair, []).append((others[0], i))
     remarks = []
     for kept, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        count = sum(n for pixels, n in inside[other].items() if pixels in inside[kept])
-        if count:
+        if count := exact[kept, other]:
             remarks.append(
                 f"{count} pictures of {other} are also in {kept}, pixel for pixel; "
                 f"results on {other} will flatter"
             )
+        if pairs := near.get((kept, other)):
+            remarks.append(
+                f"{len(pairs)} pictures of {other} are nearly the same as one of {kept} "
+                f"(such as {_pair(pairs[0], listing, pictures)}); results on {other} will flatter"
+            )
     return remarks
 
 
-def _two_labels(y: Tensor, pictures: Decoded) -> list[str]:
-    labels: dict[str, set[int]] = {}
-    for row, label in zip(pictures.rows, y.tolist()):
-        labels.setdefault(row.pixels, set()).add(label)
-    count = sum(len(found) > 1 for found in labels.values())
-    return [f"{count} pictures occur under more than one class, pixel for pixel"] if count else []
+def _two_labels(y: Tensor, families: Families, pictures: Decoded) -> list[str]:
+    exact = near = 0
+    for family in families:
+        labels: dict[str, set[str]] = {}
+        for i in family:
+            labels.setdefault(pictures.rows[i].pixels, set()).add(str(y[i].tolist()))
+        exact += sum(len(found) > 1 for found in labels.values())
+        near += len(labels) > 1 and len(set().union(*labels.values())) > 1
+    remarks = [f"{exact} pictures occur under more than one class, pixel for pixel"] if exact else []
+    return remarks + ([f"{near} groups of near copies lie in more than one class"] if near else [])
+
+
+def _odd_ones(listing: Listing, pictures: Decoded) -> list[str]:
+    """Pictures of very few colours among photos: a drawing, or a placeholder that a site sent instead."""
+    usual = statistics.median(row.colours for row in pictures.rows)
+    odd = [listing.items[row.item].path for row in pictures.rows if row.colours * FEWER_COLOURS < usual]
+    if not odd or len(odd) > ODD_SHARE * len(pictures.rows):
+        return []
+    return [f"far fewer colours than the others have: {some(odd, 5)}; look whether they are placeholders"]
+
+
+def _pair(pair: Sequence[int], listing: Listing, pictures: Decoded) -> str:
+    return " and ".join(shown(listing.items[pictures.rows[i].item].path) for i in pair)
 
 
 def _imbalance(train: Split, classes: tuple[str, ...]) -> list[str]:
     counts = [(n, name) for n, name in zip(class_counts(train, len(classes)), classes) if n]
+    if not counts:
+        return []
     (few, rare), (many, common) = min(counts), max(counts)
     if many <= IMBALANCE * few:
         return []

@@ -14,6 +14,7 @@ from neocog.image import PICTURE_SUFFIXES
 _SYSTEM_NAMES = frozenset(
     {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information"}
 )
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".txt"})
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -25,11 +26,13 @@ _KINDS = (
 @dataclass(slots=True)
 class Walked:
     """`files`: path below the root -> size and times as one word; `empty`: picture files of zero bytes;
-    `folders`: those entered. `found` counts files, links and folders that were not entered.
+    `tables`: files that may say the classes, at most one folder deep (also among `skipped`); `folders`: those
+    entered. `found` counts files, links and folders that were not entered.
     """
 
     files: dict[str, str] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     found: int = 0
@@ -65,6 +68,7 @@ class _Walk:
             for path in waiting:
                 self._follow(path)
         self.walked.folders.sort()
+        self.walked.tables.sort()
 
     def _descend(self, top: str) -> None:
         """Everything below the folder `top` (a path below the root), links put aside."""
@@ -128,6 +132,8 @@ class _Walk:
             kind = next((words for test, words in _KINDS if test(status.st_mode)), "no regular file")
             self._skip(path, f"{kind}, not a file")
         elif suffix not in PICTURE_SUFFIXES:
+            if suffix in TABLE_SUFFIXES and path.count("/") <= 1:
+                self.walked.tables.append(path)
             self._skip(path, f"not a picture by its name ({suffix or 'no ending'})")
         elif status.st_size == 0:
             self.walked.empty.append(path)
