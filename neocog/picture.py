@@ -195,13 +195,18 @@ def answer(
 
 
 def spectrum(probabilities: Sequence[float] | npt.NDArray[Any], names: Sequence[str]) -> bytes:
-    """The probabilities 0..1 of all classes over their numbers; those above 0.02, five at most, are named (P2)."""
+    """The probabilities 0..1 of all classes over their numbers; the likeliest, five at most, are named (P2)."""
     figure = _figure(9, 3.2)
     axes = figure.add_subplot()
     values = np.asarray(probabilities, dtype=np.float64)
     axes.vlines(np.arange(len(values)), 0, values, color=OTHER, linewidth=1.2)
     axes.plot(np.arange(len(values)), values, ".", color=RIGHT, markersize=2.5)
+    named: list[int] = []
     for number in [int(n) for n in np.argsort(-values)[:5] if values[n] > 0.02]:
+        near = [n for n in named if abs(n - number) < 0.25 * len(values)]
+        if any(abs(values[n] - values[number]) < 0.07 for n in near):
+            continue  # its name would lie on another
+        named.append(number)
         right = number > 0.7 * len(values)
         axes.annotate(
             f"{number} {_text(names[number], 32)} {values[number]:.1%}",
