@@ -195,7 +195,7 @@ def answer(
 
 
 def spectrum(probabilities: Sequence[float] | npt.NDArray[Any], names: Sequence[str]) -> bytes:
-    """The probabilities 0..1 of all classes over their numbers; the likeliest, five at most, are named (P2)."""
+    """The probabilities 0..1 of all classes by number; the likeliest, five at most, are named (P2)."""
     figure = _figure(9, 3.2)
     axes = figure.add_subplot()
     values = np.asarray(probabilities, dtype=np.float64)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from neocog import arithmetic
 from neocog.download import download
 from neocog.errors import NetworkNeeded, UnreadableError, UsageError, unknown
 from neocog.files import cache_dir, sha256_file
@@ -27,19 +26,19 @@ from neocog.zoo import (
     Model,
     Shape,
     architecture,
-    build,
     hub,
     keras_h5,
     keras_json,
-    keras_names,
+    keras_weights,
     published,
     tensor_file,
     torch_names,
+    torch_weights,
 )
 from neocog.zoo.blocks import Network
-from neocog.zoo.keras_tensors import from_keras, hwc_to_chw
+from neocog.zoo.found import Found, ignored, skeleton
 from neocog.zoo.manner import Manner
-from neocog.zoo.published import RELEASES, Release, Source
+from neocog.zoo.published import RELEASES, Release
 
 Announce = Callable[[str], None]
 """Told what is downloaded, and under which licence, before the first byte."""
@@ -62,19 +61,6 @@ class Published:
     classes: tuple[str, ...]
     preprocess: Preprocess
     provenance: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """What a file says before it is fitted: tensors by our names, theirs that nobody wants, and the rest."""
-
-    tensors: Mapping[str, Tensor]
-    unexpected: tuple[str, ...]
-    classes: int
-    source: Source
-    manner: Manner
-    partial: bool = False
-    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(name: str, weights: str | Path | None = None, *, announce: Announce | None = None) -> Published:
@@ -126,13 +112,13 @@ def identify(path: Path) -> str:
     """The zoo's name of the network whose weights `path` holds. `UnreadableError` where it is none."""
     if path.suffix in keras_h5.SUFFIXES:
         stored = keras_h5.read(path)
-        return _first(path, "Keras'", (n for n in ZOO if _fits_keras(n, stored)))
+        return _first(path, "Keras'", (n for n in ZOO if keras_weights.fits(n, stored)))
     held = tensor_file.read(path)
     named = held.metadata.get("architecture", "")
     if named in ZOO:
         return named
     theirs = {torch_names.tidied(key) for key in held.tensors}
-    return _first(path, "torchvision's or timm's", (n for n in ZOO if _fits_torch(n, theirs)))
+    return _first(path, "torchvision's or timm's", (n for n in ZOO if torch_weights.fits(n, theirs)))
 
 
 def _first(path: Path, whose: str, names: Iterable[str]) -> str:
@@ -171,15 +157,19 @@ def _file(row: Architecture, weights: str | Path | None, announce: Announce) -> 
 
 
 def _fitted(row: Architecture, path: Path, release: Release | None) -> Published:
-    found = _keras_found(row, path) if path.suffix in keras_h5.SUFFIXES else _torch_found(row, path)
+    found = (
+        keras_weights.found_in(row, path)
+        if path.suffix in keras_h5.SUFFIXES
+        else torch_weights.found_in(row, path)
+    )
     shape = _shape(row, found.metadata)
-    skeleton = _skeleton(row.name, found.manner, shape, found.classes)
-    found = _ended(found, skeleton, path)
+    bare = skeleton(row.name, found.manner, shape, found.classes)
+    found = _ended(found, bare, path)
     classes = 0 if found.manner.until else found.classes
-    plain = found.manner == Manner() and not skeleton.aux
+    plain = found.manner == Manner() and not bare.aux
     model = Model(name=row.name, stem="paper" if row.stems != ("paper",) else None)
     model = model if plain else model.model_copy(update={"manner": found.manner})
-    network = _skeleton(row.name, found.manner, shape, classes)
+    network = skeleton(row.name, found.manner, shape, classes)
     _assign(network, found, row.name, path)
     return Published(
         network=network.eval(),
@@ -191,169 +181,7 @@ def _fitted(row: Architecture, path: Path, release: Release | None) -> Published
     )
 
 
-def _skeleton(name: str, manner: Manner, shape: Shape, classes: int) -> Network:
-    """The network without memory behind its weights."""
-    with torch.device("meta"):
-        return build(Model(name=name, stem="paper", manner=manner), shape=shape, classes=classes)
-
-
-def _bare(name: str, classes: int = 1000) -> Network:
-    return _skeleton(name, Manner(), ZOO[name].shape, classes)
-
-
-# torch
-
-
-def _torch_found(row: Architecture, path: Path) -> _Found:
-    held = tensor_file.read(path)
-    _check_architecture(row.name, held.metadata.get("architecture"), path)
-    theirs = {torch_names.tidied(key): tensor for key, tensor in held.tensors.items()}
-    theirs = {key: tensor for key, tensor in theirs.items() if not _ignored(key)}
-    source, names = _torch_table(row.name, theirs, path)
-    head = list(names)[-1]
-    classes = theirs[f"{head}.weight"].shape[0] if f"{head}.weight" in theirs else 1
-    tensors, unexpected = {}, []
-    skeleton = dict(_bare(row.name, classes).state_dict())
-    for key, tensor in theirs.items():
-        prefix, _, suffix = key.rpartition(".")
-        if prefix not in names:
-            unexpected.append(key)
-            continue
-        ours = f"{names[prefix]}.{suffix}"
-        wanted = skeleton.get(ours)
-        # timm's VGG keeps the dense layers as convolutions, 7x7 and 1x1: the same numbers in the same order
-        flat = (
-            wanted is not None and wanted.ndim == 2 and tensor.ndim == 4 and tensor.numel() == wanted.numel()
-        )
-        tensors[ours] = tensor.flatten(1) if flat else tensor
-    _fold_biases(tensors, skeleton)
-    manner = published.TORCHVISION_MANNERS.get(row.name, Manner())
-    if "padding" in held.metadata:
-        manner = manner.model_copy(update={"padding": _padding(held.metadata["padding"], path)})
-    partial = "part" in held.metadata
-    return _Found(
-        tensors=tensors, unexpected=tuple(unexpected), classes=classes, source=source, manner=manner,
-        partial=partial, metadata=held.metadata,
-    )  # fmt: skip
-
-
-def _fold_biases(tensors: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """torchvision's VGGs add a bias before a normalisation, which takes it away with the mean: so can we."""
-    for key in [key for key in tensors if key.endswith(".conv.bias") and key not in wanted]:
-        mean = key.replace(".conv.bias", ".norm.running_mean")
-        if mean in tensors:
-            tensors[mean] = tensors[mean].float() - tensors.pop(key).float()
-
-
-def _ignored(key: str) -> bool:
-    """Counters of training steps, and auxiliary heads, which published networks are used without."""
-    return key.endswith("num_batches_tracked") or key.startswith(("AuxLogits.", "aux1.", "aux2."))
-
-
-def _torch_table(name: str, theirs: Mapping[str, Tensor], path: Path) -> tuple[Source, dict[str, str]]:
-    """The table of names, torchvision's or timm's, that knows more of the file's tensors."""
-    network = _bare(name)
-    tables: dict[Source, dict[str, str]] = {
-        "torchvision": torch_names.torchvision(name, network),
-        "timm": torch_names.timm(name, network),
-    }
-    known = {source: sum(k.rpartition(".")[0] in table for k in theirs) for source, table in tables.items()}
-    best: Source = "timm" if known["timm"] > known["torchvision"] else "torchvision"
-    if not tables[best]:
-        accepted = ", ".join(n for n in ZOO if torch_names.torchvision_knows(n))
-        raise UnreadableError(
-            f"no published state dict is known for {name}, so {path} cannot be read (known: {accepted})"
-        )
-    if not known[best]:
-        sample = ", ".join(sorted(theirs)[:3])
-        raise UnreadableError(
-            f"{path} holds no weights of {name}: its tensors are called {sample}; check the name"
-        )
-    return best, tables[best]
-
-
-def _padding(word: str, path: Path) -> str:
-    meanings = {"tensorflow": "same", "same": "same", "torch": "half", "symmetric": "half", "half": "half"}
-    if word not in meanings:
-        raise UnreadableError(
-            f"{path}: its metadata name a padding '{word}' (accepted: {', '.join(meanings)})"
-        )
-    return meanings[word]
-
-
-def _fits_torch(name: str, theirs: set[str]) -> bool:
-    if not torch_names.may_be(name, theirs):
-        return False
-    theirs = {key for key in theirs if not _ignored(key)}
-    network = _bare(name)
-    ours = {key for key in network.state_dict() if not _ignored(key) and not key.startswith("aux.")}
-    for table in (torch_names.torchvision(name, network), torch_names.timm(name, network)):
-        back = {mine: their for their, mine in table.items()}
-        expected = {f"{back[k.rpartition('.')[0]]}.{k.rpartition('.')[2]}" for k in ours} if table else {""}
-        biases = {f"{their}.bias" for their in table}  # some are folded
-        if expected <= theirs and theirs - expected <= biases:
-            return True
-    return False
-
-
-# Keras
-
-
-def _keras_found(row: Architecture, path: Path) -> _Found:
-    stored = keras_h5.read(path)
-    if not stored.named:
-        raise UnreadableError(
-            f"{path} was written by a Keras before 3.10, which left out the names of the layers; "
-            'load it there and save the whole model: model.save("model.h5")'
-        )
-    today = keras_names.tidied(row.name, stored.layers)
-    layers = {today[layer]: variables for layer, variables in stored.layers.items()}
-    head = layers.get("predictions")
-    classes = head[0].value.shape[-1] if head else 1
-    network = _bare(row.name, classes)
-    names = keras_names.keras(row.name, network)
-    if not names or not set(names) & set(layers):
-        raise UnreadableError(
-            f"{path} holds no weights of {row.name} as Keras names them: its layers are called "
-            f"{', '.join(list(stored.layers)[:3])}; check the name (Keras' ResNet50 is 'resnet50-keras')"
-        )
-    order = hwc_to_chw(arithmetic.walk(network.features, row.shape).output)
-    tensors: dict[str, Tensor] = {}
-    for theirs, ours in names.items():
-        if theirs in layers:
-            first_dense = ours == "head.fc6.dense"  # what reaches it was flattened
-            tensors |= from_keras(
-                layers[theirs],
-                network.get_submodule(ours),
-                ours,
-                order=order if first_dense else None,
-                layer=theirs,
-            )
-    manner = published.KERAS_MANNERS.get(row.name, Manner())
-    if keras_names.is_resnet_of_2017(stored.layers):
-        manner = manner.model_copy(update={"eps": 1e-3})
-    unexpected = tuple(layer for layer in layers if layer not in names)
-    return _Found(tensors=tensors, unexpected=unexpected, classes=classes, source="keras", manner=manner)
-
-
-def _fits_keras(name: str, stored: keras_h5.KerasFile) -> bool:
-    layers = set(keras_names.tidied(name, stored.layers).values())
-    if not keras_names.may_be(name, layers):
-        return False
-    names = keras_names.keras(name, _bare(name))
-    top = {"fc1", "fc2", "predictions"}
-    return layers in (set(names), set(names) - top)
-
-
-# Fitting
-
-
-def _check_architecture(name: str, found: str | None, path: Path) -> None:
-    if found is not None and found != name:
-        raise UnreadableError(f"{path} holds weights of {found}, not of {name}")
-
-
-def _ended(found: _Found, network: Network, path: Path) -> _Found:
+def _ended(found: Found, network: Network, path: Path) -> Found:
     """`found`, with `until` in its manner where the file ends before the classifier."""
     missing = {key for key in _wanted(network) if key not in found.tensors}
     if not any(key.startswith("head.") for key in missing) or any(
@@ -373,10 +201,10 @@ def _ended(found: _Found, network: Network, path: Path) -> _Found:
 
 
 def _wanted(network: Network) -> dict[str, Tensor]:
-    return {k: v for k, v in network.state_dict().items() if not _ignored(k) and not k.startswith("aux.")}
+    return {k: v for k, v in network.state_dict().items() if not ignored(k) and not k.startswith("aux.")}
 
 
-def _assign(network: Network, found: _Found, name: str, path: Path) -> None:
+def _assign(network: Network, found: Found, name: str, path: Path) -> None:
     """Give the network its tensors, in float32; `UnreadableError` names at most three that do not fit."""
     wanted = _wanted(network)
     complaints = {
@@ -426,7 +254,7 @@ def _classes(count: int, metadata: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _preprocess(
-    row: Architecture, found: _Found, shape: Shape, path: Path, release: Release | None
+    row: Architecture, found: Found, shape: Shape, path: Path, release: Release | None
 ) -> Preprocess:
     """The source's habit, changed by what the file's metadata or timm's config.json say."""
     label = release.label if release else ""
@@ -447,7 +275,7 @@ def _preprocess(
     return Preprocess.model_validate({**base.model_dump(), **changes})
 
 
-def _provenance(found: _Found, path: Path, release: Release | None) -> dict[str, Any]:
+def _provenance(found: Found, path: Path, release: Release | None) -> dict[str, Any]:
     facts = {
         "weights": path.name,
         "sha256": sha256_file(path),
