@@ -71,7 +71,7 @@ class Interrupted(NeocogError):
 
 def unknown(kind: str, given: str, accepted: Iterable[str]) -> UsageError:
     """The error for a name that is not among `accepted`, with 'did you mean' where one is near."""
-    names = sorted(accepted)
+    names = sorted(set(accepted))
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     shown = ", ".join(names) if len(names) <= 40 else ", ".join(names[:40]) + ", ..."

@@ -171,6 +171,6 @@ def for_folder(pictures: int, classes: int) -> tuple[Recipe, tuple[str, ...]]:
     if pictures < 2000 * classes:
         reasons += (
             f"about {pictures // max(classes, 1)} photos a class are few for a network that starts from nothing: "
-            "expect modest accuracy; pretrained weights (--from) are the cure",
+            "expect modest accuracy",
         )
     return recipe, reasons

@@ -20,7 +20,10 @@ from neocog import picture, recipes
 from neocog._version import __version__
 from neocog.answers import collect
 from neocog.data import DATASETS, Data, load
+from neocog.data.cache import Progress
 from neocog.data.dataset import Dataset
+from neocog.data.opened import brings_pictures
+from neocog.data.tree import extent
 from neocog.errors import (
     CheckFailed,
     Interrupted,
@@ -53,22 +56,24 @@ def train(
     out: Path | str | None = None,
     device: str = "auto",
     watchers: Sequence[Callable[[Run], Watcher]] = (),
+    progress: Progress | None = None,
 ) -> Run:
     """Train what `what` names: a recipe, its name, its JSON file, a data set, or a folder of pictures.
 
     `data` and `model` (a name of the zoo or a JSON layer list) replace the recipe's own; `changes` are
-    "field=value" texts such as "optim.lr=0.05". The run's folder is `out`, or runs/NAME numbered. Raises
-    `Interrupted` after Ctrl-C or SIGTERM, with the state saved, and `CheckFailed` when the loss stops being
-    finite.
+    "field=value" texts such as "optim.lr=0.05". The run's folder is `out`, or runs/NAME numbered. `progress`
+    hears how many pictures of a folder are decoded. Raises `Interrupted` after Ctrl-C or SIGTERM, with the
+    state saved, and `CheckFailed` when the loss stops being finite.
     """
     asked = _asked(what, data)
-    recipe = override(asked.recipe, changes)
-    if model is not None:
-        recipe = recipe.model_copy(update={"model": _model(model)})
+    named = {} if model is None else {"model": _model(model)}
+    recipe = override(asked.recipe.model_copy(update=named), changes)
     world = find(device, recipe.precision)
-    dataset = load(recipe.data, where=asked.where, preprocess=recipe.preprocess)
+    dataset = load(recipe.data, where=asked.where, preprocess=recipe.preprocess, progress=progress)
     recipe = recipe.model_copy(update={"model": resolved(recipe.model, dataset.shape)})
     job = prepare(recipe, dataset, world, Run(Path()))
+    doubts = [line for phase in recipe.phases for line in phase.augment.remarks(dataset.classes)]
+    remarks = tuple(dict.fromkeys((*asked.reasons, *dataset.remarks, *doubts)))
     run = create(asked.name, Path(out) if out is not None else None)
     run.write_recipe(recipe)
     run.write_facts(
@@ -81,12 +86,12 @@ def train(
             "classes": list(dataset.classes),
             "counts": {name: len(split) for name, split in dataset.splits.items()},
             "skipped": [{"path": escaped(s.path), "reason": escaped(s.reason)} for s in dataset.skipped],
-            "remarks": [*asked.reasons, *dataset.remarks],
+            "remarks": list(remarks),
             "recipe_identity": recipe.identity,
             **world_facts(world),
         }
     )
-    return _drive(job, run, resume=False, remarks=(*asked.reasons, *dataset.remarks), watchers=watchers)
+    return _drive(job, run, resume=False, remarks=remarks, watchers=watchers)
 
 
 def resume(
@@ -97,6 +102,7 @@ def resume(
     device: str = "auto",
     data: str | Path | None = None,
     watchers: Sequence[Callable[[Run], Watcher]] = (),
+    progress: Progress | None = None,
 ) -> Run:
     """Go on with the run in `path`: after an interruption, a kill, an early stop, or with more `epochs` than
     before.
@@ -115,7 +121,7 @@ def resume(
         )
         remarks.append(f"{epochs} epochs in place of {before.epochs}: the schedule is stretched from here")
     where = Path(data) if data is not None else Path(facts["where"]) if facts["where"] else None
-    dataset = load(recipe.data, where=where, preprocess=recipe.preprocess)
+    dataset = load(recipe.data, where=where, preprocess=recipe.preprocess, progress=progress)
     world = find(device, facts["precision"] if recipe.precision == "auto" else recipe.precision)
     _same_data(run, facts, dataset)
     now = world_facts(world)
@@ -165,15 +171,13 @@ def _asked(what: str | Path | Recipe, data: str | Path | None) -> Asked:
 
 
 def _named(what: str, path: Path, data: str | Path | None) -> Asked:
-    if path.is_dir():
-        if (path / "recipe.json").exists():
-            raise UsageError(f"{path} is a run; to go on with it: neocog train --resume {path}")
-        from neocog.data.folder import scan
-
-        listing = scan(path)
-        pictures = sum(item.split == "train" for item in listing.items)
-        recipe, reasons = recipes.for_folder(pictures, len(listing.classes))
-        return Asked(recipe, path.resolve().name or "photos", path, reasons)
+    if (path / "recipe.json").exists():
+        raise UsageError(f"{path} is a run; to go on with it: neocog train --resume {path}")
+    if brings_pictures(path):
+        found = extent(path)
+        recipe, reasons = recipes.for_folder(found.pictures, found.classes)
+        name = path.name.split(".")[0] if path.is_file() else path.resolve().name
+        return Asked(recipe, name or "photos", path, reasons)
     if path.is_file():
         return Asked(from_json(read_json(path), within=str(path)), path.stem)
     if what in recipes.RECIPES:
