@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -56,6 +57,19 @@ def save(result: Any, out: Path | None) -> None:
     if out is not None:
         result.save(out)
         print(f"wrote {escaped(str(out))}", file=sys.stderr)
+
+
+def reading() -> Callable[[int, int], None]:
+    """Progress of a first reading of many pictures: a line on stderr after two seconds, then every ten."""
+    due = time.monotonic() + 2
+
+    def tell(done: int, total: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + 10
+            print(f"reading pictures: {done} of {total}", file=sys.stderr)
+
+    return tell
 
 
 def sizes(text: str, *, least: int, most: int) -> tuple[int, ...]:
@@ -141,7 +155,15 @@ def train(
                 "--resume goes on with a run as it was started: give it without WHAT, --model and --out"
             )
         changes += set_ or []
-        run = verb.resume(resume, epochs=epochs, changes=changes, device=device, data=data, watchers=watchers)
+        run = verb.resume(
+            resume,
+            epochs=epochs,
+            changes=changes,
+            device=device,
+            data=data,
+            watchers=watchers,
+            progress=None if quiet else reading(),
+        )
     elif what is None:
         raise UsageError(
             "say what to train: a recipe, a recipe.json, a data set or a folder; or --resume RUN"
@@ -150,7 +172,14 @@ def train(
         changes += [f"epochs={epochs}"] if epochs is not None else []
         changes += set_ or []
         run = verb.train(
-            what, data=data, model=model, changes=changes, out=out, device=device, watchers=watchers
+            what,
+            data=data,
+            model=model,
+            changes=changes,
+            out=out,
+            device=device,
+            watchers=watchers,
+            progress=None if quiet else reading(),
         )
     show(run, as_json)
 
@@ -175,7 +204,16 @@ def evaluate(
     from neocog.verbs.evaluate import evaluate as verb
 
     chosen, groups = one_of("split", split, SPLITS), _groups(group)
-    found = verb(run, split=chosen, data=data, group=groups, report=report, weights=weights, device=device)
+    found = verb(
+        run,
+        split=chosen,
+        data=data,
+        group=groups,
+        report=report,
+        weights=weights,
+        device=device,
+        progress=reading(),
+    )
     if report is not None:
         print(f"wrote {escaped(str(report))}", file=sys.stderr)
     save(found, out)
@@ -335,9 +373,14 @@ def look(
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH that the network will see.")] = None,
     by_class: Annotated[bool, typer.Option("--by-class", help="A few pictures of each class.")] = False,
     index: Annotated[int | None, typer.Option(help="One picture with its value scale.")] = None,
+    augment: Annotated[
+        list[str] | None,
+        typer.Option(help="FIELD=VALUE, e.g. rotation=30: that picture and three variants of it."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what was understood of a data set: layout, classes, counts, sizes, files skipped and why."""
+    from neocog.verbs.look import augmentation
     from neocog.verbs.look import look as verb
 
     sides = sizes(size, least=1, most=2) if size else None
@@ -346,6 +389,8 @@ def look(
         size=(sides[0], sides[-1]) if sides else None,
         view="by-class" if by_class else "sample",
         index=index,
+        augment=augmentation(augment) if augment else None,
+        progress=reading(),
     )
     save(result, out)
     show(result, as_json)

@@ -17,7 +17,9 @@ from neocog import sealed
 from neocog.data import DATASETS, Data
 from neocog.data import load as load_data
 from neocog.data.batches import plain_batches
+from neocog.data.cache import Progress
 from neocog.data.dataset import Dataset, Split
+from neocog.data.tree import Divide
 from neocog.errors import UnreadableError, UsageError, unknown
 from neocog.files import read_json, write_json
 from neocog.image import Preprocess
@@ -78,9 +80,13 @@ class Trained:
         return TASKS[self.task](self.classes)
 
 
-def dataset_of(trained: Trained, data: str | Path | None = None) -> Dataset:
+def dataset_of(
+    trained: Trained, data: str | Path | None = None, *, progress: Progress | None = None
+) -> Dataset:
     """The data set that `trained` belongs to, placed by its Preprocess, labels by name in its order; or
     `data` in its place.
+
+    Of a folder that `trained` has not seen, and that says no split, every picture is a test picture.
     """
     if "data" not in trained.provenance and data is None:
         raise UsageError("these weights bring no data set; say which: --data NAME or FOLDER")
@@ -91,15 +97,36 @@ def dataset_of(trained: Trained, data: str | Path | None = None) -> Dataset:
     elif data is not None:
         part, where = (part if part.name == "folder" else Data(name="folder")), Path(data)
     elif part.name == "folder":
-        facts = trained.path.with_name("facts.json") if trained.path else None
-        found = read_json(facts).get("where") if facts and facts.exists() else None
-        if found is None:
+        where = _trained_on(trained)
+        if where is None:
             raise UsageError(
                 "this model was trained on a folder of pictures that is not known here; "
                 "say which: --data FOLDER"
             )
-        where = Path(found)
-    return load_data(part, where=where, preprocess=trained.preprocess, classes=trained.classes)
+
+    def read(divide: Divide) -> Dataset:
+        return load_data(
+            part,
+            where=where,
+            preprocess=trained.preprocess,
+            classes=trained.classes,
+            divide=divide,
+            progress=progress,
+        )
+
+    if data is None or where is None:
+        return read("as trained")
+    if _trained_on(trained) == where.resolve():
+        return read("as trained")
+    seen = read("as trained")  # a folder may have moved; what is in it decides
+    return seen if seen.fingerprint == trained.provenance.get("data_fingerprint") else read("all as test")
+
+
+def _trained_on(trained: Trained) -> Path | None:
+    """The folder that a run was trained on, as its facts have it."""
+    facts = trained.path.with_name("facts.json") if trained.path else None
+    found = read_json(facts).get("where") if facts and facts.exists() else None
+    return Path(found) if found is not None else None
 
 
 def write_model(path: Path, weights: Mapping[str, torch.Tensor], document: dict[str, Any]) -> None:

@@ -93,6 +93,11 @@ def grid(
     return _png(sheet)
 
 
+def alone(picture: Pixels) -> bytes:
+    """One picture, uint8 (C, h, w), (h, w) or (h, w, 3), pixel for pixel."""
+    return _png(Image.fromarray(_rgb(picture)))
+
+
 def heat(values: npt.NDArray[Any], *, over: Pixels | None = None) -> bytes:
     """A map (h, w) in false colours, dark for its least value and bright yellow for its greatest.
 

@@ -68,9 +68,9 @@ def load(
 
     `where` is the folder of pictures (or a zip or tar of one, a table of labels, an .npz), or a folder with a
     built-in set's files. `classes` are those of a trained model: labels are then numbered by name in that
-    order. For a folder `preprocess.size` is needed. `divide` 'all as test': of a folder that says no val or
-    test, every picture is tested and none is trained on. `progress` hears how many pictures of how many were
-    decoded.
+    order. For a folder `preprocess.size` is needed. Of a folder that says no val or test, `divide` 'all as
+    test' tests every picture and trains on none, 'as given' holds none out. `progress` hears how many
+    pictures of how many were decoded.
 
     `UsageError`: no folder or size given, a class that the model does not know. `UnreadableError`: files
     missing or damaged.

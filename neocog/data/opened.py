@@ -52,6 +52,13 @@ def opened(where: Path) -> Place:
     return Place(inner, shown(Path(name).stem), None, tuple(remarks))
 
 
+def brings_pictures(path: Path) -> bool:
+    """Whether a path may be a user's own data: a folder, a table, an archive, or an .npz of arrays."""
+    if not path.is_file():
+        return path.is_dir()
+    return path.suffix.lower() in (*TABLE_SUFFIXES, ".npz") or is_archive(path)
+
+
 def is_archive(path: Path) -> bool:
     """Whether a file is a zip or a tar (packed or not), by its content; of gzip, by its name too."""
     try:

@@ -10,12 +10,14 @@ from typing import Literal
 import torch
 
 from neocog import picture
+from neocog.data.augment import Augment
 from neocog.data.dataset import Dataset, Split
-from neocog.data.folder import shown
+from neocog.data.listing import shown
 from neocog.errors import UsageError
 from neocog.image import Pixels
 
 SAMPLE = 16
+VARIANTS = 3
 ACROSS, ROWS_PER_CLASS, CLASSES_SHOWN = 10, 3, 33
 
 View = Literal["sample", "by-class"]
@@ -32,6 +34,11 @@ class Sheet:
     columns: int
     caption: str
     scale: bool = False
+    variants: bool = False
+
+    def singles(self) -> tuple[bytes, ...]:
+        """Of a sheet of variants, each but the original as a picture of its own, in its own size: PNG."""
+        return tuple(picture.alone(pixels) for pixels in self.pictures[1:]) if self.variants else ()
 
     def png(self) -> bytes:
         if self.scale:
@@ -63,9 +70,15 @@ def draw(dataset: Dataset, view: View = "sample", index: int | None = None) -> S
 
 def _in_turn(train: Split, classes: int) -> list[int]:
     """Rows of `SAMPLE` pictures, as evenly over the classes as there are pictures, class by class."""
-    members = [(train.y == k).nonzero().flatten().tolist() for k in range(classes)]
+    members = [_carrying(train, k) for k in range(classes)]
     rounds = [(turn, row) for of in members for turn, row in enumerate(of[:SAMPLE])]
-    return sorted(row for _, row in sorted(rounds)[:SAMPLE])
+    return sorted(list(dict.fromkeys(row for _, row in sorted(rounds)))[:SAMPLE])
+
+
+def _carrying(split: Split, k: int) -> list[int]:
+    """The rows of class `k`, or that carry label `k`."""
+    carries = split.y[:, k] > 0 if split.y.ndim == 2 else split.y == k
+    return [int(row) for row in carries.nonzero().flatten()]
 
 
 def _by_class(dataset: Dataset) -> Sheet:
@@ -76,8 +89,7 @@ def _by_class(dataset: Dataset) -> Sheet:
     pictures: list[Pixels] = []
     titles: list[str] = []
     for k, name in enumerate(names):
-        carries = train.y[:, k] > 0 if train.y.ndim == 2 else train.y == k
-        rows = carries.nonzero().flatten().tolist()[:each]
+        rows = _carrying(train, k)[:each]
         pictures += [*_pictures(train, rows), *[blank] * (each - len(rows))]
         titles += [shown(name) if i % ACROSS == 0 else "" for i in range(each)]
     left_out = (
@@ -94,15 +106,39 @@ def _by_class(dataset: Dataset) -> Sheet:
 
 
 def _one(dataset: Dataset, index: int) -> Sheet:
-    train = dataset.train
-    if not 0 <= index < len(train):
-        raise UsageError(
-            f"index {index}: {shown(dataset.name)} has pictures 0 to {len(train) - 1} in train; give another"
-        )
+    train, index = dataset.train, _checked(dataset, index)
     _, h, w = train.shape
     named = f" ({shown(train.names[index])})" if train.names else ""
     title = f"{index}: {_labels(train, dataset.classes, index)}{named}, {h}x{w}"
     return Sheet(_pictures(train, [index]), (title,), 1, title, scale=True)
+
+
+def draw_variants(dataset: Dataset, index: int, augment: Augment, *, seed: int = 0) -> Sheet:
+    """Training picture `index` and three random variants of it, 2x2; `UsageError` where it is not there."""
+    row = _checked(dataset, index)
+    original = dataset.train.x[row]
+    pictures = [original, *augment.variants(original, VARIANTS, seed)]
+    chosen = augment.model_dump(exclude_defaults=True)
+    settings = ", ".join(
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in chosen.items()
+    )
+    return Sheet(
+        tuple(pixels.numpy() for pixels in pictures),
+        ("original", *(f"variant {k + 1}" for k in range(VARIANTS))),
+        2,
+        f"{index}: {_labels(dataset.train, dataset.classes, row)}; {settings or 'no change'}",
+        variants=True,
+    )
+
+
+def _checked(dataset: Dataset, index: int) -> int:
+    if not 0 <= index < len(dataset.train):
+        raise UsageError(
+            f"index {index}: {shown(dataset.name)} has pictures 0 to {len(dataset.train) - 1} in train; "
+            "give another"
+        )
+    return index
 
 
 def _pictures(split: Split, rows: Sequence[int]) -> tuple[Pixels, ...]:
@@ -112,7 +148,7 @@ def _pictures(split: Split, rows: Sequence[int]) -> tuple[Pixels, ...]:
 def _labels(split: Split, classes: tuple[str, ...], row: int) -> str:
     y = split.y[row]
     names = [classes[k] for k in y.nonzero().flatten().tolist()] if y.ndim else [classes[int(y)]]
-    return shown(" + ".join(names))
+    return shown(" + ".join(names)) or "no label"
 
 
 def _with_scale(pixels: Pixels, title: str) -> bytes:

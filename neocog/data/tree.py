@@ -6,6 +6,7 @@ import hashlib
 import statistics
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from neocog.data import copies
+from neocog.data.arrays import find as find_arrays
 from neocog.data.cache import Decoded, Progress, decoded, nothing
 from neocog.data.dataset import Dataset, Split, class_counts
 from neocog.data.folder import scan
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 TEST_SHARE = 0.2
 """Of each class, where a folder brings neither val nor test."""
-Divide = Literal["as trained", "all as test"]
+Divide = Literal["as trained", "as given", "all as test"]
 Families = tuple[tuple[int, ...], ...]
 """Rows of pictures that are copies of each other, exact or near."""
 FEWER_COLOURS, ODD_SHARE = 8, 0.05
@@ -50,7 +52,8 @@ def read(
     Where the folder has val and no test, val is what is tested, and a share of train is held out instead.
     Where it has neither, a fifth of each class is the test set. Both are decided per file by a hash of the
     seed and its content: copies of a file, and pictures nearly the same, stay on one side, and adding files
-    moves none. `divide` 'all as test': what the folder does not call train, val or test is all tested.
+    moves none. Of a folder that has neither, `divide` 'as given' trains on everything, and 'all as test'
+    tests everything.
     """
     if preprocess.size is None:
         raise UsageError(
@@ -106,6 +109,24 @@ def assemble(
         skipped=(*listing.skipped, *pictures.skipped),
         remarks=(*listing.remarks, *remarks),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How many training pictures of how many classes there are."""
+
+    pictures: int
+    classes: int
+
+
+def extent(where: Path) -> Extent:
+    """The extent of a folder, table, archive or file of arrays, before pictures are decoded."""
+    arrays = find_arrays(where)
+    if arrays is not None:
+        train = arrays.splits.get("train")
+        return Extent(len(train) if train is not None else 0, len(arrays.classes))
+    listing = scan(where)
+    return Extent(sum(item.split == "train" for item in listing.items), len(listing.classes))
 
 
 def of_arrays(arrays: Arrays, data: Data, *, divide: Divide = "as trained") -> Dataset:
@@ -172,8 +193,10 @@ def divided(
     """The row numbers of the splits that training sees; own splits where there are any, else held out of
     train.
     """
-    if divide == "all as test" and not len(rows["val"]) and not len(rows["test"]):
-        remark = f"all {len(rows['train'])} pictures are tested: the folder says no test of its own"
+    if divide != "as trained" and not len(rows["val"]) and not len(rows["test"]):
+        if divide == "as given":
+            return rows, []
+        remark = f"all {len(rows['train'])} pictures are tested: the data say no test of their own"
         return {"train": rows["val"], "val": rows["val"], "test": rows["train"]}, [remark]
     train, val, test = rows["train"], rows["val"], rows["test"]
     remarks = []

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from neocog.answers import collect
+from neocog.data.cache import Progress
 from neocog.errors import UsageError
 from neocog.metrics import Report
 from neocog.model import Trained, dataset_of, open_trained
@@ -26,9 +27,10 @@ def evaluate(
     report: str | Path | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
+    progress: Progress | None = None,
 ) -> Report | MultiLabelReport:
-    """Measure a run or model file on its data set, or on `data` (a data set's name or a folder of class
-    folders).
+    """Measure a run or model file on its data set, or on `data` (a data set's name or a folder: where that
+    says no split of its own and was not trained on, all of it).
 
     Default: the test split, else the held-out one (the report says which). `group` joins classes:
     {"vehicle": ["automobile", "truck"]} asks how often the group is right. `report` is where to write
@@ -36,7 +38,7 @@ def evaluate(
     float32.
     """
     trained = open_trained(what.path if isinstance(what, Run) else what, weights)
-    dataset = dataset_of(trained, data)
+    dataset = dataset_of(trained, data, progress=progress)
     chosen = split or ("test" if dataset.test is not None else "val" if dataset.val is not None else "train")
     answers = collect(trained, dataset.split(chosen), chosen, find(device, "float32").device)
     found = answers.report.with_remarks(*dataset.remarks)

@@ -5,26 +5,34 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from neocog.data import DATASETS, Data, load
-from neocog.data.cache import Decoded, decoded
+from neocog.data.arrays import find as find_arrays
+from neocog.data.augment import Augment
+from neocog.data.cache import Decoded, Progress, decoded, nothing
+from neocog.data.copies import groups
 from neocog.data.dataset import Dataset, Skipped, Split, class_counts
-from neocog.data.folder import Listing, scan, shown
-from neocog.data.sheet import Sheet, View, draw
+from neocog.data.folder import scan
+from neocog.data.listing import Listing, shown, some
+from neocog.data.sheet import Sheet, View, draw, draw_variants
 from neocog.data.tree import assemble
-from neocog.errors import UsageError, unknown
+from neocog.errors import UsageError, first_complaint, unknown
 from neocog.files import write_bytes
 from neocog.image import Preprocess
 
 FOLDER_SIZE = (128, 128)
 """Height and width at which the middle of a folder's pictures is looked at, unless a size is given."""
+GROUPS = 10
+"""Groups of near copies in `text`; `json` has all."""
 LISTED = 40
 """Classes in the table, and skipped files in the list, of `text`; `json` has all."""
 
@@ -41,19 +49,30 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
+class Discarded:
+    """Shares 0..1 of the pixels that a centre crop leaves out: their mean, the most, and of which file."""
+
+    mean: float
+    most: float
+    worst: str
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
-    """What `look` found. `counts` is by split, then by class; `shape` (C, H, W) is that of the pictures as
-    they were read.
+    """What `look` found. `counts` is by split, then by class (for label sets, how many carry each label), and
+    `pictures` by split; `shape` (C, H, W) is that of the pictures as they were read.
 
     `brightness` is the mean of all values 0..255 of each class' training pictures (None where there are
-    none), `spread` the standard deviation over all of them. `found` and `sizes` are for folders. `copies`
-    counts pictures that are, pixel for pixel, another one again.
+    none), `spread` the standard deviation over all of them. `copies` counts pictures that are, pixel for
+    pixel, another one again. For folders: `found`, `sizes`, `alike`, the names of pictures that are nearly
+    the same, group by group, and `discarded`, what a centre crop to `shape` leaves out.
     """
 
     name: str
     layout: str
     classes: tuple[str, ...]
     counts: Mapping[str, tuple[int, ...]]
+    pictures: Mapping[str, int]
     shape: tuple[int, int, int]
     brightness: tuple[float | None, ...]
     mean: float
@@ -61,20 +80,24 @@ class Look:
     copies: int
     sheet: Sheet = field(repr=False)
     sizes: Sizes | None = None
+    discarded: Discarded | None = None
+    alike: tuple[tuple[str, ...], ...] = ()
     found: int | None = None
     skipped: tuple[Skipped, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def text(self) -> str:
         """For people: a few facts, the table of counts, what was skipped and why, and the remarks."""
-        total = sum(sum(counts) for counts in self.counts.values())
+        total = sum(self.pictures.values())
         c, h, w = self.shape
         lines = [
             f"{shown(self.name)}: {total} pictures, {len(self.classes)} classes",
             f"layout      {self.layout}",
             f"pictures    {h}x{w}x{c}, values 0..255{self._file_sizes()}",
             f"brightness  mean {self.mean:.0f}, spread {self.spread:.0f}{self._extremes()}",
+            *self._crop(),
             f"copies      {self.copies or 'none'}",
+            *self._alike(),
             "",
             *self._table(),
         ]
@@ -96,20 +119,26 @@ class Look:
             "layout": self.layout,
             "classes": list(self.classes),
             "counts": {split: dict(zip(self.classes, counts)) for split, counts in self.counts.items()},
+            "pictures": dict(self.pictures),
             "size": [h, w, c],
             "file_sizes": sizes,
             "mean": self.mean,
             "spread": self.spread,
             "brightness": dict(zip(self.classes, self.brightness)),
+            "discarded": self.discarded and {"mean": self.discarded.mean, "most": self.discarded.most},
             "copies": self.copies,
+            "alike": [[shown(name) for name in group] for group in self.alike],
             "found": self.found,
             "skipped": [{"path": shown(s.path), "reason": shown(s.reason)} for s in self.skipped],
             "remarks": list(self.remarks),
         }
 
     def save(self, path: Path | str) -> None:
-        """Write the sample pictures as a PNG."""
-        write_bytes(Path(path), self.sheet.png())
+        """Write the sample pictures as a PNG; of variants, each also alone: out-1.png, out-2.png ..."""
+        place = Path(path)
+        write_bytes(place, self.sheet.png())
+        for number, single in enumerate(self.sheet.singles(), 1):
+            write_bytes(place.with_stem(f"{place.stem}-{number}"), single)
 
     def _repr_html_(self) -> str:
         data = base64.b64encode(self.sheet.png()).decode()
@@ -123,6 +152,22 @@ class Look:
         )
         return f"; in the files {small} to {large}, middle {middle}"
 
+    def _crop(self) -> list[str]:
+        if self.discarded is None:
+            return []
+        _, h, w = self.shape
+        most = f"at most {self.discarded.most:.0%}, of {shown(self.discarded.worst)}"
+        return [f"centre crop to {h}x{w} discards {self.discarded.mean:.0%} of the pixels ({most})"]
+
+    def _alike(self) -> list[str]:
+        if not self.alike:
+            return []
+        lines = [f"nearly alike {len(self.alike)} groups"]
+        lines += [f"  {some(group, 4)}" for group in self.alike[:GROUPS]]
+        return [*lines, f"  ... and {len(self.alike) - GROUPS} more"][
+            : len(lines) + (len(self.alike) > GROUPS)
+        ]
+
     def _extremes(self) -> str:
         known = [(value, name) for value, name in zip(self.brightness, self.classes) if value is not None]
         if len(known) < 2:
@@ -134,7 +179,8 @@ class Look:
         names = [shown(name) for name in self.classes[:LISTED]]
         wide = max(len("class"), len("all"), *(len(name) for name in names))
         columns = [
-            (split, max(len(split), len(str(sum(counts)))), counts) for split, counts in self.counts.items()
+            (split, max(len(split), len(str(self.pictures[split]))), counts)
+            for split, counts in self.counts.items()
         ]
         lines = ["class".ljust(wide) + "".join(f"  {split:>{n}}" for split, n, _ in columns)]
         lines += [
@@ -143,7 +189,7 @@ class Look:
         ]
         if len(self.classes) > LISTED:
             lines.append(f"... and {len(self.classes) - LISTED} more classes")
-        return [*lines, "all".ljust(wide) + "".join(f"  {sum(counts):>{n}}" for _, n, counts in columns)]
+        return [*lines, "all".ljust(wide) + "".join(f"  {self.pictures[s]:>{n}}" for s, n, _ in columns)]
 
 
 def look(
@@ -153,20 +199,23 @@ def look(
     size: tuple[int, int] | None = None,
     view: View = "sample",
     index: int | None = None,
+    augment: Augment | None = None,
+    progress: Progress = nothing,
 ) -> Look:
-    """Look at `what`, a data set's name or a folder of pictures (an existing folder wins), at `size` (height,
-    width).
+    """Look at `what`, a data set's name or a folder of pictures (an existing path wins; a table, zip, tar or
+    .npz will do), at `size` (height, width).
 
     `view` says what the picture shows: a sample, or three rows of every class; `index` one training picture
-    (counted from 0) with the scale of its values instead. `out` writes that picture as PNG. Nothing is held
-    out, so that all counts are the data's own. `UsageError`: no such data set, no such index; else as
-    `neocog.data.load`.
+    (counted from 0) with the scale of its values instead; `augment` that picture and three variants of it,
+    2x2. `out` writes that picture as PNG. Nothing is held out, so that all counts are the data's own.
+    `UsageError`: no such data set, no such index; else as `neocog.data.load`.
     """
     path = Path(what)
+    wanted = _Wanted(view, index, augment)
     if path.exists():
-        result = _folder(path, size or FOLDER_SIZE, view, index)
+        result = _own(path, size, wanted, progress)
     elif str(what) in DATASETS:
-        result = _built_in(str(what), size, view, index)
+        result = _built_in(str(what), size, wanted)
     elif len(path.parts) > 1:
         raise UsageError(
             f"there is no folder at {shown(path)}; give a folder of pictures or a data set's name"
@@ -178,20 +227,40 @@ def look(
     return result
 
 
-def _folder(path: Path, size: tuple[int, int], view: View, index: int | None) -> Look:
-    listing = scan(path)
-    pictures = decoded(listing, Preprocess(size=size, fit="crop"))  # no padding, which is no brightness
-    dataset = assemble(listing, pictures, Data(name="folder", held_out=0))
-    return _looked(dataset, _Source(listing.layout, _sizes(pictures), listing), draw(dataset, view, index))
+def augmentation(changes: Sequence[str]) -> Augment:
+    """An Augment from texts like "rotation=30"; `UsageError` with the nearest spelling."""
+    fields: dict[str, Any] = {}
+    for change in changes:
+        name, mark, text = (part.strip() for part in change.partition("="))
+        if not mark:
+            raise UsageError(f"'{change}' is not FIELD=VALUE; for example rotation=30")
+        if name not in Augment.model_fields:
+            raise unknown("field of augment", name, Augment.model_fields)
+        try:
+            fields[name] = json.loads(text)
+        except ValueError:
+            fields[name] = text
+    try:
+        return Augment.model_validate(fields)
+    except ValidationError as error:
+        raise first_complaint(error, within="--augment") from None
 
 
-def _built_in(name: str, size: tuple[int, int] | None, view: View, index: int | None) -> Look:
-    row = DATASETS[name]
-    dataset = load(
-        Data(name=name, held_out=0), preprocess=Preprocess(size=size, fit=row.fit) if size else None
-    )
-    source = _Source(f"{row.title} ({row.source}; {row.licence})")
-    return _looked(dataset, source, draw(dataset, view, index))
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What the picture is to show."""
+
+    view: View
+    index: int | None
+    augment: Augment | None
+
+    def drawn(self, dataset: Dataset) -> Sheet:
+        if self.augment is not None:
+            return draw_variants(dataset, self.index or 0, self.augment)
+        return draw(dataset, self.view, self.index)
+
+    def remarks(self, dataset: Dataset) -> tuple[str, ...]:
+        return self.augment.remarks(dataset.classes) if self.augment is not None else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +268,36 @@ class _Source:
     """Where the pictures came from, in words, and what only a folder has."""
 
     layout: str
-    sizes: Sizes | None = None
     listing: Listing | None = None
+    pictures: Decoded | None = None
 
 
-def _looked(dataset: Dataset, source: _Source, sheet: Sheet) -> Look:
+def _own(path: Path, size: tuple[int, int] | None, wanted: _Wanted, progress: Progress) -> Look:
+    """The user's own: arrays, or pictures in a folder."""
+    data = Data(name="folder", held_out=0)
+    arrays = find_arrays(path)
+    if arrays is not None:
+        preprocess = Preprocess(size=size, fit="crop") if size else None
+        dataset = load(data, where=path, preprocess=preprocess, divide="as given")
+        return _looked(dataset, _Source(arrays.layout), wanted)
+    listing = scan(path)
+    preprocess = Preprocess(size=size or FOLDER_SIZE, fit="crop")  # no padding, which is no brightness
+    pictures = decoded(listing, preprocess, progress=progress)
+    dataset = assemble(listing, pictures, data, divide="as given")
+    return _looked(dataset, _Source(listing.layout, listing, pictures), wanted)
+
+
+def _built_in(name: str, size: tuple[int, int] | None, wanted: _Wanted) -> Look:
+    row = DATASETS[name]
+    dataset = load(
+        Data(name=name, held_out=0), preprocess=Preprocess(size=size, fit=row.fit) if size else None
+    )
+    return _looked(dataset, _Source(f"{row.title} ({row.source}; {row.licence})"), wanted)
+
+
+def _looked(dataset: Dataset, source: _Source, wanted: _Wanted) -> Look:
     brightness, mean, spread = _brightness(dataset.train, len(dataset.classes))
+    listing, pictures = source.listing, source.pictures
     return Look(
         name=dataset.name,
         layout=source.layout,
@@ -212,16 +305,40 @@ def _looked(dataset: Dataset, source: _Source, sheet: Sheet) -> Look:
         counts={
             name: tuple(class_counts(split, len(dataset.classes))) for name, split in dataset.splits.items()
         },
+        pictures={name: len(split) for name, split in dataset.splits.items()},
         shape=dataset.shape,
         brightness=brightness,
         mean=mean,
         spread=spread,
         copies=_copies(dataset),
-        sheet=sheet,
-        sizes=source.sizes,
-        found=source.listing.found if source.listing else None,
+        sheet=wanted.drawn(dataset),
+        sizes=_sizes(pictures) if pictures else None,
+        discarded=_discarded(listing, pictures) if listing and pictures else None,
+        alike=_alike(listing, pictures) if listing and pictures else (),
+        found=listing.found if listing else None,
         skipped=dataset.skipped,
-        remarks=dataset.remarks,
+        remarks=(*dataset.remarks, *wanted.remarks(dataset)),
+    )
+
+
+def _discarded(listing: Listing, pictures: Decoded) -> Discarded:
+    """What a centre crop to the proportions of the pictures as they were read leaves out."""
+    _, h, w = pictures.shape
+    lost = [
+        1 - min(row.height * w, row.width * h) / max(row.height * w, row.width * h) for row in pictures.rows
+    ]
+    most = max(range(len(lost)), key=lost.__getitem__)
+    return Discarded(statistics.fmean(lost), lost[most], listing.items[pictures.rows[most].item].path)
+
+
+def _alike(listing: Listing, pictures: Decoded) -> tuple[tuple[str, ...], ...]:
+    """The names in each group of pictures that are nearly, and not all exactly, the same."""
+    digests = [row.pixels for row in pictures.rows]
+    found = groups(pictures.prints, digests)
+    return tuple(
+        tuple(listing.items[pictures.rows[i].item].path for i in group)
+        for group in found
+        if len({digests[i] for i in group}) > 1
     )
 
 

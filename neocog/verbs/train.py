@@ -131,11 +131,13 @@ def resume(
             f"not the machine of the start ({'; '.join(changed)}): the result may differ in its last bits"
         )
     job = prepare(recipe, dataset, world, run)
-    if run.state_file.exists() and run.saved()["step"] >= job.plan.steps:
+    concluded = facts.pop("result", None) is not None  # a kill may come between the last step and the report
+    if concluded and run.saved()["step"] >= job.plan.steps:
         raise UsageError(
             f"{run.path} is finished ({recipe.epochs} epochs); "
             f"for more: neocog train --resume {run.path} --epochs N"
         )
+    run.write_facts(facts)
     run.write_recipe(recipe)
     return _drive(job, run, resume=True, remarks=tuple(remarks), watchers=watchers)
 
