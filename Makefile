@@ -20,7 +20,7 @@ test: setup
 	$(BIN)/python -m pytest -m "not slow" -n 2
 
 slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -1,7 +1,10 @@
-"""The training loop: it learns, repeats itself, resumes with the same bits, stops, and refuses to go on from nonsense."""
+"""The training loop: it learns, repeats itself, resumes with the same bits, stops, and refuses to go on
+from nonsense.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -203,7 +206,7 @@ def test_cuts_cover_every_picture_once() -> None:
 def test_counters_give_unrelated_seeds() -> None:
     seeds = {counted(a, b, c) for a in range(10) for b in range(4) for c in range(100)}
     assert len(seeds) == 4000
-    bits = [bin(seed).count("1") for seed in seeds]
+    bits = [seed.bit_count() for seed in seeds]
     assert 29 < sum(bits) / len(bits) < 34
 
 
@@ -232,46 +235,86 @@ def test_killed_through_the_command_line(tmp_path: Path) -> None:
     assert same_weights(run, train(tmp_path / "whole"))
 
 
+ZYGOTE = """
+import json, os, sys
+import neocog.training as t, neocog.verbs.train, neocog.watch, neocog.report, torch
+from neocog.cli import run
+torch.set_num_threads(1)
+t.SAVE_EVERY, t.SAVE_SHARE = 0.0, float("inf")
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        sys.stdout = sys.stderr = open(os.devnull, "w")
+        os._exit(run(json.loads(line)))
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Zygote:
+    """A process that has imported everything and computed nothing: its children train at once, and can be
+    killed.
+    """
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", ZYGOTE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, *argv: str, kill_after: float | None = None) -> int:
+        """One command in a child; its exit code, -9 where it was killed."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(argv) + "\n")
+        self.process.stdin.flush()
+        child = int(self.process.stdout.readline())
+        if kill_after is not None:
+            time.sleep(kill_after)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        return int(self.process.stdout.readline())
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_fifty_kills_at_random_moments_end_with_the_same_bits(tmp_path: Path, precision: str) -> None:
-    """kill -9 at random moments of a short run, resumed each time: weights, optimizer and figures as if nothing was."""
+def test_fifty_kills_at_random_moments_end_with_the_same_bits(
+    tmp_path: Path, precision: str, request: pytest.FixtureRequest
+) -> None:
+    """kill -9 at random moments of a short run, resumed each time: weights, optimizer and model file as if
+    nothing had been.
+    """
     seed = 20261122
     moments = random.Random(seed)
-    changes = [
-        *QUICK,
-        f"precision={precision}",
-        "augment.rotation=10",
-        "model.name=m8",
-        "optim.schedule=cosine",
-    ]
-    sets = [part for change in changes for part in ("--set", change)]
-    whole = neocog.train("digits", changes=changes, out=tmp_path / "whole")
+    changes = [*QUICK, f"precision={precision}", "augment.rotation=10", "model.name=m8", "average=0.9"]
+    begin = ["train", "digits", "-q", *(part for change in changes for part in ("--set", change))]
+    zygote = Zygote()
+    request.addfinalizer(zygote.close)
+    started = time.monotonic()
+    assert zygote.run(*begin, "--out", str(tmp_path / "whole")) == 0
+    length = time.monotonic() - started
+    whole = Run(tmp_path / "whole")
     kills = rounds = 0
     while kills < 50:
         rounds += 1
-        cut = tmp_path / f"cut{rounds}"
-        command = ["train", "digits", "-q", "--out", str(cut), *sets]
-        while True:
-            process = subprocess.Popen(
-                [sys.executable, "-c", CHILD, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-            )
-            try:
-                process.wait(timeout=moments.uniform(1.0, 6.0) if kills < 50 else None)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                kills += 1
-            _, errors = process.communicate()
-            if process.returncode == 0:
-                break
-            assert process.returncode == -signal.SIGKILL, f"seed {seed}, kill {kills}: {errors.decode()}"
-            if (cut / "last.safetensors").exists() and open_run(cut).saved()["finished"] == "done":
-                break
-            command = ["train", "-q", "--resume", str(cut)]
-            if not (cut / "facts.json").exists():  # killed before the run had begun
-                cut = tmp_path / f"cut{rounds}-{kills}"
-                command = ["train", "digits", "-q", "--out", str(cut), *sets]
-        run = Run(cut)
-        assert same_weights(whole, run), f"seed {seed}, round {rounds}"
-        ours, theirs = sealed.read(whole.state_file)[0], sealed.read(run.state_file)[0]
-        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+        cut = Run(tmp_path / f"cut{rounds}")
+        command = [*begin, "--out", str(cut.path)]
+        while (code := zygote.run(*command, kill_after=moments.uniform(0, length))) != 0:
+            assert code == -signal.SIGKILL, f"seed {seed}, round {rounds}: exit code {code}"
+            kills += 1
+            if cut.facts_file.exists():
+                command = ["train", "-q", "--resume", str(cut.path)]
+                if "result" in cut.facts():
+                    break  # killed after everything that counts, while the report was being written
+            else:  # killed before there was anything to resume
+                cut = Run(tmp_path / f"cut{rounds}-{kills}")
+                command = [*begin, "--out", str(cut.path)]
+        assert same_weights(whole, cut), f"seed {seed}, round {rounds}"
+        ours, theirs = sealed.read(whole.state_file)[0], sealed.read(cut.state_file)[0]
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours), f"seed {seed}, round {rounds}"
