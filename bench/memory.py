@@ -1,4 +1,5 @@
-"""Peak memory of a training, less that of a process that only imports torch, against the size of the data set.
+"""Peak memory of a training, less that of a process that only imports torch, against the size of the data
+set.
 
 NEOCOG_DATA=... python bench/memory.py [mnist cifar10]
 """
@@ -15,7 +16,8 @@ base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 if len(sys.argv) > 1:
     import tempfile, neocog
     from neocog.data import DATASETS
-    neocog.train(sys.argv[1], changes=["epochs=1", "data.held_out=0.1", "data.val=held-out"], out=tempfile.mkdtemp() + "/run")
+    changes = ["epochs=1", "data.held_out=0.1", "data.val=held-out"]
+    neocog.train(sys.argv[1], changes=changes, out=tempfile.mkdtemp() + "/run")
 print(base, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -29,8 +31,9 @@ def main(names: list[str]) -> None:
         size = sum(row.counts.values()) * c * h * w / 2**20
         done = subprocess.run([sys.executable, "-c", PROBE, name], capture_output=True, text=True, check=True)
         base, peak = (int(n) / 2**10 for n in done.stdout.split()[-2:])
+        more = peak - base
         print(
-            f"{name}: data set {size:.0f} MiB, peak {peak:.0f} - {base:.0f} = {peak - base:.0f} MiB, {(peak - base) / size:.2f} times"
+            f"{name}: {size:.0f} MiB, peak {peak:.0f} - {base:.0f} = {more:.0f} MiB, {more / size:.2f} times"
         )
 
 

@@ -1,11 +1,12 @@
-"""Training speed: neocog and Keras on TensorFlow in turn, in one run, on the same network, batch and synthetic pictures.
+"""Training speed: neocog and Keras on TensorFlow in turn, in one run, on the same network, batch and
+synthetic pictures.
 
-    python bench/throughput.py --keras /path/to/keras-env/bin/python [--rounds 5] [--out results/throughput.json]
+    python bench/throughput.py --keras keras-env/bin/python [--rounds 5] [--out results/throughput.json]
 
-Each side runs in a process of its own, which warms up, then waits; the two are told to train for some seconds in turn, so that
-whatever else the machine does meets both. Printed are pictures per second of each round's whole epochs, their medians, and
-the ratio of the medians. neocog runs its ordinary training loop (shuffling, scaling, metrics, state saving), Keras its `fit`
-on float32 arrays in memory.
+Each side runs in a process of its own, which warms up, then waits; the two are told to train for some seconds
+in turn, so that whatever else the machine does meets both. Printed are pictures per second of each round's
+whole epochs, their medians, and the ratio of the medians. neocog runs its ordinary training loop (shuffling,
+scaling, metrics, state saving), Keras its `fit` on float32 arrays in memory.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ torch.manual_seed(0)
 x = torch.randint(0, 256, (case["pictures"], *case["shape"]), dtype=torch.uint8)
 y = torch.randint(0, 10, (case["pictures"],))
 dataset = Dataset("synthetic", tuple("0123456789"), Split(x, y))
-recipe = override(RECIPES[{"lenet": "lenet-mnist", "c2": "c2"}[name]], [f"batch={case['batch']}", "epochs=100000"])
+named = {"lenet": "lenet-mnist", "c2": "c2"}[name]
+recipe = override(RECIPES[named], [f"batch={case['batch']}", "epochs=100000"])
 run = Run(Path(tempfile.mkdtemp()))
 record = Record(run)
 job = prepare(recipe, dataset, find("cpu", precision), run)
@@ -75,8 +77,8 @@ c, h, w = case["shape"]
 x = np.random.rand(case["pictures"], h, w, c).astype("float32")
 y = np.random.randint(0, 10, case["pictures"])
 if name == "lenet":
-    body = [L.Conv2D(20, 5, activation="relu"), L.MaxPooling2D(2), L.Conv2D(50, 5, activation="relu"), L.MaxPooling2D(2),
-            L.Flatten(), L.Dense(500, activation="relu")]
+    body = [L.Conv2D(20, 5, activation="relu"), L.MaxPooling2D(2),
+            L.Conv2D(50, 5, activation="relu"), L.MaxPooling2D(2), L.Flatten(), L.Dense(500, activation="relu")]
     optimizer = keras.optimizers.Adam()
 else:
     body, optimizer = [], keras.optimizers.RMSprop()
@@ -141,7 +143,7 @@ def compare(keras: str, name: str, precision: str, rounds: int) -> dict[str, obj
     theirs.close()
     mine, peers = statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
     print(
-        f"{name:6} {precision:9} neocog {mine:7,.0f}  keras {peers:7,.0f} pictures/s  ratio {mine / peers:.2f}",
+        f"{name:6} {precision:9} neocog {mine:7,.0f}  keras {peers:7,.0f} pictures/s  {mine / peers:.2f} times",
         flush=True,
     )
     return {

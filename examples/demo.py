@@ -1,4 +1,6 @@
-"""The whole way on the handwritten digits inside the package: look, train, evaluate, predict. `make demo` runs it."""
+"""The whole way on the handwritten digits inside the package: look, train, evaluate, predict. `make demo`
+runs it.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], document: dict[str, Any]) -
     from safetensors.torch import save_file
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # One entry only: safetensors writes several in no fixed order, and the same model shall be the same bytes.
+    # One entry only: safetensors writes several in no fixed order, and one model shall be the same bytes.
     text = json.dumps(document, sort_keys=True, allow_nan=False)
     metadata = {"neocog": f'{{"sha256":"{BLANK}","document":{text}}}'}
     with replacing(path) as temporary:

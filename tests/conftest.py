@@ -1,4 +1,6 @@
-"""Fixtures shared by the suite: a cache of its own, the real data where they are, and one small trained run."""
+"""Fixtures shared by the suite: a cache of its own, the real data where they are, and one small trained
+run.
+"""
 
 from __future__ import annotations
 

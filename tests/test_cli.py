@@ -210,10 +210,10 @@ def test_a_network_in_json_trains(capsys: Capture, tmp_path: Path) -> None:
         "-q",
         "--json",
     ]
-    code, out, _ = call(capsys, *argv)
+    code, _, _ = call(capsys, *argv)
     assert code == 0
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["model"]["layers"][0]["kind"] == "conv"
-    code, out, _ = call(
+    code, _, _ = call(
         capsys, "train", tmp_path / "run" / "recipe.json", "--out", tmp_path / "again", "-q", "--json"
     )
     assert code == 0

@@ -1,4 +1,6 @@
-"""The architecture, kept by reading the source: who imports whom, no work at import, no pickle, a docstring everywhere."""
+"""The architecture, kept by reading the source: who imports whom, no work at import, no pickle, a
+docstring everywhere.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,29 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS: dict[str, int] = {
     **dict.fromkeys(
-        "errors files events world image preprocess picture markup download archive https transfer sealed _version".split(),
+        [
+            "errors",
+            "files",
+            "events",
+            "world",
+            "image",
+            "preprocess",
+            "picture",
+            "markup",
+            "download",
+            "archive",
+            "https",
+            "transfer",
+            "sealed",
+            "_version",
+        ],
         0,
     ),
     **dict.fromkeys(["arithmetic"], 1),
     **dict.fromkeys(["data", "zoo"], 2),
-    **dict.fromkeys("capture optim average metrics multilabel doctor drawing".split(), 3),
-    **dict.fromkeys("tasks recipe recipes".split(), 4),
-    **dict.fromkeys("model answers run training watch page report".split(), 5),
+    **dict.fromkeys(["capture", "optim", "average", "metrics", "multilabel", "doctor", "drawing"], 3),
+    **dict.fromkeys(["tasks", "recipe", "recipes"], 4),
+    **dict.fromkeys(["model", "answers", "run", "training", "watch", "page", "report"], 5),
     **dict.fromkeys(["verbs"], 6),
     **dict.fromkeys(["study", "serve"], 7),
     **dict.fromkeys(["cli", "__init__", "__main__"], 8),

@@ -45,7 +45,8 @@ __all__ = [
 ]
 
 FAMILIES = (
-    lenet, alexnet, vgg, googlenet, inception_v3, resnet, highway, densenet, xception, mobilenet, fastres, chapter,
+    lenet, alexnet, vgg, googlenet, inception_v3, resnet, highway, densenet, xception, mobilenet, fastres,
+    chapter,
 )  # fmt: skip
 ROWS: tuple[Architecture, ...] = tuple(row for family in FAMILIES for row in family.ARCHITECTURES)
 ZOO: dict[str, Architecture] = {row.name: row for row in ROWS}

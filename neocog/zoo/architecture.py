@@ -20,12 +20,12 @@ Initialiser = Literal["glorot", "he", "uniform", "torch"]
 class Architecture:
     """A network as published.
 
-    `build(shape=..., classes=..., stem=...)` makes it for any input. `parameters` is the golden count of trainable
-    parameters at `shape` and `classes`, auxiliary heads left out; `macs` the multiply-accumulates of its convolutions
-    and dense layers for one picture; `smallest` the smallest legal square input; `depth` the number of layers with weights
-    on the longest path, as the paper counts. `differs` says where it departs from the paper, or 'nothing'.
-    `stems` lists what `stem` accepts: 'small' is the variant for 28 to 64 pixel pictures. `aliases` maps Keras' layer
-    names to ours.
+    `build(shape=..., classes=..., stem=...)` makes it for any input. `parameters` is the golden count of
+    trainable parameters at `shape` and `classes`, auxiliary heads left out; `macs` the multiply-accumulates
+    of its convolutions and dense layers for one picture; `smallest` the smallest legal square input; `depth`
+    the number of layers with weights on the longest path, as the paper counts. `differs` says where it
+    departs from the paper, or 'nothing'. `stems` lists what `stem` accepts: 'small' is the variant for 28 to
+    64 pixel pictures. `aliases` maps Keras' layer names to ours.
     """
 
     name: str

@@ -1,4 +1,5 @@
-"""How weights begin: Glorot (Keras' default), He, uniform in [-0.05, 0.05], or torch's own; biases begin at zero.
+"""How weights begin: Glorot (Keras' default), He, uniform in [-0.05, 0.05], or torch's own; biases begin at
+zero.
 
 Glorot & Bengio 2010, equation 16; He et al. 2015, equation 10. Fan-in and fan-out are Keras' and torch's:
 window positions times channels, channels counted within a group.
@@ -15,7 +16,8 @@ from neocog.zoo.architecture import Initialiser
 def initialise(network: nn.Module, how: Initialiser, generator: torch.Generator) -> None:
     """Draw the weights of every convolution and dense layer of `network` anew, in place.
 
-    Modules that begin in a way of their own (a gate's bias, a fixed table) define `begin(generator)`, called afterwards.
+    Modules that begin in a way of their own (a gate's bias, a fixed table) define `begin(generator)`, called
+    afterwards.
     """
     if how != "torch":
         for module in network.modules():

@@ -343,7 +343,7 @@ def _spatial(shape: Shape, kind: str) -> int:
     """The number of spatial axes, 1 to 3."""
     if not 2 <= len(shape) <= 4:
         raise ShapeError(
-            f"{kind} needs a picture (channels, then one to three sizes), but its input is flat: {list(shape)}; "
+            f"{kind} needs a picture (channels, one to three sizes), but its input is flat, {list(shape)}; "
             f"put it before the flatten or dense layer"
         )
     return len(shape) - 1
