@@ -78,7 +78,8 @@ x = np.random.rand(case["pictures"], h, w, c).astype("float32")
 y = np.random.randint(0, 10, case["pictures"])
 if name == "lenet":
     body = [L.Conv2D(20, 5, activation="relu"), L.MaxPooling2D(2),
-            L.Conv2D(50, 5, activation="relu"), L.MaxPooling2D(2), L.Flatten(), L.Dense(500, activation="relu")]
+            L.Conv2D(50, 5, activation="relu"), L.MaxPooling2D(2),
+            L.Flatten(), L.Dense(500, activation="relu")]
     optimizer = keras.optimizers.Adam()
 else:
     body, optimizer = [], keras.optimizers.RMSprop()
@@ -143,7 +144,7 @@ def compare(keras: str, name: str, precision: str, rounds: int) -> dict[str, obj
     theirs.close()
     mine, peers = statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
     print(
-        f"{name:6} {precision:9} neocog {mine:7,.0f}  keras {peers:7,.0f} pictures/s  {mine / peers:.2f} times",
+        f"{name:6} {precision:9} neocog {mine:,.0f}  keras {peers:,.0f} pictures/s  {mine / peers:.2f}",
         flush=True,
     )
     return {
