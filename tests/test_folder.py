@@ -502,7 +502,7 @@ def test_pictures_are_decoded_once(root, home, counted):
     assert len(counted) == 12
     load(Data(name="folder"), where=root, preprocess=Preprocess(size=(8, 8), fit="stretch"))
     assert len(counted) == 24
-    assert not [path for path in files(home) if path.suffix not in (".u8", ".prints", ".json")]
+    assert not [path for path in files(home) if path.suffix not in (".u8", ".json")]
 
 
 def test_a_changed_file_is_seen_even_with_the_same_size_and_time(root, counted):
@@ -527,8 +527,7 @@ DAMAGE = {
     "short pixels": (".u8", lambda data: data[:-1]),
     "long pixels": (".u8", lambda data: data + b"\0"),
     "no pixels": (".u8", lambda data: b""),
-    "a bit of a print": (".prints", damage_pixels),
-    "short prints": (".prints", lambda data: data[:-1]),
+    "a bit of the copies": (".json", lambda data: data.replace(b'"families": []', b'"families": [[0, 1]]')),
     "a bit of the index": (".json", lambda data: data.replace(b'"rows": [[0', b'"rows": [[1')),
     "cut index": (".json", lambda data: data[: len(data) // 2]),
     "foreign index": (".json", lambda data: b"[1, 2]"),

@@ -1,9 +1,9 @@
 """Decoded pictures on disk: a folder's pictures are decoded and placed once, in parallel, then read back.
 
-An entry is three files in the cache: the pixels; a print of every picture, small, by which near copies are
-found; and an index. Its key hashes the root, every file's name, size and times, and what `Preprocess.place`
-depends on. All carry a SHA-256: a damaged or short entry is noticed and made anew. Where the cache cannot be
-written, the pictures are kept in memory.
+An entry is two files in the cache, the pixels and an index. Its key hashes the root, every file's name, size
+and times, and what `Preprocess.place` depends on. Every picture carries a SHA-256: a damaged or short entry
+is noticed and made anew. Where the cache cannot be written, the pictures are kept in memory. Which pictures
+are copies of others is found while they pass by, and kept too.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neocog.data.copies import Families, groups
 from neocog.data.dataset import Skipped
 from neocog.data.listing import Listing
 from neocog.errors import UnreadableError
-from neocog.files import cache_dir, read_json, replacing, sha256_file, write_text
+from neocog.files import cache_dir, read_json, replacing, write_text
 from neocog.image import MAX_FILE_BYTES, Pixels, Preprocess, decode
 
 FORMAT = "neocog pictures 2"
@@ -65,13 +66,14 @@ class Row(NamedTuple):
 class Decoded:
     """All pictures of a listing that could be decoded, in its order; `shape` is (C, h, w).
 
-    The pixels are in memory, or in the file at `path`. `prints` are uint8 (N, 3, 16, 16).
+    The pixels are in memory, or in the file at `path`. `families` are the rows that are copies of each other,
+    as `copies.groups` has them.
     """
 
     rows: tuple[Row, ...]
     shape: tuple[int, int, int]
     skipped: tuple[Skipped, ...]
-    prints: Pixels
+    families: Families
     path: Path | None = None
     memory: Tensor | None = None
 
@@ -129,22 +131,21 @@ def _write(path: Path, listing: Listing, preprocess: Preprocess, progress: Progr
     """The files of an entry, the index last: without it there is no entry."""
     rows, skipped = [], []
     shape: tuple[int, ...] = ()
-    with replacing(path) as pixels, replacing(_prints(path)) as small:
-        with pixels.open("wb") as file, small.open("wb") as prints:
-            for made in _pictures(listing, preprocess, progress):
-                if isinstance(made, Skipped):
-                    skipped.append(made)
-                else:
-                    shape = made.picture.shape
-                    file.write(made.picture.data)
-                    prints.write(made.small.data)
-                    rows.append(made.row)
-        digest = sha256_file(small)
+    prints = bytearray()
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        for made in _pictures(listing, preprocess, progress):
+            if isinstance(made, Skipped):
+                skipped.append(made)
+            else:
+                shape = made.picture.shape
+                file.write(made.picture.data)
+                prints += made.small.data
+                rows.append(made.row)
     body = {
         "shape": shape,
         "rows": rows,
         "skipped": [(s.path, s.reason) for s in skipped],
-        "prints": digest,
+        "families": _families(rows, prints),
     }
     write_text(_index(path), json.dumps({"format": FORMAT, "sha256": _check(body), "body": body}))
 
@@ -158,13 +159,13 @@ def _opened(path: Path) -> Decoded | None:
             return None
         rows = tuple(Row(*row) for row in body["rows"])
         shape = tuple(int(n) for n in body["shape"])
-        if not _sound(path, rows, int(np.prod(shape))) or sha256_file(_prints(path)) != body["prints"]:
+        if not _sound(path, rows, int(np.prod(shape))):
             return None
-        prints = np.fromfile(_prints(path), np.uint8).reshape(len(rows), *PRINT_SHAPE)
+        families = tuple(tuple(family) for family in body["families"])
     except (UnreadableError, OSError, KeyError, TypeError, ValueError):
         return None
     skipped = tuple(Skipped(*s) for s in body["skipped"])
-    return Decoded(rows, shape, skipped, prints, path=path)  # type: ignore[arg-type]
+    return Decoded(rows, shape, skipped, families, path=path)  # type: ignore[arg-type]
 
 
 def _sound(path: Path, rows: tuple[Row, ...], size: int) -> bool:
@@ -180,7 +181,7 @@ def _sound(path: Path, rows: tuple[Row, ...], size: int) -> bool:
 def _in_memory(listing: Listing, preprocess: Preprocess, progress: Progress) -> Decoded:
     rows: list[Row] = []
     skipped: list[Skipped] = []
-    prints = np.empty((len(listing.items), *PRINT_SHAPE), np.uint8)
+    prints = bytearray()
     x = torch.empty(0, 3, 1, 1, dtype=torch.uint8)
     for made in _pictures(listing, preprocess, progress):
         if isinstance(made, Skipped):
@@ -189,10 +190,15 @@ def _in_memory(listing: Listing, preprocess: Preprocess, progress: Progress) -> 
         if not rows:
             x = torch.empty(len(listing.items), *made.picture.shape, dtype=torch.uint8)
         x[len(rows)] = torch.from_numpy(made.picture)
-        prints[len(rows)] = made.small
+        prints += made.small.data
         rows.append(made.row)
     shape: Any = tuple(x.shape[1:])
-    return Decoded(tuple(rows), shape, tuple(skipped), prints[: len(rows)], memory=x[: len(rows)])
+    return Decoded(tuple(rows), shape, tuple(skipped), _families(rows, prints), memory=x[: len(rows)])
+
+
+def _families(rows: list[Row], prints: bytearray) -> Families:
+    small = np.frombuffer(prints, np.uint8).reshape(len(rows), *PRINT_SHAPE)
+    return groups(small, [row.pixels for row in rows])
 
 
 class _Made(NamedTuple):
@@ -250,10 +256,6 @@ def _content(path: str) -> bytes:
         if status.st_size > MAX_FILE_BYTES:
             raise UnreadableError(f"has more than {MAX_FILE_BYTES >> 20} MiB; save it smaller")
         return file.read(MAX_FILE_BYTES + 1)
-
-
-def _prints(path: Path) -> Path:
-    return path.with_suffix(".prints")
 
 
 def _index(path: Path) -> Path:

@@ -9,6 +9,7 @@ exact copies count.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +18,19 @@ from neocog.image import Pixels
 
 BITS_APART = 7
 """Of 64: eight bytes of which at least one is then the same, so pairs are looked for byte by byte."""
-CORRELATION = 0.997
+CORRELATION = 0.9985
 LEVELS_APART = 24
 """Of 255, between the means of a pair, in each channel."""
 FLAT = 6.0
 """Standard deviation, in levels, below which a print says too little."""
-CHUNK = 1024
+CHUNK, PAIRS = 1024, 1 << 14
+"""Rows, and pairs of rows, that are compared at a time."""
+Families = tuple[tuple[int, ...], ...]
 
 Numbers = NDArray[np.int64]
 
 
-def groups(prints: Pixels, pixels: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+def groups(prints: Pixels, pixels: Sequence[str]) -> Families:
     """The rows that are copies of each other, each group and all groups ascending.
 
     `prints` is uint8 (N, 3, 16, 16); `pixels` holds a digest of each picture, equal for exact copies.
@@ -57,7 +60,7 @@ class _Links:
         low, high = sorted((self.root(one), self.root(other)))
         self.parent[high] = low
 
-    def groups(self) -> tuple[tuple[int, ...], ...]:
+    def groups(self) -> Families:
         found: dict[int, list[int]] = {}
         for row in np.flatnonzero(self._joined()).tolist():
             found.setdefault(self.root(row), []).append(row)
@@ -69,40 +72,63 @@ class _Links:
         return joined
 
 
+@dataclass(frozen=True, slots=True)
+class _Prints:
+    """Prints uint8 (n, 3, 16, 16), their hashes and the `rows` that they are of."""
+
+    rows: Numbers
+    small: Pixels
+    hashes: NDArray[np.uint64]
+
+    def near(self, ones: Numbers, others: Numbers) -> NDArray[np.bool_]:
+        """Which of the pairs agree: in correlation, and in the mean of every channel."""
+        (x, a), (y, b) = _centred(self.small[ones]), _centred(self.small[others])
+        product = np.einsum("nk,nk->n", x, y)
+        norms = np.einsum("nk,nk->n", x, x) * np.einsum("nk,nk->n", y, y)
+        alike: NDArray[np.bool_] = product >= CORRELATION * np.sqrt(norms)
+        alike &= (np.abs(a - b) <= LEVELS_APART).all(1)
+        return alike
+
+
 def _join_near(prints: Pixels, rows: Numbers, links: _Links) -> None:
     """Join those of `rows` whose hashes and prints are near."""
-    planes = prints[rows].reshape(len(rows), -1, 256).astype(np.float32)
-    means = planes.mean(2)
-    x = (planes - means[:, :, None]).reshape(len(rows), -1)
-    norms = np.sqrt((x * x).sum(1))
-    told = norms >= FLAT * np.sqrt(x.shape[1])
-    rows, x, means = rows[told], x[told] / norms[told, None], means[told]
-    hashes = _hashes(x)
+    hashes, told = np.zeros(len(rows), np.uint64), np.zeros(len(rows), bool)
+    for start in range(0, len(rows), CHUNK):
+        part = slice(start, start + CHUNK)
+        x, _ = _centred(prints[rows[part]])
+        hashes[part] = _hashes(x)
+        told[part] = x.std(1) >= FLAT
+    known = _Prints(rows[told], prints[rows[told]], hashes[told])
     for byte in range(8):
-        keys = (hashes >> np.uint64(8 * byte)).astype(np.uint8)
+        keys = (known.hashes >> np.uint64(8 * byte)).astype(np.uint8)
         order = np.argsort(keys, kind="stable")
         for bucket in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
-            _join_bucket(bucket, rows, hashes, x, means, links)
+            _join_bucket(bucket, byte, known, links)
 
 
-def _join_bucket(
-    bucket: Numbers,
-    rows: Numbers,
-    hashes: NDArray[np.uint64],
-    x: NDArray[np.float32],
-    means: NDArray[np.float32],
-    links: _Links,
-) -> None:
+def _join_bucket(bucket: Numbers, byte: int, known: _Prints, links: _Links) -> None:
+    """Join those of a bucket, whose hashes share `byte`; who shares an earlier byte was compared before."""
     for start in range(0, len(bucket), CHUNK):
         part, later = bucket[start : start + CHUNK], bucket[start:]
-        apart = np.bitwise_count(hashes[part, None] ^ hashes[None, later])
+        apart = np.bitwise_count(known.hashes[part, None] ^ known.hashes[None, later])
         ones, others = np.nonzero(np.triu(apart <= BITS_APART, 1))
-        for i in range(0, len(ones), 1 << 16):
-            one, other = part[ones[i : i + (1 << 16)]], later[others[i : i + (1 << 16)]]
-            alike = np.einsum("nk,nk->n", x[one], x[other]) >= CORRELATION
-            alike &= (np.abs(means[one] - means[other]) <= LEVELS_APART).all(1)
-            for a, b in zip(rows[one[alike]].tolist(), rows[other[alike]].tolist()):
+        for i in range(0, len(ones), PAIRS):
+            one, other = part[ones[i : i + PAIRS]], later[others[i : i + PAIRS]]
+            differ = known.hashes[one] ^ known.hashes[other]
+            fresh = np.ones(len(one), bool)
+            for before in range(byte):
+                fresh &= (differ >> np.uint64(8 * before)) & np.uint64(255) != 0
+            one, other = one[fresh], other[fresh]
+            alike = known.near(one, other)
+            for a, b in zip(known.rows[one[alike]].tolist(), known.rows[other[alike]].tolist()):
                 links.join(a, b)
+
+
+def _centred(small: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Prints as rows (n, 768) without the mean of each channel, and those means (n, 3)."""
+    planes = small.reshape(len(small), 3, 256).astype(np.float32)
+    means = planes.mean(2)
+    return (planes - means[:, :, None]).reshape(len(small), 768), means
 
 
 def _hashes(x: NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -159,8 +159,8 @@ class _Reading:
             )
         if missing:
             self.remarks.append(
-                f"{shown(self.table.path)}: {len(missing)} rows name pictures that are not there: "
-                f"{some(missing, 3)}"
+                f"{shown(self.table.path)}: {len(missing)} rows name pictures that are not there, "
+                f"or in several folders: {some(missing, 3)}"
             )
 
     def words(self, several: bool) -> str:

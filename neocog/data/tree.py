@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from neocog.data import copies
 from neocog.data.arrays import find as find_arrays
 from neocog.data.cache import Decoded, Progress, decoded, nothing
 from neocog.data.dataset import Dataset, Split, class_counts
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 TEST_SHARE = 0.2
 """Of each class, where a folder brings neither val nor test."""
 Divide = Literal["as trained", "as given", "all as test"]
-Families = tuple[tuple[int, ...], ...]
-"""Rows of pictures that are copies of each other, exact or near."""
 FEWER_COLOURS, ODD_SHARE = 8, 0.05
 """A picture is odd that has so many times fewer colours than is usual, where no more than this share has."""
 IMBALANCE = 5
@@ -75,13 +72,12 @@ def assemble(
 ) -> Dataset:
     """Divide decoded pictures into splits. `whole`: every class must have training pictures."""
     y = _labels(listing, pictures)
-    families = copies.groups(pictures.prints, [row.pixels for row in pictures.rows])
     rows = {name: _numbers(listing, pictures, name) for name in ("train", "val", "test")}
     if whole:
         _refuse_emptied(listing, pictures, class_counts(Split(y, y[rows["train"]]), len(listing.classes)))
     if not pictures.rows:
         raise UnreadableError(f"{shown(listing.root)}: no picture can be decoded; {_first_reason(pictures)}")
-    rows, remarks = divided(rows, y, _keys(pictures, families), data, divide)
+    rows, remarks = divided(rows, y, _keys(pictures), data, divide)
     splits = {
         name: Split(
             pictures.take(numbers),
@@ -94,9 +90,9 @@ def assemble(
     if data.val == "test" and "test" in splits:
         splits["val"] = splits["test"]
     remarks += [
-        *_families(families, listing, pictures),
-        *_leaks(rows, families, listing, pictures),
-        *_two_labels(y, families, pictures),
+        *_copies(listing, pictures),
+        *_leaks(rows, listing, pictures),
+        *_two_labels(y, pictures),
         *_odd_ones(listing, pictures),
         *_imbalance(splits["train"], listing.classes),
     ]
@@ -171,10 +167,10 @@ def _labels(listing: Listing, pictures: Decoded) -> Tensor:
     return y
 
 
-def _keys(pictures: Decoded, families: Families) -> list[str]:
+def _keys(pictures: Decoded) -> list[str]:
     """What decides a picture's side: its file's hash; for copies of each other, the lowest among them."""
     keys = [row.content for row in pictures.rows]
-    for family in families:
+    for family in pictures.families:
         shared = min(keys[i] for i in family)
         for i in family:
             keys[i] = shared
@@ -242,24 +238,24 @@ def _first_reason(pictures: Decoded) -> str:
     return next((f"{shown(s.path)} {shown(s.reason)}" for s in pictures.skipped), "add some")
 
 
-def _families(families: Families, listing: Listing, pictures: Decoded) -> list[str]:
+def _copies(listing: Listing, pictures: Decoded) -> list[str]:
     """How many pictures are copies, exact and near."""
-    near = [family for family in families if len({pictures.rows[i].pixels for i in family}) > 1]
-    if not families:
+    near = [family for family in pictures.families if len({pictures.rows[i].pixels for i in family}) > 1]
+    if not pictures.families:
         return []
-    extra = sum(len(family) - 1 for family in families)
+    extra = sum(len(family) - 1 for family in pictures.families)
     said = f"{extra} pictures are copies of others"
     if near:
         said += f", in {len(near)} groups nearly (such as {_pair(near[0][:2], listing, pictures)})"
     return [f"{said}; copies are held out together"]
 
 
-def _leaks(rows: dict[str, Tensor], families: Families, listing: Listing, pictures: Decoded) -> list[str]:
+def _leaks(rows: dict[str, Tensor], listing: Listing, pictures: Decoded) -> list[str]:
     """The same pixels, or nearly, in two splits."""
     inside = {i: name for name, numbers in rows.items() for i in numbers.tolist()}
     exact: Counter[tuple[str, str]] = Counter()
     near: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for family in families:
+    for family in pictures.families:
         for i in family:
             for kept in {inside.get(j) for j in family} - {inside.get(i), None}:
                 assert kept is not None  # taken out just before
@@ -284,9 +280,9 @@ def _leaks(rows: dict[str, Tensor], families: Families, listing: Listing, pictur
     return remarks
 
 
-def _two_labels(y: Tensor, families: Families, pictures: Decoded) -> list[str]:
+def _two_labels(y: Tensor, pictures: Decoded) -> list[str]:
     exact = near = 0
-    for family in families:
+    for family in pictures.families:
         labels: dict[str, set[str]] = {}
         for i in family:
             labels.setdefault(pictures.rows[i].pixels, set()).add(str(y[i].tolist()))

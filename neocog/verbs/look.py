@@ -19,7 +19,6 @@ from neocog.data import DATASETS, Data, load
 from neocog.data.arrays import find as find_arrays
 from neocog.data.augment import Augment
 from neocog.data.cache import Decoded, Progress, decoded, nothing
-from neocog.data.copies import groups
 from neocog.data.dataset import Dataset, Skipped, Split, class_counts
 from neocog.data.folder import scan
 from neocog.data.listing import Listing, shown, some
@@ -333,12 +332,10 @@ def _discarded(listing: Listing, pictures: Decoded) -> Discarded:
 
 def _alike(listing: Listing, pictures: Decoded) -> tuple[tuple[str, ...], ...]:
     """The names in each group of pictures that are nearly, and not all exactly, the same."""
-    digests = [row.pixels for row in pictures.rows]
-    found = groups(pictures.prints, digests)
     return tuple(
-        tuple(listing.items[pictures.rows[i].item].path for i in group)
-        for group in found
-        if len({digests[i] for i in group}) > 1
+        tuple(listing.items[pictures.rows[i].item].path for i in family)
+        for family in pictures.families
+        if len({pictures.rows[i].pixels for i in family}) > 1
     )
 
 
