@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -587,3 +588,108 @@ def test_ants_and_bees():
     assert len(dataset.train) + len(dataset.val) == 245
     assert len(dataset.test) == 153
     assert torch.equal(dataset.test.y.bincount(), torch.tensor([70, 83]))
+
+
+# --- evaluation, progress ---
+
+
+def test_all_as_test_measures_every_picture(root):
+    pets(root, 20)
+    whole = load(Data(name="folder"), where=root, preprocess=SMALL, divide="all as test")
+    assert list(whole.splits) == ["test"]
+    assert sorted(whole.test.names) == sorted(i.path for i in scan(root).items)
+    assert whole.shape == (3, 8, 8)
+    assert "all 40 pictures are tested: the data say no test of their own" in whole.remarks
+    given = load(Data(name="folder"), where=root, preprocess=SMALL, divide="as given")
+    assert {name: len(s) for name, s in given.splits.items()} == {"train": 40}
+
+
+def test_all_as_test_keeps_a_test_that_is_there(root):
+    fill(root, *(f"{s}/{c}/{s}{k}.png" for s in ("train", "test") for c in ("a", "b") for k in range(5)))
+    dataset = load(Data(name="folder"), where=root, preprocess=SMALL, divide="all as test")
+    assert {n.split("/")[0] for n in dataset.test.names} == {"test"}
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_a_root_of_test_or_val_alone_can_be_evaluated(root, split):
+    fill(root, *(f"{split}/{c}/{k}.png" for c in ("a", "b") for k in range(4)))
+    with pytest.raises(UnreadableError, match="no class folders in a training folder"):
+        scan(root)
+    for divide in ("as trained", "all as test"):
+        dataset = load(
+            Data(name="folder"), where=root, preprocess=SMALL, classes=("b", "a", "c"), divide=divide
+        )
+        assert list(dataset.splits) == ["test"]
+        assert [dataset.classes[k] for k in dataset.test.y] == [n.split("/")[1] for n in dataset.test.names]
+        assert len(dataset.test) == 8
+
+
+def test_progress_hears_of_every_picture_once(root, monkeypatch, tmp_path):
+    pets(root, 40)
+    heard = []
+    load(Data(name="folder"), where=root, preprocess=SMALL, progress=lambda *n: heard.append(n))
+    assert heard == [(k, 80) for k in range(1, 81)]
+    load(Data(name="folder"), where=root, preprocess=SMALL, progress=lambda *n: heard.append(n))
+    assert len(heard) == 80  # nothing is decoded the second time
+    (tmp_path / "blocked").write_text("a file, not a folder")
+    monkeypatch.setenv("NEOCOG_HOME", str(tmp_path / "blocked"))
+    load(Data(name="folder"), where=root, preprocess=SMALL, progress=lambda *n: heard.append(n))
+    assert heard[80:] == heard[:80]
+
+
+def make_nasty(path: Path, number: int, last: Path) -> Path:
+    """One entry of a kind that depends on `number`; `last` is a sound picture made before."""
+    match number % 12:
+        case 0:
+            return draw(path, number)
+        case 1:
+            path.touch()
+        case 2:
+            path.write_bytes(last.read_bytes()[: number % 300 or 1])
+        case 3:
+            path.write_text("<html>not found</html>")
+        case 4:
+            path.with_name(f".{number}.png").write_bytes(last.read_bytes())
+        case 5:
+            path.with_suffix((".txt", ".csv", ".jsonl", ".tsv")[number // 12 % 4]).write_text("a,b\n1,2\n")
+        case 6:
+            os.mkfifo(path)
+        case 7:
+            path.symlink_to(path.name)
+        case 8:
+            path.symlink_to("..")
+        case 9:
+            path.symlink_to("/etc/hostname")
+        case 10:
+            path.symlink_to(last)
+        case 11:
+            os.link(last, path)
+    return last
+
+
+@pytest.mark.slow
+def test_ten_thousand_nasty_entries(root):
+    """Found is used and skipped exactly, in ten seconds, with nothing changed."""
+    last = root
+    for number in range(10_000):
+        name = NAMES[number // 12 % len(NAMES)]
+        folder = (root / f"class {name}").joinpath(*["d" * (1 + number % 3)] * (number % 4))
+        folder.mkdir(parents=True, exist_ok=True)
+        last = make_nasty(folder / f"{number} {name[:40]}.png", number, last)
+    before = tree_hash(root)
+    begun = time.monotonic()
+    listing = scan(root)
+    assert time.monotonic() - begun < 10
+    entries = sum(len(names) for _, _, names in os.walk(root)) + sum(
+        (Path(top) / name).is_symlink() for top, names, _ in os.walk(root) for name in names
+    )
+    assert listing.found == entries == len(listing.items) + len(listing.skipped)
+    assert entries >= 10_000
+    assert len(listing.items) == 3 * 834  # sound ones, cut ones and pages: only decoding tells them apart
+    dataset = read(root, held_out=0)
+    used = sum(len(split) for split in dataset.splits.values())
+    assert used + len(dataset.skipped) == listing.found
+    assert all(s.reason for s in dataset.skipped)
+    assert tree_hash(root) == before
+    again = read(root, held_out=0)
+    assert again.fingerprint == dataset.fingerprint

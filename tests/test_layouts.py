@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+import neocog
 from neocog.data import Data, load
 from neocog.data.folder import scan
 from neocog.errors import UnreadableError, UsageError
@@ -677,3 +678,48 @@ def test_npz_headers_are_not_believed(tmp_path):
 
 def sorted_values(found: dict) -> list:
     return [value for _, value in sorted(found.items())]
+
+
+# --- a training on it, and its evaluation elsewhere ---
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Path:
+    """A zip of 60 dark and 60 bright pictures in one folder, with a table."""
+    rng = np.random.default_rng(0)
+    out = tmp_path_factory.mktemp("zip") / "lights.zip"
+    rows = ["file,label"]
+    with zipfile.ZipFile(out, "w") as zipped:
+        for k in range(120):
+            label, middle = (("dark", 60), ("bright", 190))[k % 2]
+            png = io.BytesIO()
+            Image.fromarray(rng.integers(middle - 50, middle + 50, (12, 12, 3)).astype(np.uint8)).save(
+                png, "PNG"
+            )
+            zipped.writestr(f"pics/{k}.png", png.getvalue())
+            rows.append(f"{k}.png,{label}")
+        zipped.writestr("labels.csv", "\n".join(rows))
+    return out
+
+
+def test_train_on_an_archive_and_evaluate_other_folders(archive, tmp_path):
+    changes = ("epochs=2", "preprocess.size=[12,12]", "batch=16")
+    run = neocog.train(archive, model="lenet5", changes=changes, out=tmp_path / "run", device="cpu")
+    own = neocog.evaluate(run)
+    assert 0 < own.n < 60
+    assert neocog.evaluate(run, data=archive).n == own.n  # seen in training: its own test pictures only
+    moved = tmp_path / "moved.zip"
+    moved.write_bytes(archive.read_bytes())
+    assert neocog.evaluate(run, data=moved).n == own.n
+    strange = tmp_path / "strange"
+    for k in range(30):
+        folder = strange / ("dark", "bright")[k % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((12, 12, 3), (20, 240)[k % 2] + k // 2, np.uint8)).save(folder / f"{k}.png")
+    report = neocog.evaluate(run, data=strange)
+    assert report.n == 30
+    assert any("all 30 pictures are tested" in remark for remark in report.remarks)
+    (strange / "test").mkdir()
+    for name in ("dark", "bright"):
+        (strange / name).rename(strange / "test" / name)
+    assert neocog.evaluate(run, data=strange).n == 30

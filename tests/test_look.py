@@ -11,11 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
+from neocog import cli
 from neocog.data import Data, load
+from neocog.data.augment import Augment
 from neocog.data.sheet import draw
 from neocog.errors import UsageError
 from neocog.image import Preprocess
-from neocog.verbs.look import look
+from neocog.verbs.look import augmentation, look
 
 REAL = Path(os.environ.get("NEOCOG_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data")
 
@@ -195,3 +197,111 @@ def test_ants_and_bees(tmp_path):
     assert opened((tmp_path / "a.png").read_bytes()).width > 100
     placed = load(Data(name="folder"), where=photos, preprocess=Preprocess(size=(32, 32), fit="crop"))
     assert placed.shape == found.shape
+
+
+def test_three_variants_beside_the_original(tmp_path):
+    """Experiment E6: 2x2, and each variant as a file of its own."""
+    augment = Augment(rotation=30)
+    found = look("digits", index=5, augment=augment, out=tmp_path / "e6.png")
+    original = load(Data(name="digits", held_out=0)).train.x[5]
+    assert (found.sheet.pictures[0] == original.numpy()).all()
+    assert len({picture.tobytes() for picture in found.sheet.pictures}) == 4
+    variants = augment.variants(original, 3, 0)
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == [
+        "e6-1.png",
+        "e6-2.png",
+        "e6-3.png",
+        "e6.png",
+    ]
+    for k in range(3):
+        single = np.asarray(opened((tmp_path / f"e6-{k + 1}.png").read_bytes()).convert("L"))
+        assert (single == variants[k, 0].numpy()).all()
+    sheet = opened((tmp_path / "e6.png").read_bytes())
+    assert sheet.width > 2 * 90
+    assert sheet.height > 2 * 90
+    assert "rotation=30" in found.sheet.caption
+
+
+def test_labels_that_a_variant_may_belie_are_said():
+    said = " ".join(look("digits", augment=Augment(rotation=180, flip="both")).remarks)
+    assert "can make 6 look like 9" in said
+    assert "may no longer be true" not in " ".join(look("digits", augment=Augment(rotation=10)).remarks)
+    with pytest.raises(UsageError, match="pictures 0 to 1437"):
+        look("digits", augment=Augment(), index=5000)
+
+
+def test_augment_in_words():
+    assert augmentation(["rotation=30", "flip=both", "crop_scale=[0.5, 1]"]) == Augment(
+        rotation=30, flip="both", crop_scale=(0.5, 1)
+    )
+    for wrong, says in (
+        ("rotatoin=3", "did you mean 'rotation'"),
+        ("rotation", "is not FIELD=VALUE"),
+        ("rotation=300", "rotation = 300"),
+        ("flip=sideways", "flip = 'sideways'"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            augmentation([wrong])
+
+
+def test_the_command_line_has_the_variants(tmp_path, capsys):
+    out = tmp_path / "out.png"
+    assert cli.run(["look", "digits", "--augment", "shift_width=2", "--index", "1", "-o", str(out)]) == 0
+    assert out.exists()
+    assert out.with_name("out-3.png").exists()
+    assert cli.run(["look", "digits", "--augment", "rotatoin=2"]) == 2
+    assert "did you mean 'rotation'" in capsys.readouterr().err
+
+
+def test_what_a_centre_crop_discards(pets):
+    """10x20 keeps its middle half, 30x40 three quarters."""
+    found = look(pets, size=(16, 16))
+    assert found.discarded.mean == pytest.approx((20 * 0.5 + 4 * 0.25) / 24)
+    assert found.discarded.most == pytest.approx(0.5)
+    assert found.discarded.worst.startswith(("train/cat/", "test/cat/"))
+    assert "centre crop to 16x16 discards 46% of the pixels (at most 50%" in found.text()
+    wide = look(pets, size=(16, 32))
+    assert wide.discarded.most == pytest.approx(1 / 3)  # 3:4 to 1:2
+    assert look("digits").discarded is None
+
+
+def test_counts_of_label_sets_and_of_pictures(tmp_path):
+    for k in range(4):
+        Image.fromarray(np.full((9, 9, 3), 40 * k, np.uint8)).save(tmp_path / f"{k}.png")
+    (tmp_path / "labels.csv").write_text("file,tags\n0.png,cat;dog\n1.png,dog\n2.png,\n3.png,dog;emu\n")
+    found = look(tmp_path, out=tmp_path.parent / "several.png")
+    assert found.counts == {"train": (1, 3, 1)}
+    assert found.pictures == {"train": 4}
+    assert ": 4 pictures, 3 classes" in found.text()
+    assert "'tags' the classes, separated by ; or |" in found.layout
+    assert [line.split() for line in found.text().split("\n") if line.startswith("all")] == [["all", "4"]]
+    assert set(found.sheet.titles) == {"cat + dog", "dog", "dog + emu"}
+    assert found.brightness == (0, pytest.approx((0 + 40 + 120) / 3), 120)
+
+
+def test_arrays_of_ones_own(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (40, 12, 10, 3), np.uint8)
+    np.savez(
+        tmp_path / "mine.npz",
+        x_train=x[:30],
+        y_train=np.arange(30) % 3,
+        x_test=x[30:],
+        y_test=np.arange(10) % 3,
+    )
+    found = look(tmp_path / "mine.npz")
+    assert found.counts == {"train": (10, 10, 10), "test": (4, 3, 3)}
+    assert found.shape == (3, 12, 10)
+    assert "x_test, x_train, y_test, y_train" in found.layout
+    assert look(tmp_path / "mine.npz", size=(8, 8)).shape == (3, 8, 8)
+
+
+def test_a_long_reading_says_how_far_it_is(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr("neocog.cli.time.monotonic", lambda: now[0])
+    tell = cli.reading()
+    for k in range(1, 301):
+        now[0] = k / 10
+        tell(k, 300)
+    err = capsys.readouterr().err
+    assert err.split("\n") == [f"reading pictures: {k} of 300" for k in (20, 120, 220)] + [""]
+    assert "\r" not in err
