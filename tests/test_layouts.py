@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import pickle
 import tarfile
 import zipfile
 from pathlib import Path
@@ -678,6 +679,45 @@ def test_npz_headers_are_not_believed(tmp_path):
 
 def sorted_values(found: dict) -> list:
     return [value for _, value in sorted(found.items())]
+
+
+def idx(values: np.ndarray) -> bytes:
+    head = bytes((0, 0, 8, values.ndim)) + b"".join(n.to_bytes(4, "big") for n in values.shape)
+    return head + values.tobytes()
+
+
+def test_a_folder_with_idx_files_of_ones_own(tmp_path):
+    where = tmp_path / "letters"
+    where.mkdir()
+    x, y = pixels(30, 6, 5), (np.arange(30) % 26).astype(np.uint8)
+    for part, count in (("train", 30), ("t10k", 7)):
+        (where / f"{part}-images-idx3-ubyte").write_bytes(idx(x[:count]))
+        (where / f"{part}-labels-idx1-ubyte").write_bytes(idx(y[:count]))
+    data = load(Data(name="folder", held_out=0), where=where)
+    assert (len(data.train), len(data.test), data.shape, len(data.classes)) == (30, 7, (1, 6, 5), 26)
+    assert data.name == "letters"
+    assert (data.train.x[:, 0].numpy() == x).all()
+
+
+@pytest.mark.parametrize("kind", ["python", "binary"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_cifars_batches_in_a_folder_of_any_name(tmp_path, kind, inside):
+    where = tmp_path / ("cifar-10-batches-py" if kind == "python" else "cifar-10-batches-bin")
+    where.mkdir()
+    x, y = pixels(60, 3072), np.arange(60) % 10
+    for k in range(6):
+        rows = slice(10 * k, 10 * k + 10)
+        name = f"data_batch_{k + 1}" if k < 5 else "test_batch"
+        if kind == "python":
+            content = {b"data": x[rows], b"labels": y[rows].tolist()}
+            (where / name).write_bytes(pickle.dumps(content, protocol=2))
+        else:
+            records = np.concatenate([y[rows, None].astype(np.uint8), x[rows]], 1)
+            (where / f"{name}.bin").write_bytes(records.tobytes())
+    data = load(Data(name="folder", held_out=0), where=tmp_path if inside else where)
+    assert (len(data.train), len(data.test), data.classes[3]) == (50, 10, "cat")
+    assert (data.train.x.reshape(50, -1).numpy() == x[:50]).all()
+    assert data.test.y.tolist() == y[50:].tolist()
 
 
 # --- a training on it, and its evaluation elsewhere ---

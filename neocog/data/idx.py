@@ -46,7 +46,7 @@ def read_split(images: Path, labels: Path, *, classes: int) -> Split:
 
 def check_labels(y: Tensor, path: Path, *, classes: int) -> None:
     """`UnreadableError` naming the first label of `y` (uint8) that is not below `classes`."""
-    wrong = (y >= classes).nonzero()
+    wrong = (y.long() >= classes).nonzero()  # 256 itself is 0 as a byte
     if len(wrong):
         row = int(wrong[0])
         raise UnreadableError(
