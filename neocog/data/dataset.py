@@ -81,9 +81,13 @@ class Dataset:
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The splits that hold pictures, by name. (Of data that are all for testing, train holds none.)"""
+        """The splits that exist, by name. (Of data that are all for testing, train is empty and left out.)"""
         named = {"train": self.train, "val": self.val, "test": self.test}
-        return {name: split for name, split in named.items() if split is not None and len(split)}
+        return {
+            name: split
+            for name, split in named.items()
+            if split is not None and (len(split) or name != "train")
+        }
 
     def split(self, name: str) -> Split:
         """The split called `name`; `UsageError` lists those that there are."""
