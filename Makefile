@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-THREADS ?= 2
+# Two test processes, one thread each: two threads each would wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .PHONY: demo test slow lint setup clean
 
@@ -17,10 +18,10 @@ demo: setup
 	$(BIN)/python examples/demo.py
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(PYTEST) -m "not slow"
 
 slow: setup
-	$(BIN)/python -m pytest -m slow -n 2
+	$(PYTEST) -m slow
 
 lint: setup
 	$(BIN)/ruff format --check .
