@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TEST_SHARE = 0.2
 """Of each class, where a folder brings neither val nor test."""
 Divide = Literal["as trained", "as given", "all as test"]
-FEWER_COLOURS, ODD_SHARE = 8, 0.05
+FEWER_COLOURS, ODD_SHARE = 20, 0.05
 """A picture is odd that has so many times fewer colours than is usual, where no more than this share has."""
 IMBALANCE = 5
 """How many times as many pictures the largest class may have before a remark is made."""
