@@ -106,8 +106,8 @@ for line in sys.stdin:
 class Worker:
     """One side, in a process that stays warm between its turns."""
 
-    def __init__(self, python: str, script: str, name: str, precision: str) -> None:
-        command = [python, "-c", script, name, json.dumps(CASES[name]), precision]
+    def __init__(self, python: str, script: str, name: str, precision: str, case: dict[str, object]) -> None:
+        command = [python, "-c", script, name, json.dumps(case), precision]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -138,7 +138,10 @@ class Worker:
 
 def compare(keras: str, name: str, precision: str, rounds: int) -> dict[str, object]:
     """Rounds in turn, and the ratio of the medians."""
-    ours, theirs = Worker(sys.executable, OURS, name, precision), Worker(keras, KERAS, name, precision)
+    ours, theirs = (
+        Worker(sys.executable, OURS, name, precision, CASES[name]),
+        Worker(keras, KERAS, name, precision, CASES[name]),
+    )
     pairs = [(ours.turn(), theirs.turn()) for _ in range(rounds)]
     ours.close()
     theirs.close()
