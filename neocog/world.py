@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -72,15 +72,16 @@ def _auto_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
 def deterministic() -> Iterator[None]:
     """Same input, same bits, on a CPU with the same number of threads."""
     before = torch.get_deterministic_debug_mode()
-    filled = torch.utils.deterministic.fill_uninitialized_memory
+    memory: Any = torch.utils.deterministic
+    filled = memory.fill_uninitialized_memory
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_deterministic_debug_mode("warn")  # `use_deterministic_algorithms` would import torch's compiler
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a help for finding bugs, paid at every step
+    memory.fill_uninitialized_memory = False  # a help for finding bugs, paid at every step
     try:
         yield
     finally:
         torch.set_deterministic_debug_mode(before)
-        torch.utils.deterministic.fill_uninitialized_memory = filled
+        memory.fill_uninitialized_memory = filled
 
 
 def facts(world: World) -> dict[str, object]:
