@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from neocog.data import Data
 from neocog.data.augment import Augment
+from neocog.data.tree import Extent
 from neocog.image import Preprocess
 from neocog.optim import Optim
 from neocog.recipe import Phase, Recipe, Stop
@@ -119,58 +121,87 @@ FOR_DATA = {
 }
 """The recipe that `neocog train DATASET` uses."""
 
-PHOTO_NET = [
-    *(
+
+def _net(blocks: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Convolutions with batch norm, each followed by a pool, then a global pool and the answer."""
+    body = [
         layer
-        for filters in (32, 64, 128, 256)
+        for filters in blocks
         for layer in (
             {"kind": "conv", "filters": filters, "kernel": 3, "padding": "same", "bias": False},
             {"kind": "batchnorm", "momentum": 0.9},
             {"kind": "relu"},
-            {"kind": "maxpool", "size": 2},
+            {"kind": "maxpool", "size": 2, "padding": "same"},
         )
-    ),
-    {"kind": "globalpool"},
-    {"kind": "dropout", "rate": 0.3},
-    {"kind": "dense", "units": "classes", "activation": "softmax"},
-]
-"""A small network for photos of any class folders: four convolutions and a global pool."""
+    ]
+    head = {"kind": "dense", "units": "classes", "activation": "softmax"}
+    return [*body, {"kind": "globalpool"}, {"kind": "dropout", "rate": 0.3}, head]
+
+
+PHOTO_NET = _net((32, 64, 128, 256))
+"""A small network for photos of any class folders."""
+SMALL_NET = _net((32, 64, 128))
+"""The same for pictures of a few dozen pixels."""
 
 PHOTO_STEPS = 800  # training steps that a folder gets at least, however few its pictures are
 PHOTO_EPOCHS = (15, 60)  # fewest and most
 
 
-def for_folder(pictures: int, classes: int) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe for a folder of `pictures` training photos in `classes` classes, and the reasons for it
-    as sentences.
-    """
-    batch = 32 if pictures >= 320 else 16
-    epochs = min(max(round(PHOTO_STEPS * batch / max(pictures, 1)), PHOTO_EPOCHS[0]), PHOTO_EPOCHS[1])
-    size = 96
+SMALL = 64  # pixels a side up to which pictures are taken as they are
+SIDE = 96  # pixels a side for larger ones
+LOPSIDED = 5  # times as many pictures in the largest class from which the loss is balanced
+
+
+def for_folder(found: Extent) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe for pictures of one's own, and the reasons for it as sentences."""
+    batch = 32 if found.pictures >= 320 else 16
+    epochs = min(max(round(PHOTO_STEPS * batch / max(found.pictures, 1)), PHOTO_EPOCHS[0]), PHOTO_EPOCHS[1])
+    small = found.size is not None and max(found.size) <= SMALL
+    size = found.size if found.size is not None and small else (SIDE, SIDE)
+    signs = small and found.grey
     recipe = Recipe(
         data=Data(name="folder", held_out=0.15),
-        model=Model(layers=parse(PHOTO_NET), init="he"),
-        preprocess=Preprocess(size=(size, size), channels=3, fit="pad", scale="channels"),
+        model=Model(layers=parse(SMALL_NET if small else PHOTO_NET), init="he"),
+        preprocess=Preprocess(size=size, channels=1 if found.grey else 3, fit="pad", scale="channels"),
         phases=(
             Phase(
                 epochs=epochs,
                 optim=Optim(kind="adamw", lr=3e-3, weight_decay=0.05, schedule="one-cycle", clip=1.0),
-                augment=Augment(flip="horizontal", rotation=10, shift_height=0.1, shift_width=0.1, zoom=0.1),
+                augment=Augment(
+                    flip="none" if signs else "horizontal",
+                    rotation=10,
+                    shift_height=0.1,
+                    shift_width=0.1,
+                    zoom=0.1,
+                ),
             ),
         ),
         batch=batch,
+        balance="loss" if found.imbalance > LOPSIDED else "none",
         label_smoothing=0.1,
-        title=f"a folder of {pictures} photos in {classes} classes",
+        title=f"{found.pictures} pictures of one's own in {found.classes} classes",
         source="ours",
     )
-    reasons: tuple[str, ...] = (
-        f"size {size}x{size}, padded so that nothing is cut off: small enough for a CPU, large enough to see shapes",
-        f"{epochs} epochs of batches of {batch}: about {-(-pictures // batch) * epochs} steps, which few pictures need as much as many",
-        "flips, shifts, small rotations and zooms, because photos are few; label smoothing against overconfidence",
-    )
-    if pictures < 2000 * classes:
-        reasons += (
-            f"about {pictures // max(classes, 1)} photos a class are few for a network that starts from nothing: "
-            "expect modest accuracy",
+    return recipe, tuple(_reasons(found, recipe, small, signs))
+
+
+def _reasons(found: Extent, recipe: Recipe, small: bool, signs: bool) -> Iterator[str]:
+    height, width = recipe.preprocess.size or (0, 0)
+    steps = -(-found.pictures // recipe.batch) * recipe.epochs
+    if small:
+        yield f"size {height}x{width}, as the pictures are"
+    else:
+        yield f"size {height}x{width}, padded so that nothing is cut off: a CPU trains that in minutes"
+    yield f"{'grey' if found.grey else 'colour'}, as the pictures are"
+    yield f"{recipe.epochs} epochs in batches of {recipe.batch}, about {steps} steps: few pictures need as many as many do"
+    if signs:
+        yield "shifts, small rotations and zooms, but no flips: small grey pictures may be signs, which mirroring changes"
+    else:
+        yield "flips, shifts, small rotations and zooms make up for few pictures; label smoothing against overconfidence"
+    if recipe.balance == "loss":
+        yield f"the largest class has {found.imbalance:.0f} times the smallest: the loss lets each class count alike"
+    if found.pictures < 2000 * found.classes:
+        yield (
+            f"about {found.pictures // max(found.classes, 1)} pictures a class are few for a network that starts "
+            "from nothing: expect modest accuracy"
         )
-    return recipe, reasons

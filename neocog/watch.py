@@ -50,7 +50,7 @@ class Console:
             case Finished():
                 self._close()
                 kept = f"; epoch {event.best_epoch} is kept" if event.best_epoch else ""
-                self._print(f"{event.reason} after {event.epoch} epochs{kept}")
+                self._print(f"{event.reason} after {event.epoch} epoch{'s' * (event.epoch != 1)}{kept}")
 
     def _started(self, event: Started) -> None:
         self.epochs, self.steps, self.per_epoch, self.first = (

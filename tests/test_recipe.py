@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from neocog.data.tree import Extent
 from neocog.errors import UsageError
-from neocog.recipe import Phase, Recipe, from_json, override
+from neocog.recipe import Phase, from_json, override
 from neocog.recipes import FOR_DATA, RECIPES, for_folder
 from neocog.zoo import ZOO
 
@@ -100,9 +101,16 @@ def test_a_foreign_document_is_refused() -> None:
 
 
 def test_folder_recipe_follows_the_folder() -> None:
-    few, reasons = for_folder(100, 2)
-    many, _ = for_folder(20_000, 10)
+    few, reasons = for_folder(Extent(100, 2, (480, 640)))
+    many, _ = for_folder(Extent(20_000, 10, (480, 640)))
     assert few.epochs > many.epochs
     assert few.batch <= many.batch
     assert any("few" in reason for reason in reasons)
-    assert isinstance(few, Recipe)
+    assert few.preprocess.size == (96, 96)
+    assert few.preprocess.channels == 3
+    assert few.balance == "none"
+    digits, words = for_folder(Extent(1000, 10, (28, 30), grey=True, imbalance=8.0))
+    assert (digits.preprocess.size, digits.preprocess.channels) == ((28, 30), 1)
+    assert digits.phases[0].augment.flip == "none"
+    assert digits.balance == "loss"
+    assert any("8 times" in word for word in words)

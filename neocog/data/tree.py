@@ -21,7 +21,7 @@ from neocog.data.listing import Listing, shown, some
 from neocog.data.npz import Arrays
 from neocog.data.splits import hold_out, sample
 from neocog.errors import UnreadableError, UsageError
-from neocog.image import Preprocess
+from neocog.image import Preprocess, decode
 
 if TYPE_CHECKING:
     from neocog.data.loading import Data
@@ -109,20 +109,56 @@ def assemble(
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How many training pictures of how many classes there are."""
+    """How much there is to train on: pictures, classes, the median (height, width) of some pictures, whether
+    they are grey, and how many times as many pictures the largest class has as the smallest.
+    """
 
     pictures: int
     classes: int
+    size: tuple[int, int] | None = None
+    grey: bool = False
+    imbalance: float = 1.0
+
+
+SAMPLED = 24
+"""Pictures that `extent` decodes to learn their size."""
 
 
 def extent(where: Path) -> Extent:
-    """The extent of a folder, table, archive or file of arrays, before pictures are decoded."""
+    """The extent of a folder, table, archive or file of arrays, from its listing and a few of its
+    pictures.
+    """
     arrays = find_arrays(where)
     if arrays is not None:
         train = arrays.splits.get("train")
-        return Extent(len(train) if train is not None else 0, len(arrays.classes))
+        if train is None:
+            return Extent(0, len(arrays.classes))
+        counts = class_counts(train, len(arrays.classes))
+        return Extent(
+            len(train), len(arrays.classes), train.shape[1:], train.shape[0] == 1, _imbalance_of(counts)
+        )
     listing = scan(where)
-    return Extent(sum(item.split == "train" for item in listing.items), len(listing.classes))
+    items = [item for item in listing.items if item.split == "train"]
+    counts = [0] * len(listing.classes)
+    for item in items:
+        for label in item.labels:
+            counts[label] += 1
+    sizes, grey = [], True
+    for item in items[:: max(len(items) // SAMPLED, 1)]:
+        try:
+            pixels = decode(listing.root / item.path)
+        except UnreadableError:
+            continue  # it is reported when everything is decoded
+        sizes.append(pixels.shape[:2])
+        grey = grey and bool((pixels == pixels[..., :1]).all())
+    if not sizes:
+        return Extent(len(items), len(listing.classes), imbalance=_imbalance_of(counts))
+    height, width = (sorted(sides)[len(sizes) // 2] for sides in zip(*sizes, strict=True))
+    return Extent(len(items), len(listing.classes), (height, width), grey, _imbalance_of(counts))
+
+
+def _imbalance_of(counts: Sequence[int]) -> float:
+    return max(counts, default=1) / max(min(counts, default=1), 1)
 
 
 def of_arrays(arrays: Arrays, data: Data, *, divide: Divide = "as trained") -> Dataset:

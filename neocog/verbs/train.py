@@ -177,7 +177,7 @@ def _named(what: str, path: Path, data: str | Path | None) -> Asked:
         raise UsageError(f"{path} is a run; to go on with it: neocog train --resume {path}")
     if brings_pictures(path):
         found = extent(path)
-        recipe, reasons = recipes.for_folder(found.pictures, found.classes)
+        recipe, reasons = recipes.for_folder(found)
         name = path.name.split(".")[0] if path.is_file() else path.resolve().name
         return Asked(recipe, name or "photos", path, reasons)
     if path.is_file():
