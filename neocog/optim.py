@@ -181,6 +181,6 @@ def _make(optim: Optim, groups: Iterable[dict[str, object]]) -> torch.optim.Opti
         case "adadelta":
             return torch.optim.Adadelta(groups, optim.rate, rho=rho, eps=optim.eps, foreach=True)
         case "adam":
-            return torch.optim.Adam(groups, optim.rate, eps=optim.eps, foreach=True)
+            return torch.optim.Adam(groups, optim.rate, eps=optim.eps, fused=True)
         case "adamw":
-            return torch.optim.AdamW(groups, optim.rate, eps=optim.eps, foreach=True)
+            return torch.optim.AdamW(groups, optim.rate, eps=optim.eps, fused=True)
