@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from neocog.data import Data
+from neocog.data import DATASETS, Data
 from neocog.data.augment import Augment
 from neocog.data.tree import Extent
 from neocog.image import Preprocess
@@ -24,8 +24,10 @@ ADADELTA = Optim(kind="adadelta")
 SGD_01 = Optim(kind="sgd", lr=0.1)
 
 
-def _recipe(data: Data, model: str, phase: Phase, **rest: Any) -> Recipe:
-    return Recipe(data=data, model=Model(name=model), phases=(phase,), **rest)
+def _recipe(data: Data, model: str, phase: Phase, *, preprocess: Preprocess, **rest: Any) -> Recipe:
+    """A recipe whose pictures are fitted as the data set's row says: pictures of any size are predicted so."""
+    fitted = preprocess.model_copy(update={"fit": DATASETS[data.name].fit})
+    return Recipe(data=data, model=Model(name=model), phases=(phase,), preprocess=fitted, **rest)
 
 
 def _phase(epochs: int, optim: Optim, augment: Augment | None = None) -> Phase:

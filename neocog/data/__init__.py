@@ -89,6 +89,7 @@ DATASETS: Mapping[str, BuiltIn] = MappingProxyType(
             source="Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html",
             licence="not stated by its author",
             reader="cifar",
+            fit="crop",  # its pictures are full of their subject; bars at the sides look like a scene
         ),
         "digits": BuiltIn(
             title="Digits: 8x8 handwritten digits, inside the package",
