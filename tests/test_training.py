@@ -283,6 +283,7 @@ class Zygote:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_fifty_kills_at_random_moments_end_with_the_same_bits(
     tmp_path: Path, precision: str, request: pytest.FixtureRequest
