@@ -53,11 +53,7 @@ class Classify:
 
     def outcome(self, network: Network, x: Tensor, y: Tensor) -> Outcome:
         """`y` holds class indices (N,), or shares (N, classes) where pictures were mixed."""
-        answer, *others = (logits.float() for logits in network.all_logits(x))
-        loss = self._loss(answer, y)
-        total = loss
-        for logits in others:
-            total = total + network.aux_weight * self._loss(logits, y)
+        answer, loss, total = _losses(network, x, lambda logits: self._loss(logits, y))
         with torch.no_grad():
             truth = y if y.ndim == 1 else y.argmax(1)
             right = (answer.argmax(1) == truth).sum()
@@ -100,11 +96,7 @@ class MultiLabel:
 
     def outcome(self, network: Network, x: Tensor, y: Tensor) -> Outcome:
         """`y` holds label sets (N, classes) of 0 and 1, or shares where pictures were mixed."""
-        answer, *others = (logits.float() for logits in network.all_logits(x))
-        loss = self._loss(answer, y)
-        total = loss
-        for logits in others:
-            total = total + network.aux_weight * self._loss(logits, y)
+        answer, loss, total = _losses(network, x, lambda logits: self._loss(logits, y))
         with torch.no_grad():
             right = ((answer > 0) == (y > 0.5)).double().mean(1).sum()
         return Outcome(total, loss.detach(), right)
@@ -124,6 +116,18 @@ class MultiLabel:
     def tally(self) -> Tally | LabelTally:
         """An empty account of an evaluation."""
         return LabelTally(len(self.classes))
+
+
+def _losses(
+    network: Network, x: Tensor, loss_of: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The main logits, their loss, and that loss with the auxiliary heads' by the network's weight."""
+    answer, *others = (logits.float() for logits in network.all_logits(x))
+    loss = loss_of(answer)
+    total = loss
+    for logits in others:
+        total = total + network.aux_weight * loss_of(logits)
+    return answer, loss, total
 
 
 Task = Classify | MultiLabel
