@@ -18,7 +18,7 @@ from pathlib import Path
 
 from throughput import Worker
 
-CASES = {name: {"batch": 8, "pictures": 16, "shape": [3, 224, 224]} for name in ("vgg16", "resnet50-keras")}
+CASES = {name: {"batch": 8, "pictures": 48, "shape": [3, 224, 224]} for name in ("vgg16", "resnet50-keras")}
 
 OURS = """
 import json, sys, tempfile, time, torch

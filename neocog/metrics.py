@@ -185,9 +185,9 @@ class Report:
 
     def save(self, path: str | Path) -> None:
         """Write the confusion matrix as a PNG picture."""
-        from neocog import files, picture
+        from neocog import chart, files
 
-        files.write_bytes(Path(path), picture.confusion(np.array(self.confusion), self.classes))
+        files.write_bytes(Path(path), chart.confusion(np.array(self.confusion), self.classes))
 
     @property
     def score(self) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from neocog.data.tree import Extent
 from neocog.image import Preprocess
 from neocog.optim import Optim
 from neocog.recipe import Phase, Recipe, Stop
-from neocog.zoo import Model
+from neocog.zoo import Model, architecture
 from neocog.zoo.layers import parse
 
 LAST = Stop(select="last")
@@ -138,6 +138,23 @@ def _net(blocks: tuple[int, ...]) -> list[dict[str, Any]]:
     ]
     head = {"kind": "dense", "units": "classes", "activation": "softmax"}
     return [*body, {"kind": "globalpool"}, {"kind": "dropout", "rate": 0.3}, head]
+
+
+def for_model(recipe: Recipe, model: Model) -> tuple[Recipe, tuple[str, ...]]:
+    """`recipe` with another network, trained as that network can be, and the reasons as sentences."""
+    lr = architecture(model.name).lr if model.name else None
+    if lr is None:
+        return recipe.model_copy(update={"model": model}), ()
+    phases = [
+        phase.model_copy(update={"optim": phase.optim.model_copy(update={"kind": "adam", "lr": lr})})
+        for phase in recipe.phases
+    ]
+    optim = recipe.phases[0].optim
+    reason = (
+        f"{model.name} learns from scratch under Adam at {lr:g}, which takes the place of this recipe's "
+        f"{optim.kind} at {optim.rate:g}; --set optim.kind=... optim.lr=... for another"
+    )
+    return recipe.model_copy(update={"model": model, "phases": tuple(phases)}), (reason,)
 
 
 PHOTO_NET = _net((32, 64, 128, 256))

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from markupsafe import Markup
 
-from neocog import markup, page, picture
+from neocog import chart, markup, page
 from neocog.answers import Answers
 from neocog.data import DATASETS, Data
 from neocog.data.dataset import Dataset, Split, class_counts
@@ -273,14 +273,14 @@ def _curves(run: Run | None) -> Markup | None:
     """The curves that lie in the run's folder, or drawn now where it has none."""
     found = _file(run, "curves.png")
     if found is None and run is not None and (epochs := run.metrics()):
-        return markup.data_uri(picture.training_curves(epochs))
+        return markup.data_uri(chart.training_curves(epochs))
     return found
 
 
 def _confusion(report: Report | MultiLabelReport | None) -> Markup | None:
     if not isinstance(report, Report) or not report.n or not MOST_CELLS < len(report.classes) <= MOST_DRAWN:
         return None
-    return markup.data_uri(picture.confusion(torch.tensor(report.confusion).numpy(), report.classes))
+    return markup.data_uri(chart.confusion(torch.tensor(report.confusion).numpy(), report.classes))
 
 
 def _pictures(answers: Answers, dataset: Dataset) -> dict[str, Any]:
@@ -320,4 +320,4 @@ def _example(answers: Answers, split: Split, row: int) -> Example:
 def _bars(answers: Answers, split: Split, row: int) -> Markup:
     chances = answers.probabilities[row].numpy()
     truth = int(answers.truth[row])
-    return markup.data_uri(picture.answer(split.x[row].numpy(), chances, answers.report.classes, truth=truth))
+    return markup.data_uri(chart.answer(split.x[row].numpy(), chances, answers.report.classes, truth=truth))

@@ -131,9 +131,9 @@ class Run:
 
     def _repr_html_(self) -> str:
         """The result and the curves, for notebooks."""
-        from neocog import markup, picture
+        from neocog import chart, markup
 
-        curves = markup.image(picture.training_curves(self.metrics()), alt="loss and accuracy over epochs")
+        curves = markup.image(chart.training_curves(self.metrics()), alt="loss and accuracy over epochs")
         return f"<pre>{markup.text(self.text())}</pre>{curves}"
 
     def recipe(self) -> Recipe:

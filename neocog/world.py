@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -37,11 +39,36 @@ class World:
 
 
 def find(device: str = "auto", precision: Precision = "auto") -> World:
-    """The world for what was asked. `UsageError` where the machine has no such device."""
+    """The world for what was asked. `UsageError` where the machine has no such device. On a CPU the process
+    keeps the memory it frees from here on.
+    """
     chosen = _device(device)
+    if chosen.type == "cpu":
+        _keep_freed_memory()
     if precision == "float16" and chosen.type == "cpu":
         raise UsageError("precision float16 needs a GPU; on a CPU use bfloat16 or float32")
     return World(chosen, _auto_precision(chosen) if precision == "auto" else precision)
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's names and numbers: malloc.h, mallopt(3)
+KEPT = 2**30  # bytes; larger than any tensor of a batch
+
+
+def _keep_freed_memory() -> None:
+    """glibc gives every freed tensor of some MiB back to the kernel and asks for it again in the next step,
+    page by page: a fifth to a third of a step's time. Elsewhere there is nothing to set.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, KEPT)
+        mallopt(M_TRIM_THRESHOLD, KEPT)
+
+
+def give_back_memory() -> None:
+    """What was freed goes back to the kernel now, so that what comes next does not add to it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _device(device: str) -> torch.device:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neocog import picture
+from neocog import chart, picture
 from neocog.errors import UsageError
 from neocog.image import decode
 
@@ -111,12 +111,12 @@ def test_hostile_names_everywhere() -> None:
     share = np.full(n, 1 / n)
     sheets = [
         picture.grid([noise(8, 8)] * n, titles=HOSTILE, caption=" ".join(HOSTILE)),
-        picture.curves(
+        chart.curves(
             {name: [(0, 1), (1, 2)] for name in HOSTILE}, title=HOSTILE[1], x_label=HOSTILE[3], y_label="\0"
         ),
-        picture.bars(share, HOSTILE, truth=1, predicted=2),
-        picture.answer(noise(8, 8), share, HOSTILE, truth=8),
-        picture.confusion(np.eye(n, dtype=int), HOSTILE),
+        chart.bars(share, HOSTILE, truth=1, predicted=2),
+        chart.answer(noise(8, 8), share, HOSTILE, truth=8),
+        chart.confusion(np.eye(n, dtype=int), HOSTILE),
     ]
     for png in sheets:
         assert decode(png).size > 1000
@@ -124,9 +124,9 @@ def test_hostile_names_everywhere() -> None:
 
 def test_bars_are_grey_blue_and_red_and_as_long_as_the_probability() -> None:
     names, values = ["a", "b", "c", "d"], [0.1, 0.5, 0.25, 0.15]
-    wrong = decode(picture.bars(values, names, truth=2, predicted=1))
-    right = decode(picture.bars(values, names, truth=1, predicted=1))
-    unknown = decode(picture.bars(values, names, truth=None, predicted=1))
+    wrong = decode(chart.bars(values, names, truth=2, predicted=1))
+    right = decode(chart.bars(values, names, truth=1, predicted=1))
+    unknown = decode(chart.bars(values, names, truth=None, predicted=1))
     assert count(wrong, RED) == pytest.approx(2 * count(wrong, BLUE), rel=0.06)
     assert count(wrong, GREY) == pytest.approx(count(wrong, BLUE), rel=0.1)
     assert count(right, RED) == 0
@@ -143,7 +143,7 @@ def test_bars_of_any_number_of_classes(classes: int) -> None:
     values = np.random.default_rng(0).dirichlet(np.ones(classes))
     least = int(values.argmin())
     pixels = decode(
-        picture.bars(
+        chart.bars(
             values, [f"class {i}" for i in range(classes)], truth=least, predicted=int(values.argmax())
         )
     )
@@ -156,7 +156,7 @@ def test_answer_is_blue_when_right_and_red_when_wrong() -> None:
     shown = np.full((28, 28), 255, np.uint8)
 
     def title(truth: int | None) -> np.ndarray:
-        pixels = decode(picture.answer(shown, values, names, truth=truth))
+        pixels = decode(chart.answer(shown, values, names, truth=truth))
         return pixels[: pixels.shape[0] // 4, : pixels.shape[1] // 3]
 
     assert count(title(1), BLUE) > 20
@@ -170,7 +170,7 @@ def test_answer_is_blue_when_right_and_red_when_wrong() -> None:
 def test_answer_shows_the_picture() -> None:
     checks = np.kron(np.indices((4, 4)).sum(axis=0) % 2, np.ones((2, 2))).astype(np.uint8)
     green = np.stack([0 * checks, 255 * checks, 0 * checks])
-    pixels = decode(picture.answer(green, [1.0], ["one"], truth=0))
+    pixels = decode(chart.answer(green, [1.0], ["one"], truth=0))
     area = count(pixels, (0, 255, 0))
     assert area > 10_000
     assert area == pytest.approx(count(pixels[:, : pixels.shape[1] // 2], (0, 0, 0)), rel=0.1)
@@ -180,7 +180,7 @@ def test_answer_shows_the_picture() -> None:
 def test_confusion_is_dark_on_the_diagonal_with_truth_in_rows(classes: int) -> None:
     counts = np.zeros((classes, classes), int)
     counts[:, 0] = 7  # everything is taken for class 0
-    pixels = decode(picture.confusion(counts, [f"name {i}" for i in range(classes)]))
+    pixels = decode(chart.confusion(counts, [f"name {i}" for i in range(classes)]))
     assert max(pixels.shape) < 1800
     dark = (pixels == (8, 48, 107)).all(axis=2)  # the last colour of Blues
     columns = np.flatnonzero(dark.sum(axis=0) > 0.3 * dark.sum(axis=0).max())
@@ -196,12 +196,12 @@ def test_curves_draw_every_series_and_survive_gaps() -> None:
     first, second = (31, 119, 180), (255, 127, 14)  # matplotlib's C0 and C1
     points = [(0.0, 0.5), (1.0, float("nan")), (2.0, 0.7), (3.0, float("inf")), (4.0, 0.9)]
     labels = {"title": "t", "x_label": "x", "y_label": "y"}
-    both = decode(picture.curves({"a": points, "b": [(0, 1), (4, 0)]}, **labels))
+    both = decode(chart.curves({"a": points, "b": [(0, 1), (4, 0)]}, **labels))
     assert count(both, first) > 20
     assert count(both, second) > 300
-    assert count(decode(picture.curves({"a": points}, **labels)), second) == 0
+    assert count(decode(chart.curves({"a": points}, **labels)), second) == 0
     for series in ({}, {"a": []}, {str(i): [(0, i), (1, 1)] for i in range(25)}):
-        assert decode(picture.curves(series, **labels)).shape == both.shape
+        assert decode(chart.curves(series, **labels)).shape == both.shape
 
 
 def test_training_curves_with_and_without_held_out() -> None:
@@ -210,14 +210,14 @@ def test_training_curves_with_and_without_held_out() -> None:
         {"epoch": e, "loss": 2 / e, "accuracy": 1 - 1 / e, "val_loss": 2.1 / e, "val_accuracy": 0.9 - 0.8 / e}
         for e in range(1, 8)
     ]
-    full = decode(picture.training_curves(epochs))
+    full = decode(chart.training_curves(epochs))
     middle = full.shape[1] // 2
     assert count(full[:, :middle], held_out) > 100
     assert count(full[:, middle:], held_out) > 100
     bare = [{"epoch": e["epoch"], "loss": e["loss"]} for e in epochs]
-    assert count(decode(picture.training_curves(bare)), held_out) == 0
+    assert count(decode(chart.training_curves(bare)), held_out) == 0
     for few in ([], epochs[:1], [{"epoch": 1, "loss": float("inf"), "accuracy": float("nan")}]):
-        assert decode(picture.training_curves(few)).shape == full.shape
+        assert decode(chart.training_curves(few)).shape == full.shape
 
 
 def test_heat_orders_values_and_keeps_squares() -> None:
@@ -250,10 +250,10 @@ def test_what_cannot_be_drawn_is_said() -> None:
         lambda: picture.grid([one], titles=["a", "b"]),
         lambda: picture.grid([one], titles=["a"], colours=["nocolour"]),
         lambda: picture.grid([one], columns=-1),
-        lambda: picture.bars([0.5], ["a", "b"], truth=0, predicted=0),
-        lambda: picture.bars([0.5, 0.5], ["a", "b"], truth=2, predicted=0),
-        lambda: picture.answer(one, [], [], truth=None),
-        lambda: picture.confusion(np.eye(3), ["a", "b"]),
+        lambda: chart.bars([0.5], ["a", "b"], truth=0, predicted=0),
+        lambda: chart.bars([0.5, 0.5], ["a", "b"], truth=2, predicted=0),
+        lambda: chart.answer(one, [], [], truth=None),
+        lambda: chart.confusion(np.eye(3), ["a", "b"]),
         lambda: picture.heat(np.array([[np.nan]])),
         lambda: picture.heat(np.zeros(3)),
     ]

@@ -24,6 +24,8 @@ LAYERS: dict[str, int] = {
             "image",
             "preprocess",
             "picture",
+            "chart",
+            "lettering",
             "markup",
             "download",
             "archive",

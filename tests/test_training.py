@@ -21,6 +21,7 @@ import torch
 import neocog
 from neocog import sealed, training
 from neocog.data.batches import counted, cuts
+from neocog.data.dataset import Dataset, Split
 from neocog.errors import CheckFailed, Interrupted, UnreadableError, UsageError
 from neocog.events import Epoch, Event, Saved, Started, Step
 from neocog.run import Run, open_run
@@ -193,6 +194,32 @@ def test_a_cut_state_file_is_refused(tmp_path: Path) -> None:
     run.state_file.write_bytes(run.state_file.read_bytes()[:-100])
     with pytest.raises(UnreadableError):
         neocog.resume(run.path, epochs=3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc is told")
+def test_a_step_asks_the_kernel_for_no_memory_that_the_last_one_freed() -> None:
+    code = (
+        "import resource, torch\n"
+        "from neocog.world import find\n"
+        "find('cpu', 'float32')\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "torch.ones(12_000_000); before = faults()\n"
+        "for _ in range(20): torch.ones(12_000_000)\n"
+        "assert faults() - before < 1000, faults() - before\n"  # 12,000 each time otherwise
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_training_pictures_are_given_back_unless_another_split_shares_them() -> None:
+    x, y = torch.zeros(6, 1, 4, 4, dtype=torch.uint8), torch.zeros(6, dtype=torch.int64)
+    alone = Dataset("own", ("a",), Split(x.clone(), y), test=Split(x[:2].clone(), y[:2]))
+    alone.free_train()
+    assert alone.train.x.untyped_storage().nbytes() == 0
+    assert len(alone.train) == 6
+    assert int(alone.split("test").x.sum()) == 0
+    shared = Dataset("shared", ("a",), Split(x[:4], y[:4]), test=Split(x[4:], y[4:]))
+    shared.free_train()
+    assert shared.train.x.untyped_storage().nbytes() == 96
 
 
 def test_cuts_cover_every_picture_once() -> None:

@@ -99,6 +99,13 @@ class Dataset:
     def shape(self) -> tuple[int, int, int]:
         return self.train.shape
 
+    def free_train(self) -> None:
+        """Give back the memory of the training pictures, where it is theirs alone; their labels stay."""
+        memory = self.train.x.untyped_storage()
+        others = (split.x.untyped_storage() for split in (self.val, self.test) if split is not None)
+        if memory.resizable() and memory.data_ptr() not in [other.data_ptr() for other in others]:
+            memory.resize_(0)
+
     def _repr_html_(self) -> str:
         """Counts per class and split with a sample of the pictures, for notebooks."""
         from neocog import markup

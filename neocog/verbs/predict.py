@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from neocog import markup, picture
+from neocog import chart, markup, picture
 from neocog.answers import collect
 from neocog.data.batches import channels_last
 from neocog.data.dataset import natural
@@ -52,7 +52,7 @@ class Shown:
     truth: int | None = None
 
     def png(self) -> bytes:
-        return picture.answer(self.pixels, self.probabilities, self.classes, truth=self.truth)
+        return chart.answer(self.pixels, self.probabilities, self.classes, truth=self.truth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Predictions:
 
     def spectrum(self, path: str | Path) -> None:
         """Write the probabilities of all classes, for the first 20 pictures, as one PNG (experiment P2)."""
-        pngs = [picture.spectrum(one.probabilities, one.classes) for one in self.shown]
+        pngs = [chart.spectrum(one.probabilities, one.classes) for one in self.shown]
         if not pngs:
             raise UsageError("none of the pictures could be read, so there is nothing to show")
         write_bytes(Path(path), picture.stacked(pngs, caption=self.limit or None))

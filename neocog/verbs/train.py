@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from neocog import picture, recipes
+from neocog import chart, picture, recipes
 from neocog._version import __version__
 from neocog.answers import collect
 from neocog.data import DATASETS, Data, load
@@ -41,7 +41,7 @@ from neocog.report import write as write_report
 from neocog.run import Run, create, open_run
 from neocog.training import Training, prepare
 from neocog.watch import Record
-from neocog.world import deterministic, find
+from neocog.world import deterministic, find, give_back_memory
 from neocog.world import facts as world_facts
 from neocog.zoo import Model, architecture, resolved
 from neocog.zoo.layers import parse
@@ -66,14 +66,17 @@ def train(
     state saved, and `CheckFailed` when the loss stops being finite.
     """
     asked = _asked(what, data)
-    named = {} if model is None else {"model": _model(model)}
-    recipe = override(asked.recipe.model_copy(update=named), changes)
+    recipe, reasons = asked.recipe, asked.reasons
+    if model is not None:
+        recipe, why = recipes.for_model(recipe, _model(model))
+        reasons = (*reasons, *why)
+    recipe = override(recipe, changes)
     world = find(device, recipe.precision)
     dataset = load(recipe.data, where=asked.where, preprocess=recipe.preprocess, progress=progress)
     recipe = recipe.model_copy(update={"model": resolved(recipe.model, dataset.shape)})
     job = prepare(recipe, dataset, world, Run(Path()))
     doubts = [line for phase in recipe.phases for line in phase.augment.remarks(dataset.classes)]
-    remarks = tuple(dict.fromkeys((*asked.reasons, *dataset.remarks, *doubts)))
+    remarks = tuple(dict.fromkeys((*reasons, *dataset.remarks, *doubts)))
     run = create(asked.name, Path(out) if out is not None else None)
     run.write_recipe(recipe)
     run.write_facts(
@@ -272,9 +275,11 @@ def _command(
 
 def _conclude(job: Training, run: Run, seconds: float, reason: str) -> None:
     """Curves, the test accuracy (evaluate's own measurement, on the saved model file, in float32) and the
-    report, which shares its answers.
+    report, which shares its answers. The training pictures are not needed any more.
     """
-    write_bytes(run.path / "curves.png", picture.training_curves(run.metrics()))
+    job.dataset.free_train()
+    give_back_memory()
+    write_bytes(run.path / "curves.png", chart.training_curves(run.metrics()))
     result: dict[str, Any] = {"reason": reason, "epochs": len(run.metrics()), "test_accuracy": None}
     trained, dataset = load_model(run.model_file), job.dataset
     measured = next((name for name in ("test", "val") if name in dataset.splits), None)
