@@ -70,9 +70,7 @@ def of_channels(dataset: Dataset, channels: int) -> Dataset:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in ZOO]
-)
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in ZOO])
 def test_it_learns_from_scratch(name: str, tmp_path: Path) -> None:
     dataset = of_channels(pictures(), ZOO[name].shape[0])
     stem = "paper" if ZOO[name].smallest <= 32 else "small"

@@ -100,11 +100,11 @@ class Dataset:
         return self.train.shape
 
     def free_train(self) -> None:
-        """Give back the memory of the training pictures, where it is theirs alone; their labels stay."""
-        memory = self.train.x.untyped_storage()
-        others = (split.x.untyped_storage() for split in (self.val, self.test) if split is not None)
-        if memory.resizable() and memory.data_ptr() not in [other.data_ptr() for other in others]:
-            memory.resize_(0)
+        """Let go of the training pictures, whoever else holds this data set; their labels stay. Their memory
+        is freed unless another split lies in it.
+        """
+        x = self.train.x
+        x.set_(torch.empty(0, *x.shape[1:], dtype=x.dtype))  # type: ignore[call-overload]
 
     def _repr_html_(self) -> str:
         """Counts per class and split with a sample of the pictures, for notebooks."""

@@ -41,7 +41,7 @@ def read_split(images: Path, labels: Path, *, classes: int) -> Split:
             f"{_shown(images)} holds {len(x)} pictures, {_shown(labels)} {len(y)} labels; fetch both anew"
         )
     check_labels(y, labels, classes=classes)
-    return Split(x.unsqueeze(1), y.long())
+    return Split(x.unsqueeze(1).detach(), y.long())
 
 
 def check_labels(y: Tensor, path: Path, *, classes: int) -> None:

@@ -70,7 +70,7 @@ def compact(x: Tensor, rows: Tensor, *, chunk: int = 1024) -> Tensor:
     for start in range(0, len(rows), chunk):
         part = rows[start : start + chunk]
         x[start : start + len(part)] = x[part]
-    return x[: len(rows)]
+    return x[: len(rows)].detach()  # a view would hold the whole
 
 
 def _classes(y: Tensor) -> list[NDArray[np.int64]]:
