@@ -25,8 +25,8 @@ class Architecture:
     of its convolutions and dense layers for one picture; `smallest` the smallest legal square input; `depth`
     the number of layers with weights on the longest path, as the paper counts. `differs` says where it
     departs from the paper, or 'nothing'. `stems` lists what `stem` accepts: 'small' is the variant for 28 to
-    64 pixel pictures. `lr` is the rate of Adam with which it learns from scratch, where that of other networks
-    is too high for it. `aliases` maps Keras' layer names to ours.
+    64 pixel pictures. `lr` is the rate of Adam with which it learns from scratch, where that of other
+    networks is too high for it. `aliases` maps Keras' layer names to ours.
     """
 
     name: str

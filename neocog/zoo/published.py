@@ -150,7 +150,7 @@ def preprocess(source: Source, name: str, *, size: tuple[int, int], label: str =
     torchvision: mean and standard deviation of ImageNet; its Inception V3 turns them into -1..1 first thing.
     Keras: BGR minus means for VGG and ResNet, -1..1 for Inception V3, Xception and MobileNetV2, torch's for
     DenseNet. All keep the middle of the picture, 7/8 of its shorter side (torchvision's second recipes
-    224/232).
+    224/232). Keras' pictures are resized by the nearest pixel, as its `load_img` does.
     """
     (mean, std), order = _IMAGENET, "rgb"
     if source == "keras" and name.startswith(("vgg", "resnet")):
@@ -160,7 +160,7 @@ def preprocess(source: Source, name: str, *, size: tuple[int, int], label: str =
     share = _CROP_V2 if label == V2 else 0.875
     return Preprocess.model_validate(
         {"size": size, "channels": 3, "fit": "crop", "crop_share": share, "scale": "given", "order": order}
-        | {"mean": mean, "std": std}
+        | {"mean": mean, "std": std, "interpolation": "nearest" if source == "keras" else "bilinear"}
     )
 
 

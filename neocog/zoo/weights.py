@@ -270,8 +270,11 @@ def _preprocess(
         changes["crop_share"] = shape[1] / int(metadata["resize"])
     elif "crop_pct" in config:
         changes["crop_share"] = config["crop_pct"]
-    if config.get("interpolation") in ("bilinear", "bicubic", "nearest"):
-        changes["interpolation"] = config["interpolation"]
+    method = metadata.get("interpolation") or config.get("interpolation")
+    if method in ("bilinear", "bicubic", "nearest"):
+        changes["interpolation"] = method
+    elif found.manner.padding == "same":  # trained with TensorFlow, under whatever names
+        changes["interpolation"] = "nearest"
     return Preprocess.model_validate({**base.model_dump(), **changes})
 
 
