@@ -9,8 +9,8 @@ import pytest
 from neocog.data.tree import Extent
 from neocog.errors import UsageError
 from neocog.recipe import Phase, from_json, override
-from neocog.recipes import FOR_DATA, RECIPES, for_folder
-from neocog.zoo import ZOO
+from neocog.recipes import FOR_DATA, RECIPES, for_folder, for_model
+from neocog.zoo import ZOO, Model
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -98,6 +98,15 @@ def test_a_foreign_document_is_refused() -> None:
     for document in ([], {"data": {"name": "mnist"}}, {"model": {"name": "m0"}, "data": {}, "extra": 1}):
         with pytest.raises(UsageError):
             from_json(document)
+
+
+def test_another_network_brings_the_rate_that_it_needs() -> None:
+    deep, reasons = for_model(RECIPES["c2"], Model(name="vgg16"))
+    assert (deep.phases[0].optim.kind, deep.phases[0].optim.rate) == ("adam", 1e-4)
+    assert deep.phases[0].epochs == RECIPES["c2"].phases[0].epochs
+    assert "rmsprop at 0.001" in reasons[0]
+    plain, none = for_model(RECIPES["c2"], Model(name="vgg16-bn"))
+    assert (plain.phases, plain.model.name, none) == (RECIPES["c2"].phases, "vgg16-bn", ())
 
 
 def test_folder_recipe_follows_the_folder() -> None:
