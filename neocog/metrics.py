@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neocog.errors import CheckFailed, UsageError, escaped, unknown
+from neocog.intervals import wilson
+from neocog.wording import jsonable, percent, plural, table
 
-CONFIDENCE = 0.95
 TOP = 5
 BINS = 15
 """Bins of the calibration, as in Guo et al., 'On Calibration of Modern Neural Networks', 2017."""
@@ -33,48 +33,6 @@ ROWS = 40
 """Classes up to which the text shows all; of more, it shows the ones with the lowest F1."""
 
 OTHER = "other"
-
-
-def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Bounds of a share of which `successes` of `n` were seen; (0, 1) for n = 0.
-
-    Edwin B. Wilson, 'Probable inference, the law of succession, and statistical inference', JASA 22 (1927).
-    """
-    if n == 0:
-        return 0.0, 1.0
-    z = statistics.NormalDist().inv_cdf(0.5 + confidence / 2)
-    share = successes / n
-    scale = 1 + z * z / n
-    middle = (share + z * z / (2 * n)) / scale
-    half = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low = 0.0 if successes == 0 else max(0.0, middle - half)
-    return low, 1.0 if successes == n else min(1.0, middle + half)
-
-
-@dataclass(frozen=True, slots=True)
-class McNemar:
-    """Two classifiers on the same pictures: how many only one of them got right, and how likely so uneven a
-    split is."""
-
-    only_a: int
-    only_b: int
-    p: float
-
-
-def mcnemar(a_right: Tensor, b_right: Tensor) -> McNemar:
-    """The exact two-sided test on which pictures (N,) classifiers a and b got right (bool); 1 where they
-    never differ.
-
-    Quinn McNemar, 'Note on the sampling error of the difference between correlated proportions or
-    percentages', Psychometrika 12 (1947), with the binomial distribution in place of its approximation.
-    """
-    only_a, only_b = int((a_right & ~b_right).sum()), int((~a_right & b_right).sum())
-    n = only_a + only_b
-    term = tail = 1  # C(n, 0), then the sum of C(n, i) up to the smaller count
-    for i in range(min(only_a, only_b)):
-        term = term * (n - i) // (i + 1)
-        tail += term
-    return McNemar(only_a, only_b, min(1.0, 2 * tail / 2**n))
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,33 +336,3 @@ def mean(values: Any) -> float | None:
     """The mean of the numbers among `values`, leaving out None."""
     known = [v for v in values if v is not None]
     return sum(known) / len(known) if known else None
-
-
-def percent(share: float | None, interval: tuple[float, float] | None = None) -> str:
-    """'98.94 %', with an interval '98.94 % [98.72, 99.12]'; '-' for None."""
-    if share is None:
-        return "-"
-    bounds = f" [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]" if interval else ""
-    return f"{100 * share:.2f} %{bounds}"
-
-
-def plural(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines with aligned columns: the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-
-
-def jsonable(value: Any) -> Any:
-    """`value` with tuples as lists, as JSON has them."""
-    if isinstance(value, dict):
-        return {key: jsonable(item) for key, item in value.items()}
-    return [jsonable(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from neocog.errors import CheckFailed, UsageError, escaped
-from neocog.metrics import Macro, jsonable, mean, percent, plural, ratio, table, wilson
+from neocog.intervals import wilson
+from neocog.metrics import Macro, mean, ratio
+from neocog.wording import jsonable, percent, plural, table
 
 THRESHOLD = 0.5
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from neocog.errors import escaped
-from neocog.metrics import Report, percent
+from neocog.metrics import Report
 from neocog.multilabel import MultiLabelReport
+from neocog.wording import percent
 
 if TYPE_CHECKING:
     from jinja2 import Environment

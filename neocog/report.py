@@ -19,12 +19,13 @@ from neocog.answers import Answers
 from neocog.data import DATASETS, Data
 from neocog.data.dataset import Dataset, Split, class_counts
 from neocog.files import write_text
-from neocog.metrics import Report, percent, plural
+from neocog.metrics import Report
 from neocog.model import Trained
 from neocog.multilabel import MultiLabelReport
 from neocog.page import MOST_CELLS, Example, Page, Row, Setting
 from neocog.recipe import Phase, Recipe
 from neocog.run import Run
+from neocog.wording import percent, plural
 
 MISTAKES, SAMPLES = 24, 32
 """Pictures shown: mistakes with the highest loss, and pictures evenly over the split (experiment E7)."""

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from neocog.errors import CheckFailed, UsageError
-from neocog.metrics import BINS, Report, Tally, from_confusion, mcnemar, wilson
+from neocog.intervals import mcnemar, wilson
+from neocog.metrics import BINS, Report, Tally, from_confusion
 from neocog.multilabel import LabelTally, average_precision
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

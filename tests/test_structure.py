@@ -26,6 +26,8 @@ LAYERS: dict[str, int] = {
             "picture",
             "chart",
             "lettering",
+            "wording",
+            "intervals",
             "markup",
             "download",
             "archive",

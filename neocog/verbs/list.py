@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from neocog.data import DATASETS
 from neocog.errors import NeocogError, UsageError, escaped, unknown
-from neocog.metrics import table
 from neocog.recipes import RECIPES
 from neocog.run import RUNS, open_run
+from neocog.wording import table
 from neocog.zoo import ROWS
 from neocog.zoo.published import RELEASES
 

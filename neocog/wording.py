@@ -1,0 +1,36 @@
+"""Figures in words: percentages, plurals, aligned tables, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def percent(share: float | None, interval: tuple[float, float] | None = None) -> str:
+    """'98.94 %', with an interval '98.94 % [98.72, 99.12]'; '-' for None."""
+    if share is None:
+        return "-"
+    bounds = f" [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]" if interval else ""
+    return f"{100 * share:.2f} %{bounds}"
+
+
+def plural(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines with aligned columns: the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+
+
+def jsonable(value: Any) -> Any:
+    """`value` with tuples as lists, as JSON has them."""
+    if isinstance(value, dict):
+        return {key: jsonable(item) for key, item in value.items()}
+    return [jsonable(item) for item in value] if isinstance(value, (list, tuple)) else value
