@@ -43,11 +43,11 @@ def pictures() -> Dataset:
         rows = torch.arange(count) % len(split)
         glyphs = F.interpolate(split.x[rows].float() / 255, size=24, mode="bilinear")
         x = torch.zeros(count, 1, 32, 32)
-        places = torch.randint(0, 9, (count, 2), generator=generator)
+        places = torch.randint(2, 7, (count, 2), generator=generator)
         for one, glyph, (top, left) in zip(x, glyphs, places.tolist(), strict=True):
             one[:, top : top + 24, left : left + 24] = glyph
         ink = 0.5 + 0.5 * torch.rand(count, 3, 1, 1, generator=generator)
-        ground = 0.4 * torch.rand(count, 3, 1, 1, generator=generator)
+        ground = 0.2 * torch.rand(count, 3, 1, 1, generator=generator)
         return Split(bytes_of(x * ink + (1 - x) * ground), split.y[rows])
 
     return Dataset(

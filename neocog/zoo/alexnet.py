@@ -128,6 +128,7 @@ ARCHITECTURES = (
         macs=724_406_816,
         smallest=67,
         depth=8,
+        lr=3e-4,
         differs=(
             f"227 pixels, where the paper prints 224 and counts 55 positions, which 227 gives; {_START}. "
             f"{_SMALL}"
@@ -146,6 +147,7 @@ ARCHITECTURES = (
         macs=1_135_256_096,
         smallest=67,
         depth=8,
+        lr=3e-4,
         differs=(
             f"no groups: the paper's two towers are one; 227 pixels, where the paper prints 224; {_START}. "
             f"{_SMALL}"
@@ -164,6 +166,7 @@ ARCHITECTURES = (
         macs=714_188_480,
         smallest=63,
         depth=8,
+        lr=3e-4,
         differs=(
             "no response normalisation, and a border of 2 before conv1, as in torchvision, which puts its "
             "dropout before the dense layers and not, as here and in 2012, after them; He's weights. "
@@ -183,6 +186,7 @@ ARCHITECTURES = (
         macs=1_168_032_896,
         smallest=53,
         depth=8,
+        lr=3e-4,
         differs=(
             "the borders, which the paper does not print, are 1 before conv1, pool1 and pool2, for its "
             "sizes 110-55-26-13-6; contrast normalisation has AlexNet's constants; filters are not clipped "
