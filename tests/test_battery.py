@@ -1,4 +1,7 @@
-"""Every network of the zoo learns: 2,000 pictures of CIFAR's size, through the training that users run."""
+"""The battery: every network of the zoo runs at its own size and at its smallest, is refused below it, has a
+gradient everywhere, travels as a state dict, and learns 2,000 pictures of CIFAR's size through the training
+that users run.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,20 @@ from statistics import mean
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from neocog.data import Data
 from neocog.data.dataset import Dataset, Split
 from neocog.data.digits import read
+from neocog.doctor import built
+from neocog.errors import ShapeError
 from neocog.events import Step
 from neocog.recipe import Phase, Recipe
 from neocog.recipes import for_model
 from neocog.run import Run
 from neocog.training import prepare
 from neocog.world import find
-from neocog.zoo import ZOO, Model, Stem, resolved
+from neocog.zoo import ZOO, Architecture, Model, Network, Shape, Stem, begin, resolved
 
 QUICK = {"lenet5-relu", "resnet20", "densenet40", "mobilenet_v2", "c2", "g3"}
 """Rows in the fast suite; the rest are slow."""
@@ -72,8 +77,63 @@ def of_channels(dataset: Dataset, channels: int) -> Dataset:
     return Dataset(dataset.name, dataset.classes, train=grey[0], val=grey[1])
 
 
+every = pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in ZOO]
+)
+
+
+def begun(row: Architecture, shape: Shape, seed: int = 0) -> Network:
+    """The network of `row` as a training begins with it."""
+    model = Model(name=row.name, stem="paper")
+    network = built(model, shape=shape, classes=row.classes)
+    begin(model, network, torch.Generator().manual_seed(seed))
+    return network
+
+
+@pytest.mark.timeout(600)
+@every
+def test_it_runs_at_its_size_and_at_its_smallest_and_not_below(name: str) -> None:
+    row = ZOO[name]
+    smallest = (row.shape[0], row.smallest, row.smallest)
+    for shape in {row.shape, smallest}:
+        network = begun(row, shape).eval()
+        with torch.no_grad():
+            answer = network(torch.rand(2, *shape))
+        assert answer.shape == (2, row.classes)
+        assert answer.isfinite().all()
+    if row.smallest > 1:
+        with pytest.raises(ShapeError, match=f"an input of {row.smallest}x{row.smallest} or more"):
+            begun(row, (row.shape[0], row.smallest - 1, row.smallest - 1))
+
+
+@pytest.mark.timeout(600)
+@every
+def test_gradients_weights_and_activations(name: str) -> None:
+    row = ZOO[name]
+    side = max(row.smallest, 32)
+    shape = (row.shape[0], side, side)
+    network = begun(row, shape).train()
+    relus = [path for path, module in network.named_modules(remove_duplicate=False) if is_relu(module)]
+    assert len(relus) == len({id(network.get_submodule(path)) for path in relus})
+    assert not any(getattr(network.get_submodule(path), "inplace", False) for path in relus)
+    torch.stack(
+        [logits.square().mean() for logits in network.all_logits(torch.rand(4, *shape))]
+    ).sum().backward()
+    missed = [path for path, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert missed == []
+    other = begun(row, shape, seed=1)
+    other.load_state_dict(network.state_dict(), strict=True)
+    x = torch.rand(2, *shape)
+    with torch.no_grad():
+        assert torch.equal(network.eval()(x), other.eval()(x))
+
+
+def is_relu(module: nn.Module) -> bool:
+    return isinstance(module, nn.ReLU | nn.ReLU6)
+
+
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in ZOO])
+@every
 def test_it_learns_from_scratch(name: str, tmp_path: Path) -> None:
     dataset = of_channels(pictures(), ZOO[name].shape[0])
     stem: Stem | None = (
