@@ -105,8 +105,8 @@ def test_another_network_brings_the_rate_that_it_needs() -> None:
     assert (deep.phases[0].optim.kind, deep.phases[0].optim.rate) == ("adam", 1e-4)
     assert deep.phases[0].epochs == RECIPES["c2"].phases[0].epochs
     assert "rmsprop at 0.001" in reasons[0]
-    plain, none = for_model(RECIPES["c2"], Model(name="vgg16-bn"))
-    assert (plain.phases, plain.model.name, none) == (RECIPES["c2"].phases, "vgg16-bn", ())
+    plain, none = for_model(RECIPES["c2"], Model(name="resnet20"))
+    assert (plain.phases, plain.model.name, none) == (RECIPES["c2"].phases, "resnet20", ())
 
 
 def test_folder_recipe_follows_the_folder() -> None:

@@ -137,6 +137,7 @@ ARCHITECTURES = (
         macs=1_582_671_872,
         smallest=31,
         depth=22,
+        lr=3e-4,
         differs=(
             "He's weights, which the paper does not print; response normalisation has Caffe's constants (5 "
             "maps, alpha 1e-4, beta 0.75, k 1); auxiliary heads are left out where the maps are smaller "

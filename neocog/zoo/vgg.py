@@ -74,7 +74,7 @@ def _row(name: str, *, parameters: int, macs: int, depth: int) -> Architecture:
         macs=macs,
         smallest=32,
         depth=depth,
-        lr=None if norm else 1e-4,
+        lr=3e-4 if norm else 1e-4,
         differs=(
             f"{norm}He's weights, with which the deep columns learn from scratch, where the paper starts "
             "them from a trained column A. Stem 'small': one dense layer of 512 units instead of two of "
