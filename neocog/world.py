@@ -56,7 +56,7 @@ KEPT = 2**30  # bytes; larger than any tensor of a batch
 
 def _keep_freed_memory() -> None:
     """glibc gives every freed tensor of some MiB back to the kernel and asks for it again in the next step,
-    page by page: a fifth to a third of a step's time. Elsewhere there is nothing to set.
+    page by page: a tenth to a third of a step's time. Elsewhere there is nothing to set.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
