@@ -530,3 +530,60 @@ def test_a_shut_highway_layer_carries_its_input() -> None:
 def test_highway_has_one_stem() -> None:
     with pytest.raises(UsageError, match="stem"):
         highway.highway(stem="small")
+
+
+# --- they learn --------------------------------------------------------------------------------------------
+
+
+def glyphs(count: int, channels: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Ten classes on 20x20: the 7x12 bitmaps of the digits near the middle, coloured, in noise."""
+    y = torch.randint(10, (count,), generator=generator)
+    x = 0.3 * torch.randn(count, channels, 20, 20, generator=generator)
+    drawn = (lenet.codes(10).view(10, 1, 12, 7) > 0).float()
+    colour = 0.5 + torch.rand(count, channels, 1, 1, generator=generator)
+    for n in range(count):
+        top, left = (int(k) for k in torch.randint(1, 8, (2,), generator=generator))
+        x[n, :, top : top + 12, left + 2 : left + 9] += colour[n] * drawn[y[n]]
+    return x, y
+
+
+LEARNERS = {  # learning rate of Adam, batches of 32 pictures
+    "lenet5": (2e-3, 600),
+    "lenet5-relu": (2e-3, 200),
+    "alexnet": (3e-4, 200),
+    "zfnet": (3e-4, 200),
+    "vgg16": (1e-4, 200),
+    "vgg19": (1e-4, 300),
+    "vgg16-bn": (5e-4, 250),
+    "googlenet": (2.5e-4, 175),
+    "inception_v3": (1e-3, 120),
+    "highway": (1e-3, 150),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", LEARNERS)
+def test_it_learns_from_scratch(name: str) -> None:
+    lr, steps = LEARNERS[name]
+    right = learned(name, lr=lr, steps=steps)
+    assert right > 0.4, f"{name} names {right:.0%} of pictures of 10 classes"
+
+
+def learned(name: str, *, lr: float, steps: int) -> float:
+    """The accuracy on new pictures of a network trained from scratch with every loss that it has."""
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    channels = ROWS[name].shape[0]
+    network = small(name, size=20).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
+    for _ in range(steps):
+        x, y = glyphs(32, channels, generator)
+        main, *sides = [F.cross_entropy(logits, y) for logits in network.all_logits(x)]
+        loss = main + network.aux_weight * sum(sides)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    x, y = glyphs(200, channels, generator)
+    with torch.no_grad():
+        return (network.eval()(x).argmax(1) == y).float().mean().item()

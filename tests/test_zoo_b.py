@@ -521,3 +521,49 @@ def test_resnet9_logits_are_an_eighth_of_the_products() -> None:
     with torch.no_grad():
         pooled = F.max_pool2d(network.features(x), 4).flatten(1)
         torch.testing.assert_close(network(x), pooled @ network.head.linear.weight.T * 0.125)
+
+
+# --- learning -------------------------------------------------------------------------------------
+
+
+def striped(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Noisy stripes (N, 3, 32, 32) in four classes: lying or standing, reddish or bluish."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(4, (count,), generator=generator)
+    ramp = torch.arange(32.0).expand(count, 32, 32)
+    ramp = torch.where((labels % 2 == 0)[:, None, None], ramp, ramp.transpose(1, 2))
+    phase, period = torch.rand(2, count, 1, 1, generator=generator)
+    waves = torch.sin(ramp * 6.283 / (4 + 6 * period) + 6.283 * phase)
+    tint = torch.tensor([[1.0, 0.5, 0.2], [0.2, 0.5, 1.0]])[labels // 2]
+    pictures = waves[:, None] * tint[:, :, None, None]
+    return pictures + 0.5 * torch.randn(pictures.shape, generator=generator), labels
+
+
+# Rows of each family: steps, and the highest learning rate (the deepest needs a lower one, section 4.2).
+LEARNERS = {
+    "resnet20": (40, 0.02),
+    "resnet110": (60, 0.005),
+    "resnet18": (40, 0.02),
+    "densenet40": (40, 0.02),
+    "xception": (40, 0.02),
+    "mobilenet_v2": (100, 0.02),
+    "resnet9-narrow": (40, 0.02),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LEARNERS)
+def test_it_learns_stripes_and_colours(name: str) -> None:
+    network, (steps, rate) = learner(name), LEARNERS[name]
+    optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9)
+    for step in range(steps):
+        for group in optimizer.param_groups:  # up in a fifth of the steps, then down to nothing
+            group["lr"] = rate * min(1, 5 * (step + 1) / steps) * (1 - step / steps)
+        x, y = striped(16, seed=step)
+        optimizer.zero_grad()
+        F.cross_entropy(network(x), y).backward()
+        optimizer.step()
+    x, y = striped(64, seed=10_000)
+    with torch.no_grad():
+        accuracy = (network.eval()(x).argmax(1) == y).float().mean()
+    assert accuracy > 0.8  # chance is a quarter
