@@ -13,7 +13,6 @@ import time
 
 import neocog
 from neocog.events import Event, Saved
-from neocog.run import Run
 
 TARGET = 0.05
 
@@ -22,16 +21,13 @@ def share(recipe: str, epochs: int) -> tuple[float, int, float]:
     """Seconds that saving took, how often, and all seconds from the start to the report."""
     saved: list[float] = []
 
-    def watcher(run: Run):  # type: ignore[no-untyped-def]
-        def hear(event: Event) -> None:
-            if isinstance(event, Saved):
-                saved.append(event.seconds)
-
-        return hear
+    def hear(event: Event) -> None:
+        if isinstance(event, Saved):
+            saved.append(event.seconds)
 
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        neocog.train(recipe, changes=[f"epochs={epochs}"], out=f"{folder}/run", watchers=[watcher])
+        neocog.train(recipe, changes=[f"epochs={epochs}"], out=f"{folder}/run", watchers=[lambda run: hear])
         return sum(saved), len(saved), time.perf_counter() - begun
 
 

@@ -62,16 +62,22 @@ for line in sys.stdin:
     print(epoch(), flush=True)
 """
 
-KERAS = """
+KERAS_START = """
 import json, os, sys, time
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras, numpy as np
-from keras import layers as L
 
 name, case, precision = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 if precision == "bfloat16":
     keras.config.set_dtype_policy("mixed_bfloat16")
+"""
+"""How Keras' side begins, here and in bench/zoo.py."""
+
+KERAS = (
+    KERAS_START
+    + """
+from keras import layers as L
 keras.utils.set_random_seed(0)
 c, h, w = case["shape"]
 x = np.random.rand(case["pictures"], h, w, c).astype("float32")
@@ -101,6 +107,7 @@ print("ready", flush=True)
 for line in sys.stdin:
     print(epoch(), flush=True)
 """
+)
 
 
 class Worker:

@@ -16,7 +16,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from throughput import Worker
+from throughput import KERAS_START, Worker
 
 CASES = {name: {"batch": 8, "pictures": 48, "shape": [3, 224, 224]} for name in ("vgg16", "resnet50-keras")}
 
@@ -57,15 +57,9 @@ def forward():
 
 """
 
-KERAS = """
-import json, os, sys, time
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-os.environ["KERAS_BACKEND"] = "tensorflow"
-import keras, numpy as np
-
-name, case, precision = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
-if precision == "bfloat16":
-    keras.config.set_dtype_policy("mixed_bfloat16")
+KERAS = (
+    KERAS_START
+    + """
 make = {"vgg16": keras.applications.VGG16, "resnet50-keras": keras.applications.ResNet50}[name]
 model = make(weights=None)
 model.compile(keras.optimizers.Adam(1e-5), "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -84,6 +78,7 @@ def forward():
     return case["pictures"] / (time.perf_counter() - start)
 
 """
+)
 
 TURNS = """
 train(), forward()

@@ -141,6 +141,19 @@ def _net(blocks: tuple[int, ...]) -> list[dict[str, Any]]:
     return [*body, {"kind": "globalpool"}, {"kind": "dropout", "rate": 0.3}, head]
 
 
+PHOTO_NET = _net((32, 64, 128, 256))
+"""A small network for photos of any class folders."""
+SMALL_NET = _net((32, 64, 128))
+"""The same for pictures of a few dozen pixels."""
+
+PHOTO_STEPS = 800  # training steps that a folder gets at least, however few its pictures are
+PHOTO_EPOCHS = (15, 60)  # fewest and most
+
+SMALL = 64  # pixels a side up to which pictures are taken as they are
+SIDE = 96  # pixels a side for larger ones
+LOPSIDED = 5  # times as many pictures in the largest class from which the loss is balanced
+
+
 def for_model(recipe: Recipe, model: Model) -> tuple[Recipe, tuple[str, ...]]:
     """`recipe` with another network, trained as that network can be, and the reasons as sentences."""
     lr = architecture(model.name).lr if model.name else None
@@ -156,20 +169,6 @@ def for_model(recipe: Recipe, model: Model) -> tuple[Recipe, tuple[str, ...]]:
         f"{optim.kind} at {optim.rate:g}; --set optim.kind=... optim.lr=... for another"
     )
     return recipe.model_copy(update={"model": model, "phases": tuple(phases)}), (reason,)
-
-
-PHOTO_NET = _net((32, 64, 128, 256))
-"""A small network for photos of any class folders."""
-SMALL_NET = _net((32, 64, 128))
-"""The same for pictures of a few dozen pixels."""
-
-PHOTO_STEPS = 800  # training steps that a folder gets at least, however few its pictures are
-PHOTO_EPOCHS = (15, 60)  # fewest and most
-
-
-SMALL = 64  # pixels a side up to which pictures are taken as they are
-SIDE = 96  # pixels a side for larger ones
-LOPSIDED = 5  # times as many pictures in the largest class from which the loss is balanced
 
 
 def for_folder(found: Extent) -> tuple[Recipe, tuple[str, ...]]:

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,17 +58,20 @@ def _keep_freed_memory() -> None:
     """glibc gives every freed tensor of some MiB back to the kernel and asks for it again in the next step,
     page by page: a tenth to a third of a step's time. Elsewhere there is nothing to set.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, KEPT)
-        mallopt(M_TRIM_THRESHOLD, KEPT)
+    mallopt = _of_glibc("mallopt")
+    mallopt(M_MMAP_THRESHOLD, KEPT)
+    mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def give_back_memory() -> None:
     """What was freed goes back to the kernel now, so that what comes next does not add to it."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
+    _of_glibc("malloc_trim")(0)
+
+
+def _of_glibc(name: str) -> Callable[..., int]:
+    """A function of glibc's malloc; where there is no glibc, one that does nothing."""
+    found = getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+    return found or (lambda *_: 0)
 
 
 def _device(device: str) -> torch.device:

@@ -119,9 +119,8 @@ def test_gradients_weights_and_activations(name: str) -> None:
     relus = [path for path, module in network.named_modules(remove_duplicate=False) if is_relu(module)]
     assert len(relus) == len({id(network.get_submodule(path)) for path in relus})
     assert not any(getattr(network.get_submodule(path), "inplace", False) for path in relus)
-    torch.stack(
-        [logits.square().mean() for logits in network.all_logits(torch.rand(4, *shape))]
-    ).sum().backward()
+    losses = [logits.square().mean() for logits in network.all_logits(torch.rand(4, *shape))]
+    torch.stack(losses).sum().backward()
     missed = [path for path, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert missed == []
     other = begun(row, shape, seed=1)
@@ -139,9 +138,8 @@ def is_relu(module: nn.Module) -> bool:
 @every
 def test_it_learns_from_scratch(name: str, tmp_path: Path) -> None:
     dataset = of_channels(pictures(), ZOO[name].shape[0])
-    stem: Stem | None = (
-        "paper" if name.startswith(("resnet", "densenet")) else None
-    )  # small is ten times the work
+    heavy = name.startswith(("resnet", "densenet"))  # with the small stem, ten times the work
+    stem: Stem | None = "paper" if heavy else None
     recipe = Recipe(
         data=Data(name="digits"),
         model=Model(name="lenet"),
