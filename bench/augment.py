@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from neocog.data.augment import PRESETS, Augment
+from neocog.data.augment.augment import PRESETS, Augment
 
 SETTINGS = {
     "C3": Augment(rotation=30, shift_height=0.2, shift_width=0.2, flip="horizontal"),

@@ -175,7 +175,7 @@ def measure_application(name: str, kind: str, peer: str) -> tuple[dict[str, Any]
     import numpy as np
     import torch
 
-    from neocog.zoo import weights
+    from neocog.pretrained import weights
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -203,7 +203,7 @@ def measure_sequential(kind: str, peer: str) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from neocog.zoo import keras_json
+    from neocog.pretrained.keras import sequential
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -212,14 +212,14 @@ def measure_sequential(kind: str, peer: str) -> dict[str, Any]:
         x = torch.from_numpy(np.moveaxis(answers["x"], -1, 1).copy())
         row: dict[str, Any] = {"sequential": kind}
         for file in ("whole.h5", "net.keras", "keras.weights.h5"):
-            stored = keras_json.load(folder / file, folder / "net.json" if "weights" in file else None)
+            stored = sequential.load(folder / file, folder / "net.json" if "weights" in file else None)
             with torch.inference_mode():
                 row[f"{file} read"] = share(stored.network(x).numpy(), answers["logits"])
         ours = folder / "ours"
         ours.mkdir()
         np.savez(ours / "ours.npz", x=answers["x"])
         for file in ("net.h5", "net.keras", "net.weights.h5", "net.json"):
-            keras_json.save(ours / file, stored)
+            sequential.save(ours / file, stored)
         _call(peer, "--answer", str(ours))
         for key, logits in np.load(ours / "theirs.npz").items():
             row[f"{key} written"] = share(logits, answers["logits"])

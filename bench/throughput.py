@@ -30,12 +30,12 @@ import json, sys, tempfile, time, torch
 from pathlib import Path
 from neocog.data.dataset import Dataset, Split
 from neocog.events import Epoch
-from neocog.recipe import override
-from neocog.recipes import RECIPES
+from neocog.recipes.recipe import override
+from neocog.recipes.chapters import RECIPES
 from neocog.run import Run
-from neocog.training import prepare
+from neocog.training.loop import prepare
 from neocog.world import find
-from neocog.watch import Record
+from neocog.training.watchers import Record
 
 name, case, precision = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 torch.manual_seed(0)

@@ -85,7 +85,7 @@ def measure(name: str, library: str, theirs: str, peer: str) -> tuple[dict[str, 
     import torch
     from safetensors.torch import load_file
 
-    from neocog.zoo import weights
+    from neocog.pretrained import weights
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -26,11 +26,11 @@ from pathlib import Path
 from neocog.data.batches import plain_batches
 from neocog.data.dataset import Dataset, Split
 from neocog.events import Epoch
-from neocog.recipe import override
-from neocog.recipes import RECIPES
+from neocog.recipes.recipe import override
+from neocog.recipes.chapters import RECIPES
 from neocog.run import Run
-from neocog.tasks import measure
-from neocog.training import prepare
+from neocog.tasks.task import measure
+from neocog.training.loop import prepare
 from neocog.world import find
 
 name, case, precision = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]

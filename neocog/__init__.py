@@ -13,7 +13,7 @@ from neocog._version import __version__
 if TYPE_CHECKING:
     from neocog.errors import NeocogError
     from neocog.model import Trained, open_trained
-    from neocog.recipe import Recipe
+    from neocog.recipes.recipe import Recipe
     from neocog.run import Run
     from neocog.verbs.evaluate import evaluate
     from neocog.verbs.features import features
@@ -42,7 +42,7 @@ __all__ = [
 
 _HOMES = {
     "NeocogError": "errors",
-    "Recipe": "recipe",
+    "Recipe": "recipes.recipe",
     "Run": "run",
     "Trained": "model",
     "evaluate": "verbs.evaluate",

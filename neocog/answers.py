@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from neocog.data.dataset import Split
-from neocog.metrics import Report
 from neocog.model import Trained
-from neocog.multilabel import THRESHOLD, MultiLabelReport
-from neocog.tasks import Task
+from neocog.tasks.metrics import Report
+from neocog.tasks.multilabel import THRESHOLD, MultiLabelReport
+from neocog.tasks.task import Task
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,18 +17,18 @@ from neocog import sealed
 from neocog.data import DATASETS, Data
 from neocog.data import load as load_data
 from neocog.data.batches import plain_batches
-from neocog.data.cache import Progress
 from neocog.data.dataset import Dataset, Split
-from neocog.data.tree import Divide
+from neocog.data.folders.picture_cache import Progress
+from neocog.data.folders.read import Divide
 from neocog.errors import UnreadableError, UsageError, unknown
 from neocog.files import read_json, write_json
-from neocog.image import Preprocess
-from neocog.metrics import Report
-from neocog.multilabel import MultiLabelReport
-from neocog.tasks import TASKS, Onlooker, Task, TaskName, nobody
-from neocog.tasks import measure as measure_task
+from neocog.pictures.decode import Preprocess
+from neocog.pretrained import weights as published
+from neocog.tasks.metrics import Report
+from neocog.tasks.multilabel import MultiLabelReport
+from neocog.tasks.task import TASKS, Onlooker, Task, TaskName, nobody
+from neocog.tasks.task import measure as measure_task
 from neocog.zoo import ZOO, Model, Shape, build
-from neocog.zoo import weights as published
 from neocog.zoo.blocks import Network
 
 FORMAT = 1

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from neocog import sealed
-from neocog.average import Average
 from neocog.errors import UnreadableError, UsageError
 from neocog.files import read_json, write_json
 from neocog.model import MODEL_FILE, Trained
-from neocog.optim import Optimizer
-from neocog.recipe import Recipe, from_json
+from neocog.optim.average import Average
+from neocog.optim.optimizers import Optimizer
+from neocog.recipes.recipe import Recipe, from_json
 from neocog.zoo.blocks import Network
 
 RUNS = "runs"
@@ -131,9 +131,9 @@ class Run:
 
     def _repr_html_(self) -> str:
         """The result and the curves, for notebooks."""
-        from neocog import chart, markup
+        from neocog.show import charts, markup
 
-        curves = markup.image(chart.training_curves(self.metrics()), alt="loss and accuracy over epochs")
+        curves = markup.image(charts.training_curves(self.metrics()), alt="loss and accuracy over epochs")
         return f"<pre>{markup.text(self.text())}</pre>{curves}"
 
     def recipe(self) -> Recipe:

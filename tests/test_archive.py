@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from neocog import archive as module
-from neocog.archive import unpack
 from neocog.errors import UnreadableError, UsageError, error_line
+from neocog.pictures import unpack as module
+from neocog.pictures.unpack import unpack
 
 PICTURE = bytes(random.Random(0).randbytes(3000))
 TREE = {

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from neocog.data import colour, mix, warp
-from neocog.data.augment import PRESETS, Augment
-from neocog.data.draw import Draw
+from neocog.data.augment import colour, mix, warp
+from neocog.data.augment.amounts import Draw
+from neocog.data.augment.augment import PRESETS, Augment
 from neocog.errors import UsageError
 
 FILLS = get_args(warp.Fill)

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from neocog.data import Data
 from neocog.data.dataset import Dataset, Split
-from neocog.data.digits import read
-from neocog.doctor import built
+from neocog.data.sources.digits import read
 from neocog.errors import ShapeError
 from neocog.events import Step
-from neocog.recipe import Phase, Recipe
-from neocog.recipes import for_model
+from neocog.inside.shape_doctor import built
+from neocog.recipes.chapters import for_model
+from neocog.recipes.recipe import Phase, Recipe
 from neocog.run import Run
-from neocog.training import prepare
+from neocog.training.loop import prepare
 from neocog.world import find
 from neocog.zoo import ZOO, Architecture, Model, Network, Shape, Stem, begin, resolved
 

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 import torch
 
-from neocog.data import cifar_pickle
-from neocog.data.cifar_pickle import CLASSES, FOLDER, parse, read
+from neocog.data.sources import cifar_pickle
+from neocog.data.sources.cifar_pickle import CLASSES, FOLDER, parse, read
 from neocog.errors import UnreadableError, error_line
 
 COUNT = 12
@@ -131,7 +131,7 @@ def test_pictures_and_labels_arrive_in_order(tmp_path: Path, writer: str, place:
 
 def test_it_agrees_with_the_binary_layout(tmp_path: Path) -> None:
     """The same pictures in the official binary records, through the other reader."""
-    from neocog.data import cifar
+    from neocog.data.sources import cifar
 
     folder = layout(tmp_path / FOLDER)
     binary = tmp_path / "cifar-10-batches-bin"
@@ -342,7 +342,7 @@ def hostile(canary: Path) -> dict[str, bytes]:
 
 CHILD = """
 import pathlib, sys
-from neocog.data import cifar_pickle
+from neocog.data.sources import cifar_pickle
 from neocog.errors import UnreadableError
 
 BAD = ("pickle.", "exec", "compile", "import", "subprocess.", "os.system", "os.exec", "socket.", "ctypes.")

@@ -120,7 +120,7 @@ def test_python_and_the_command_line_agree(capsys: Capture, run: Run, pictures: 
 
 def test_a_digit_on_white_paper_is_noticed(capsys: Capture, run: Run, tmp_path: Path) -> None:
     from neocog.data import load
-    from neocog.recipes import RECIPES
+    from neocog.recipes.chapters import RECIPES
 
     test = load(RECIPES["digits"].data).test
     assert test is not None

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neocog.data import Data, copies, idx, load
-from neocog.data.cache import PRINT
-from neocog.data.copies import groups
-from neocog.image import Preprocess, decode
+from neocog.data import Data, load
+from neocog.data.folders import copies
+from neocog.data.folders.copies import groups
+from neocog.data.folders.picture_cache import PRINT
+from neocog.data.sources import idx
+from neocog.pictures.decode import Preprocess, decode
 from neocog.verbs.look import look
 
 REAL = Path(os.environ.get("NEOCOG_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data")

@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from neocog.data import DATASETS, Data, cifar, cifar_pickle, digits, idx, load
+from neocog.data import DATASETS, Data, load
 from neocog.data.loading import fingerprint
+from neocog.data.sources import cifar, cifar_pickle, digits, idx
 from neocog.data.splits import compact, hold_out, sample
 from neocog.errors import UnreadableError, UsageError
-from neocog.image import Preprocess
+from neocog.pictures.decode import Preprocess
 
 REAL = Path(os.environ.get("NEOCOG_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data")
 
@@ -31,7 +32,7 @@ def alone(tmp_path, monkeypatch):
     monkeypatch.setenv("NEOCOG_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.delenv("NEOCOG_DATA", raising=False)
-    monkeypatch.setattr("neocog.download.fetch", lambda name: pytest.fail(f"would download {name}"))
+    monkeypatch.setattr("neocog.downloads.download.fetch", lambda name: pytest.fail(f"would download {name}"))
 
 
 # --- IDX ---
@@ -451,7 +452,7 @@ def test_what_is_nowhere_is_downloaded(tmp_path, monkeypatch):
         write_idx_set(tmp_path / "home" / name)
         return tmp_path / "home" / name
 
-    monkeypatch.setattr("neocog.download.fetch", fetch)
+    monkeypatch.setattr("neocog.downloads.download.fetch", fetch)
     assert len(load(Data(held_out=0)).train) == 40
 
 

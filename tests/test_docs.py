@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -17,16 +18,16 @@ import neocog
 from neocog.cli import app
 from neocog.cli import run as command
 from neocog.data import DATASETS, Data
-from neocog.data.augment import Augment
-from neocog.image import Preprocess
-from neocog.multilabel import MultiLabelReport
-from neocog.optim import Optim
-from neocog.recipe import Phase, Recipe, Stop
-from neocog.recipes import FOR_DATA, RECIPES
+from neocog.data.augment.augment import Augment
+from neocog.optim.optimizers import Optim
+from neocog.pictures.decode import Preprocess
+from neocog.recipes.chapters import FOR_DATA, RECIPES
+from neocog.recipes.recipe import Phase, Recipe, Stop
 from neocog.run import Run
+from neocog.tasks.multilabel import MultiLabelReport
 from neocog.verbs.list import list_
 from neocog.zoo import ZOO, Manner, Model
-from neocog.zoo.layers import KINDS
+from neocog.zoo.layer_list import KINDS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -315,17 +316,11 @@ def test_exit_codes() -> None:
 # --- the tree ----------------------------------------------------------------------------------------------
 
 
-def test_tree_is_the_tree_on_disk() -> None:
-    text = (DOCS / "architecture.md").read_text().split("<!-- begin: tree")[1].split("<!-- end -->")[0]
-    named, folder = set(), ""
-    for indent, name in re.findall(r"^( {2}| {4})(\S+)  *\S", text, re.MULTILINE):
-        if name.endswith("/"):
-            folder = name
-        else:
-            named.add(f"{folder}{name}" if len(indent) == 4 else name)
-    disk = {p.relative_to(ROOT / "neocog").as_posix() for p in (ROOT / "neocog").rglob("*.py")}
-    assert named - disk == set(), "docs/architecture.md names files that are not there"
-    assert disk - named == set(), "docs/architecture.md: give these files their lines"
+def test_tree_and_layers_are_those_of_the_code() -> None:
+    written = runpy.run_path(str(ROOT / "tools" / "tree.py"))["written"]
+    text = (DOCS / "architecture.md").read_text()
+    assert written(text) == text, "run python tools/tree.py"
+    assert "tasks/" in text and "`arithmetic`" in text
 
 
 def test_short_tree_names_every_part() -> None:
@@ -334,11 +329,3 @@ def test_short_tree_names_every_part() -> None:
     parts = {p for p in parts if p.endswith(".py") or (p.endswith("/") and not p.startswith("_"))}
     named = set(re.findall(r"(?<=\s)[a-z_]+(?:\.py|/)(?=\s)", text.split("tests/")[0].split("neocog/\n")[1]))
     assert named == parts
-
-
-def test_layers_are_those_that_are_kept() -> None:
-    from test_structure import LAYERS
-
-    text = (DOCS / "architecture.md").read_text().split("<!-- begin: layers")[1].split("<!-- end -->")[0]
-    table = {name: int(row[0]) for row in rows(text) for name in ticked(row[1])[0].split()}
-    assert table == LAYERS

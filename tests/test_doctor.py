@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neocog.doctor import (
+from neocog.errors import NeocogError, ShapeError
+from neocog.inside.shape_doctor import (
     Edit,
     can_be,
     culprit,
@@ -22,9 +23,8 @@ from neocog.doctor import (
     smallest_square,
     square,
 )
-from neocog.errors import NeocogError, ShapeError
 from neocog.zoo import ZOO
-from neocog.zoo.layers import Layer, build, parse
+from neocog.zoo.layer_list import Layer, build, parse
 
 ONE_OUTPUT = 7
 

@@ -25,9 +25,9 @@ from pathlib import Path
 
 import pytest
 
-from neocog import download as module
-from neocog import https
-from neocog.download import SOURCES, download, fetch
+from neocog.downloads import download as module
+from neocog.downloads import https
+from neocog.downloads.download import SOURCES, download, fetch
 from neocog.errors import NetworkNeeded, UnreadableError, UsageError, error_line
 
 BODY = bytes(hashlib.shake_256(b"a published file").digest(100_000))
@@ -319,7 +319,7 @@ def lawful(target: Path) -> bool:
 def test_every_misbehaviour_ends_in_the_file_or_in_one_line(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Case, size: int | None
 ) -> None:
-    monkeypatch.setattr("neocog.transfer.UNKNOWN_SIZE_LIMIT", 3 * SIZE)
+    monkeypatch.setattr("neocog.downloads.mirror.UNKNOWN_SIZE_LIMIT", 3 * SIZE)
     (tmp_path / "secret").write_bytes(BODY)
     server.elsewhere = {
         "file": (tmp_path / "secret").as_uri(),
@@ -559,7 +559,7 @@ def test_a_self_signed_server_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 OFFLINE = """
 import sys, pathlib
-from neocog.download import fetch
+from neocog.downloads.download import fetch
 from neocog.errors import NetworkNeeded
 touched = []
 sys.addaudithook(lambda event, arguments: touched.append(event) if event.startswith("socket.") else None)

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from neocog.capture import capture, layer_named
 from neocog.cli import run as command
 from neocog.errors import UsageError
+from neocog.inside.capture import capture, layer_named
 from neocog.model import Trained
-from neocog.preprocess import Preprocess
+from neocog.pictures.preprocess import Preprocess
 from neocog.verbs.features import features
 from neocog.zoo import ZOO, Model, build
 

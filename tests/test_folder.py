@@ -13,11 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from neocog.data import Data, cache, load
-from neocog.data.cache import decoded
-from neocog.data.folder import scan
+from neocog.data import Data, load
+from neocog.data.folders import picture_cache
+from neocog.data.folders.picture_cache import decoded
+from neocog.data.folders.scan import scan
 from neocog.errors import UnreadableError, UsageError, error_line
-from neocog.image import Preprocess
+from neocog.pictures.decode import Preprocess
 
 REAL = Path(os.environ.get("NEOCOG_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data")
 SMALL = Preprocess(size=(8, 8))
@@ -482,8 +483,8 @@ def counted(monkeypatch):
         calls.append(1)
         return original(data)
 
-    original = cache.decode
-    monkeypatch.setattr(cache, "decode", counting)
+    original = picture_cache.decode
+    monkeypatch.setattr(picture_cache, "decode", counting)
     return calls
 
 

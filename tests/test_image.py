@@ -23,7 +23,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from neocog.errors import UnreadableError
-from neocog.image import PICTURE_SUFFIXES, Preprocess, decode, read
+from neocog.pictures.decode import PICTURE_SUFFIXES, Preprocess, decode, read
 
 H, W = 13, 21
 
@@ -597,7 +597,7 @@ def test_libtiff_does_not_print(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_dangerous_plugins_are_never_imported() -> None:
     code = (
-        "import sys, io; from PIL import Image; from neocog.image import decode\n"
+        "import sys, io; from PIL import Image; from neocog.pictures.decode import decode\n"
         f"for data in ({SEEDS['webp']!r}, {SEEDS['tiff float']!r}, {SEEDS['png 1']!r}, b'%!PS'):\n"
         "    try: decode(data)\n"
         "    except Exception as e: print(type(e).__name__)\n"

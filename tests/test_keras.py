@@ -12,12 +12,15 @@ import torch
 
 from neocog.errors import UnreadableError, UsageError
 from neocog.model import open_trained
-from neocog.zoo import ZOO, Manner, Model, build, keras_json, keras_names, weights
-from neocog.zoo.keras_h5 import snake
-from neocog.zoo.keras_h5 import write as write_h5
-from neocog.zoo.keras_tensors import to_keras
-from neocog.zoo.layers import build as build_layers
-from neocog.zoo.layers import parse
+from neocog.pretrained import weights
+from neocog.pretrained.keras import names as keras_names
+from neocog.pretrained.keras import sequential
+from neocog.pretrained.keras.h5 import snake
+from neocog.pretrained.keras.h5 import write as write_h5
+from neocog.pretrained.keras.tensors import to_keras
+from neocog.zoo import ZOO, Manner, Model, build
+from neocog.zoo.layer_list import build as build_layers
+from neocog.zoo.layer_list import parse
 
 h5py = pytest.importorskip("h5py")
 Array = np.ndarray[Any, Any]
@@ -177,7 +180,7 @@ def test_every_layout_gives_numpys_logits(
             archive.write(file, "model.weights.h5")
         file = tmp_path / "net.keras"
     whole = layout in ("keras 2 whole", "keras")
-    found = keras_json.load(file, None if whole else net)
+    found = sequential.load(file, None if whole else net)
     x = np.random.default_rng(1).normal(size=(3, 9, 8, 3))
     with torch.inference_mode():
         logits = found.network(torch.from_numpy(np.moveaxis(x, -1, 1).copy()).float()).numpy()
@@ -191,7 +194,7 @@ def test_every_layout_gives_numpys_logits(
         assert trained.preprocess.size == (9, 8)
     else:
         with pytest.raises(UnreadableError, match="weights without their network"):
-            keras_json.load(file)
+            sequential.load(file)
 
 
 NETWORKS: dict[str, tuple[tuple[int, ...], list[dict[str, Any]]]] = {
@@ -241,7 +244,7 @@ NETWORKS: dict[str, tuple[tuple[int, ...], list[dict[str, Any]]]] = {
 }
 
 
-def lively(name: str) -> keras_json.Sequential:
+def lively(name: str) -> sequential.Sequential:
     shape, document = NETWORKS[name]
     torch.manual_seed(0)
     layers = parse(document)
@@ -251,21 +254,21 @@ def lively(name: str) -> keras_json.Sequential:
             module.running_mean.normal_(0, 0.3)
             module.running_var.uniform_(0.5, 1.5)
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-    return keras_json.Sequential(layers, shape, network)
+    return sequential.Sequential(layers, shape, network)
 
 
 @pytest.mark.parametrize("ending", ["h5", "keras", "weights.h5"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_we_write_we_read_with_the_same_logits(name: str, ending: str, tmp_path: Path) -> None:
     mine = lively(name)
-    keras_json.save(tmp_path / f"net.{ending}", mine)
-    keras_json.save(tmp_path / "net.json", mine)
+    sequential.save(tmp_path / f"net.{ending}", mine)
+    sequential.save(tmp_path / "net.json", mine)
     json_ = tmp_path / "net.json" if ending == "weights.h5" else None
-    again = keras_json.load(tmp_path / f"net.{ending}", json_)
+    again = sequential.load(tmp_path / f"net.{ending}", json_)
     x = torch.randn(2, *mine.shape)
     with torch.inference_mode():
         assert torch.allclose(again.network(x), mine.network(x), atol=1e-6)
-    keras_json.save(tmp_path / "again.json", again)
+    sequential.save(tmp_path / "again.json", again)
     assert json.loads((tmp_path / "again.json").read_text()) == json.loads(
         (tmp_path / "net.json").read_text()
     )
@@ -274,7 +277,7 @@ def test_what_we_write_we_read_with_the_same_logits(name: str, ending: str, tmp_
 def test_a_flattened_picture_is_written_in_keras_order(tmp_path: Path) -> None:
     """Row r of Keras' kernel belongs to (row, column, channel) = the place of r in (6, 6, 2)."""
     mine = lively("unflattened")
-    keras_json.save(tmp_path / "net.h5", mine)
+    sequential.save(tmp_path / "net.h5", mine)
     with h5py.File(tmp_path / "net.h5") as file:
         kernel = np.asarray(file["model_weights/dense1/dense1/kernel:0"])
     weight = mine.network.head.dense1.weight.detach().numpy().reshape(4, 2, 3, 3)
@@ -309,7 +312,7 @@ def _layer(kind: str, **config: Any) -> dict[str, Any]:
 )
 def test_what_cannot_be_read_is_one_line(document: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        keras_json.read(document)
+        sequential.read(document)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +329,7 @@ def test_what_keras_has_not_is_not_written(entry: dict[str, Any], tmp_path: Path
     layers = parse([entry, {"kind": "dense", "units": 2}])
     network = build_layers(layers, shape=(1, 8, 8), classes=2)
     with pytest.raises(UsageError, match="Keras"):
-        keras_json.save(tmp_path / "n.h5", keras_json.Sequential(layers, (1, 8, 8), network))
+        sequential.save(tmp_path / "n.h5", sequential.Sequential(layers, (1, 8, 8), network))
     assert not list(tmp_path.iterdir())
 
 

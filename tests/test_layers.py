@@ -11,8 +11,8 @@ from torch import nn
 
 from neocog.errors import ShapeError, UsageError
 from neocog.zoo import ZOO, Model, begin, build
-from neocog.zoo.layers import build as build_layers
-from neocog.zoo.layers import document, meaning, parse
+from neocog.zoo.layer_list import build as build_layers
+from neocog.zoo.layer_list import document, meaning, parse
 
 # Parameters as sums over the layers: kernels + biases, dense weights + biases, batch norm's two vectors.
 BY_HAND = {
@@ -223,7 +223,7 @@ def test_one_two_and_three_dimensions(axes: int) -> None:
 
 
 def test_json_round_trip_of_every_chapter_network() -> None:
-    from neocog.zoo.chapter import ENTRIES
+    from neocog.zoo.chapters import ENTRIES
 
     for entry in ENTRIES.values():
         layers = parse(list(entry.layers))

@@ -15,9 +15,9 @@ from PIL import Image
 
 import neocog
 from neocog.data import Data, load
-from neocog.data.folder import scan
+from neocog.data.folders.scan import scan
 from neocog.errors import UnreadableError, UsageError
-from neocog.image import Preprocess
+from neocog.pictures.decode import Preprocess
 
 SMALL = Preprocess(size=(8, 8))
 FILES = tuple(f"{k}.png" for k in range(6))

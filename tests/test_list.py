@@ -8,7 +8,7 @@ import pytest
 
 from neocog.data import DATASETS
 from neocog.errors import UsageError
-from neocog.recipes import RECIPES
+from neocog.recipes.chapters import RECIPES
 from neocog.run import Run
 from neocog.verbs.list import list_
 from neocog.zoo import ZOO

@@ -13,10 +13,10 @@ from PIL import Image
 
 from neocog import cli
 from neocog.data import Data, load
-from neocog.data.augment import Augment
-from neocog.data.sheet import draw
+from neocog.data.augment.augment import Augment
+from neocog.data.samples import draw
 from neocog.errors import UsageError
-from neocog.image import Preprocess
+from neocog.pictures.decode import Preprocess
 from neocog.verbs.look import augmentation, look
 
 REAL = Path(os.environ.get("NEOCOG_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data")
@@ -181,7 +181,7 @@ def test_what_must_be_a_name_or_a_path():
 
 
 def test_shapes():
-    pytest.importorskip("neocog.data.shapes")
+    pytest.importorskip("neocog.data.sources.shapes")
     found = look("shapes")
     assert sum(found.counts["train"]) > 0
     assert opened(found.sheet.png()).width > 100

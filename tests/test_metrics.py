@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from neocog.errors import CheckFailed, UsageError
-from neocog.intervals import mcnemar, wilson
-from neocog.metrics import BINS, Report, Tally, from_confusion
-from neocog.multilabel import LabelTally, average_precision
+from neocog.tasks.intervals import mcnemar, wilson
+from neocog.tasks.metrics import BINS, Report, Tally, from_confusion
+from neocog.tasks.multilabel import LabelTally, average_precision
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -337,7 +337,7 @@ def test_outputs_that_are_not_finite_fail_the_check() -> None:
 
 
 def test_save_writes_a_picture(tmp_path: Path) -> None:
-    pytest.importorskip("neocog.picture")
+    pytest.importorskip("neocog.show.grids")
     from PIL import Image
 
     logits, y = guesses()

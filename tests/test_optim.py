@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from neocog.optim import Optim, Optimizer, scheduled
+from neocog.optim.optimizers import Optim, Optimizer, scheduled
 
 
 def rate(step: int, **fields: object) -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neocog import chart, picture
 from neocog.errors import UsageError
-from neocog.image import decode
+from neocog.pictures.decode import decode
+from neocog.show import charts, grids
 
 BLUE, RED, GREY = (0, 0, 255), (255, 0, 0), (128, 128, 128)
 HOSTILE = [
@@ -52,7 +52,7 @@ def tiles(sheet: np.ndarray, height: int, width: int, across: int, down: int) ->
 @pytest.mark.parametrize(("side", "factor"), [(28, 4), (32, 3), (8, 12), (96, 1), (200, 1)])
 def test_grid_enlarges_by_a_whole_factor_and_keeps_every_pixel(side: int, factor: int) -> None:
     pictures = [noise(3, side, side, seed=s) for s in range(6)]
-    sheet = decode(picture.grid(pictures, columns=3))
+    sheet = decode(grids.grid(pictures, columns=3))
     found = tiles(sheet, side * factor, side * factor, 3, 2)
     for original, tile in zip(pictures, found, strict=True):
         np.testing.assert_array_equal(
@@ -64,42 +64,42 @@ def test_grid_takes_every_layout() -> None:
     grey = noise(28, 28)
     colour = np.repeat(grey[:, :, None], 3, axis=2)
     sheets = {
-        picture.grid([p]) for p in (grey, grey[None], colour, colour.transpose(2, 0, 1), grey[:, :, None])
+        grids.grid([p]) for p in (grey, grey[None], colour, colour.transpose(2, 0, 1), grey[:, :, None])
     }
     assert len(sheets) == 1
 
 
 def test_grid_of_few_many_large_and_uneven_pictures() -> None:
-    assert decode(picture.grid([noise(1, 1)])).shape[0] >= 96
-    many = decode(picture.grid([noise(28, 28)] * 300))
+    assert decode(grids.grid([noise(1, 1)])).shape[0] >= 96
+    many = decode(grids.grid([noise(28, 28)] * 300))
     assert many.shape[1] <= 1800
-    large = decode(picture.grid([noise(900, 1200, 3)] * 2, titles=["a", "b"]))
+    large = decode(grids.grid([noise(900, 1200, 3)] * 2, titles=["a", "b"]))
     assert large.shape[1] < 700
-    uneven = decode(picture.grid([noise(10, 60), noise(60, 10)]))
+    uneven = decode(grids.grid([noise(10, 60), noise(60, 10)]))
     assert uneven.shape[0] < uneven.shape[1]
-    default = decode(picture.grid([np.zeros((28, 28), np.uint8)] * 32))
+    default = decode(grids.grid([np.zeros((28, 28), np.uint8)] * 32))
     assert len(tiles(default, 112, 112, 8, 4)) == 32
     assert default.shape[0] == 4 * 112 + 5 * 6
 
 
 def test_grid_titles_have_their_colours_and_places() -> None:
     black = np.zeros((28, 28), np.uint8)
-    sheet = decode(picture.grid([black] * 2, titles=["right", "wrong"], colours=["blue", "red"], columns=2))
+    sheet = decode(grids.grid([black] * 2, titles=["right", "wrong"], colours=["blue", "red"], columns=2))
     left, right = np.split(sheet[:, : sheet.shape[1] // 2 * 2], 2, axis=1)
     assert tinted(left, 2) > 30
     assert tinted(left, 0) == 0
     assert tinted(right, 0) > 30
     assert tinted(right, 2) == 0
     assert tinted(sheet[:21], 2) == tinted(sheet, 2)
-    plain = decode(picture.grid([black], titles=["x"]))
-    with_caption = decode(picture.grid([black], titles=["x"], caption="said below " * 5))
+    plain = decode(grids.grid([black], titles=["x"]))
+    with_caption = decode(grids.grid([black], titles=["x"], caption="said below " * 5))
     np.testing.assert_array_equal(with_caption[: plain.shape[0]], plain)
     assert with_caption.shape[0] > plain.shape[0] + 15
 
 
 def test_long_titles_are_shortened_not_overlapping() -> None:
     black = np.full((28, 28), 255, np.uint8)
-    sheet = decode(picture.grid([black] * 2, titles=["W" * 300, ""], columns=2))
+    sheet = decode(grids.grid([black] * 2, titles=["W" * 300, ""], columns=2))
     assert sheet.shape[1] < 400
     second = sheet[:, sheet.shape[1] // 2 :]
     assert (second == 255).all()
@@ -110,13 +110,13 @@ def test_hostile_names_everywhere() -> None:
     n = len(HOSTILE)
     share = np.full(n, 1 / n)
     sheets = [
-        picture.grid([noise(8, 8)] * n, titles=HOSTILE, caption=" ".join(HOSTILE)),
-        chart.curves(
+        grids.grid([noise(8, 8)] * n, titles=HOSTILE, caption=" ".join(HOSTILE)),
+        charts.curves(
             {name: [(0, 1), (1, 2)] for name in HOSTILE}, title=HOSTILE[1], x_label=HOSTILE[3], y_label="\0"
         ),
-        chart.bars(share, HOSTILE, truth=1, predicted=2),
-        chart.answer(noise(8, 8), share, HOSTILE, truth=8),
-        chart.confusion(np.eye(n, dtype=int), HOSTILE),
+        charts.bars(share, HOSTILE, truth=1, predicted=2),
+        charts.answer(noise(8, 8), share, HOSTILE, truth=8),
+        charts.confusion(np.eye(n, dtype=int), HOSTILE),
     ]
     for png in sheets:
         assert decode(png).size > 1000
@@ -124,9 +124,9 @@ def test_hostile_names_everywhere() -> None:
 
 def test_bars_are_grey_blue_and_red_and_as_long_as_the_probability() -> None:
     names, values = ["a", "b", "c", "d"], [0.1, 0.5, 0.25, 0.15]
-    wrong = decode(chart.bars(values, names, truth=2, predicted=1))
-    right = decode(chart.bars(values, names, truth=1, predicted=1))
-    unknown = decode(chart.bars(values, names, truth=None, predicted=1))
+    wrong = decode(charts.bars(values, names, truth=2, predicted=1))
+    right = decode(charts.bars(values, names, truth=1, predicted=1))
+    unknown = decode(charts.bars(values, names, truth=None, predicted=1))
     assert count(wrong, RED) == pytest.approx(2 * count(wrong, BLUE), rel=0.06)
     assert count(wrong, GREY) == pytest.approx(count(wrong, BLUE), rel=0.1)
     assert count(right, RED) == 0
@@ -143,7 +143,7 @@ def test_bars_of_any_number_of_classes(classes: int) -> None:
     values = np.random.default_rng(0).dirichlet(np.ones(classes))
     least = int(values.argmin())
     pixels = decode(
-        chart.bars(
+        charts.bars(
             values, [f"class {i}" for i in range(classes)], truth=least, predicted=int(values.argmax())
         )
     )
@@ -156,7 +156,7 @@ def test_answer_is_blue_when_right_and_red_when_wrong() -> None:
     shown = np.full((28, 28), 255, np.uint8)
 
     def title(truth: int | None) -> np.ndarray:
-        pixels = decode(chart.answer(shown, values, names, truth=truth))
+        pixels = decode(charts.answer(shown, values, names, truth=truth))
         return pixels[: pixels.shape[0] // 4, : pixels.shape[1] // 3]
 
     assert count(title(1), BLUE) > 20
@@ -170,7 +170,7 @@ def test_answer_is_blue_when_right_and_red_when_wrong() -> None:
 def test_answer_shows_the_picture() -> None:
     checks = np.kron(np.indices((4, 4)).sum(axis=0) % 2, np.ones((2, 2))).astype(np.uint8)
     green = np.stack([0 * checks, 255 * checks, 0 * checks])
-    pixels = decode(chart.answer(green, [1.0], ["one"], truth=0))
+    pixels = decode(charts.answer(green, [1.0], ["one"], truth=0))
     area = count(pixels, (0, 255, 0))
     assert area > 10_000
     assert area == pytest.approx(count(pixels[:, : pixels.shape[1] // 2], (0, 0, 0)), rel=0.1)
@@ -180,7 +180,7 @@ def test_answer_shows_the_picture() -> None:
 def test_confusion_is_dark_on_the_diagonal_with_truth_in_rows(classes: int) -> None:
     counts = np.zeros((classes, classes), int)
     counts[:, 0] = 7  # everything is taken for class 0
-    pixels = decode(chart.confusion(counts, [f"name {i}" for i in range(classes)]))
+    pixels = decode(charts.confusion(counts, [f"name {i}" for i in range(classes)]))
     assert max(pixels.shape) < 1800
     dark = (pixels == (8, 48, 107)).all(axis=2)  # the last colour of Blues
     columns = np.flatnonzero(dark.sum(axis=0) > 0.3 * dark.sum(axis=0).max())
@@ -196,12 +196,12 @@ def test_curves_draw_every_series_and_survive_gaps() -> None:
     first, second = (31, 119, 180), (255, 127, 14)  # matplotlib's C0 and C1
     points = [(0.0, 0.5), (1.0, float("nan")), (2.0, 0.7), (3.0, float("inf")), (4.0, 0.9)]
     labels = {"title": "t", "x_label": "x", "y_label": "y"}
-    both = decode(chart.curves({"a": points, "b": [(0, 1), (4, 0)]}, **labels))
+    both = decode(charts.curves({"a": points, "b": [(0, 1), (4, 0)]}, **labels))
     assert count(both, first) > 20
     assert count(both, second) > 300
-    assert count(decode(chart.curves({"a": points}, **labels)), second) == 0
+    assert count(decode(charts.curves({"a": points}, **labels)), second) == 0
     for series in ({}, {"a": []}, {str(i): [(0, i), (1, 1)] for i in range(25)}):
-        assert decode(chart.curves(series, **labels)).shape == both.shape
+        assert decode(charts.curves(series, **labels)).shape == both.shape
 
 
 def test_training_curves_with_and_without_held_out() -> None:
@@ -210,52 +210,52 @@ def test_training_curves_with_and_without_held_out() -> None:
         {"epoch": e, "loss": 2 / e, "accuracy": 1 - 1 / e, "val_loss": 2.1 / e, "val_accuracy": 0.9 - 0.8 / e}
         for e in range(1, 8)
     ]
-    full = decode(chart.training_curves(epochs))
+    full = decode(charts.training_curves(epochs))
     middle = full.shape[1] // 2
     assert count(full[:, :middle], held_out) > 100
     assert count(full[:, middle:], held_out) > 100
     bare = [{"epoch": e["epoch"], "loss": e["loss"]} for e in epochs]
-    assert count(decode(chart.training_curves(bare)), held_out) == 0
+    assert count(decode(charts.training_curves(bare)), held_out) == 0
     for few in ([], epochs[:1], [{"epoch": 1, "loss": float("inf"), "accuracy": float("nan")}]):
-        assert decode(chart.training_curves(few)).shape == full.shape
+        assert decode(charts.training_curves(few)).shape == full.shape
 
 
 def test_heat_orders_values_and_keeps_squares() -> None:
     values = np.array([[0.0, 1.0], [2.0, 3.0]])
-    pixels = decode(picture.heat(values))
+    pixels = decode(grids.heat(values))
     side = pixels.shape[0] // 2
     cells = [pixels[r * side : (r + 1) * side, c * side : (c + 1) * side] for r in (0, 1) for c in (0, 1)]
     assert all((cell == cell[0, 0]).all() for cell in cells)
     brightness = [int(cell[0, 0].sum()) for cell in cells]
     assert brightness == sorted(brightness)
     assert len(set(brightness)) == 4
-    np.testing.assert_array_equal(decode(picture.heat(values * 100 - 7)), pixels)
-    assert (decode(picture.heat(np.ones((3, 3)))) == decode(picture.heat(np.zeros((3, 3))))).all()
+    np.testing.assert_array_equal(decode(grids.heat(values * 100 - 7)), pixels)
+    assert (decode(grids.heat(np.ones((3, 3)))) == decode(grids.heat(np.zeros((3, 3))))).all()
 
 
 def test_heat_over_a_picture_is_half_of_each() -> None:
     below = noise(3, 64, 80)
-    pixels = decode(picture.heat(np.zeros((7, 7)), over=below))
+    pixels = decode(grids.heat(np.zeros((7, 7)), over=below))
     assert pixels.shape == (4 * 64, 4 * 80, 3)
-    dark = decode(picture.heat(np.zeros((1, 1))))[0, 0].astype(int)
+    dark = decode(grids.heat(np.zeros((1, 1))))[0, 0].astype(int)
     np.testing.assert_array_equal(pixels[::4, ::4], (below.transpose(1, 2, 0).astype(int) + dark) // 2)
 
 
 def test_what_cannot_be_drawn_is_said() -> None:
     one = noise(8, 8)
     wrong = [
-        lambda: picture.grid([]),
-        lambda: picture.grid([one.astype(float)]),
-        lambda: picture.grid([noise(8, 8, 5)]),
-        lambda: picture.grid([one], titles=["a", "b"]),
-        lambda: picture.grid([one], titles=["a"], colours=["nocolour"]),
-        lambda: picture.grid([one], columns=-1),
-        lambda: chart.bars([0.5], ["a", "b"], truth=0, predicted=0),
-        lambda: chart.bars([0.5, 0.5], ["a", "b"], truth=2, predicted=0),
-        lambda: chart.answer(one, [], [], truth=None),
-        lambda: chart.confusion(np.eye(3), ["a", "b"]),
-        lambda: picture.heat(np.array([[np.nan]])),
-        lambda: picture.heat(np.zeros(3)),
+        lambda: grids.grid([]),
+        lambda: grids.grid([one.astype(float)]),
+        lambda: grids.grid([noise(8, 8, 5)]),
+        lambda: grids.grid([one], titles=["a", "b"]),
+        lambda: grids.grid([one], titles=["a"], colours=["nocolour"]),
+        lambda: grids.grid([one], columns=-1),
+        lambda: charts.bars([0.5], ["a", "b"], truth=0, predicted=0),
+        lambda: charts.bars([0.5, 0.5], ["a", "b"], truth=2, predicted=0),
+        lambda: charts.answer(one, [], [], truth=None),
+        lambda: charts.confusion(np.eye(3), ["a", "b"]),
+        lambda: grids.heat(np.array([[np.nan]])),
+        lambda: grids.heat(np.zeros(3)),
     ]
     for draw in wrong:
         with pytest.raises(UsageError, match="; "):

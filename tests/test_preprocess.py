@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from neocog.errors import UsageError
-from neocog.preprocess import Preprocess
+from neocog.pictures.preprocess import Preprocess
 
 SCALES = ("raw", "unit", "128", "one", "channels", "given")
 

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from neocog.data.tree import Extent
+from neocog.data.folders.read import Extent
 from neocog.errors import UsageError
-from neocog.recipe import Phase, from_json, override
-from neocog.recipes import FOR_DATA, RECIPES, for_folder, for_model
+from neocog.recipes.chapters import FOR_DATA, RECIPES, for_folder, for_model
+from neocog.recipes.recipe import Phase, from_json, override
 from neocog.zoo import ZOO, Model
 
 

@@ -19,13 +19,14 @@ import torch
 from PIL import Image
 
 import neocog
-from neocog import markup, picture, report
 from neocog.answers import Answers, collect
 from neocog.cli import run as command
 from neocog.data.dataset import Dataset, Skipped, Split
 from neocog.model import Trained, dataset_of, open_trained
-from neocog.report import Subject
+from neocog.report import gather
+from neocog.report.gather import Subject
 from neocog.run import Run
+from neocog.show import grids, markup
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -181,7 +182,7 @@ def test_it_says_what_happened(run: Run, page: str, answers: Answers) -> None:
 
 def test_the_settings_that_differ_are_those_of_the_recipe_file(run: Run) -> None:
     """A recipe's JSON leaves defaults out, which is another way to the same list."""
-    page = report.describe(
+    page = gather.describe(
         Subject(trained=open_trained(run.path), dataset=dataset_of(open_trained(run.path)), run=run)
     )
     written = json.loads(run.recipe_file.read_text())
@@ -208,7 +209,7 @@ def test_the_command_trains_the_same(run: Run, tmp_path: Path, monkeypatch: pyte
 
 def test_hostile_names_stay_names(run: Run, trained: Trained, dataset: Dataset) -> None:
     subject = renamed(Subject(trained=trained, dataset=dataset, run=run), HOSTILE)
-    page = report.html(subject)
+    page = gather.html(subject)
     parsed = require_safe(page)
     assert "\x1b" not in page
     assert "\u202e" not in page
@@ -221,11 +222,11 @@ def test_hostile_names_stay_names(run: Run, trained: Trained, dataset: Dataset) 
 
 
 def test_the_pictures_are_the_answers(trained: Trained, dataset: Dataset, answers: Answers) -> None:
-    page = report.describe(Subject(trained=trained, dataset=dataset, answers=answers))
+    page = gather.describe(Subject(trained=trained, dataset=dataset, answers=answers))
     split = dataset.split("test")
     wrong = [i for i in range(len(answers)) if answers.probabilities[i].argmax() != split.y[i]]
     by_loss = sorted(wrong, key=lambda i: (-float(answers.losses[i]), i))
-    assert [m.name for m in page.mistakes] == [f"test[{i}]" for i in by_loss[: report.MISTAKES]]
+    assert [m.name for m in page.mistakes] == [f"test[{i}]" for i in by_loss[: gather.MISTAKES]]
     assert page.mistakes_in_all == len(wrong)
     first = page.mistakes[0]
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(first.source.partition(",")[2]))))
@@ -253,12 +254,12 @@ def test_label_sets(trained: Trained, dataset: Dataset, run: Run) -> None:
     given = logits > 0
     assert torch.equal(found.predicted, given)
     assert found.report.accuracy == pytest.approx(float((given == (sets > 0)).all(1).float().mean()))
-    page = report.html(Subject(trained=tagger, dataset=tagged, answers=found, run=run))
+    page = gather.html(Subject(trained=tagger, dataset=tagged, answers=found, run=run))
     text = require_safe(page).text
     assert "mean average precision" in text
     assert "Confusions" not in text
     assert "Calibration" not in text
-    worst = report.describe(Subject(trained=tagger, dataset=tagged, answers=found)).mistakes[0]
+    worst = gather.describe(Subject(trained=tagger, dataset=tagged, answers=found)).mistakes[0]
     row = int(worst.name[5:-1])
     assert worst.truth == " + ".join(str(i) for i in range(10) if sets[row, i])
     assert worst.predicted == (" + ".join(str(i) for i in range(10) if given[row, i]) or "none")
@@ -269,19 +270,19 @@ def test_label_sets(trained: Trained, dataset: Dataset, run: Run) -> None:
 
 def test_wrong_pictures_are_marked(trained: Trained, dataset: Dataset, answers: Answers) -> None:
     subject = Subject(trained=trained, dataset=dataset, answers=answers)
-    marked = [f["class"] for f in Parsed(report.html(subject)).all("figure")]
-    page = report.describe(subject)
+    marked = [f["class"] for f in Parsed(gather.html(subject)).all("figure")]
+    page = gather.describe(subject)
     assert marked == ["right" if e.right else "wrong" for e in (*page.mistakes, *page.samples)]
     assert "wrong" in marked
 
 
 def test_a_model_file_alone_and_nothing_held_out(trained: Trained, dataset: Dataset, run: Run) -> None:
     alone = replace(dataset, val=None, test=None)
-    parsed = require_safe(report.html(Subject(trained=trained, dataset=alone)))
+    parsed = require_safe(gather.html(Subject(trained=trained, dataset=alone)))
     assert "nothing was measured" in parsed.text
     assert "Recipe" not in parsed.text
     assert parsed.all("img") == []
-    only_run = require_safe(report.html(Subject(trained=trained, dataset=alone, run=run)))
+    only_run = require_safe(gather.html(Subject(trained=trained, dataset=alone, run=run)))
     assert "What differs from the defaults" in only_run.text
 
 
@@ -289,14 +290,14 @@ def test_no_mistakes_and_very_few_pictures(trained: Trained, dataset: Dataset, a
     rows = answers.right.nonzero().flatten()[:3]
     few = replace(dataset, test=dataset.split("test").subset(rows))
     measured = collect(trained, few.split("test"), "test", torch.device("cpu"))
-    text = require_safe(report.html(Subject(trained=trained, dataset=few, answers=measured))).text
+    text = require_safe(gather.html(Subject(trained=trained, dataset=few, answers=measured))).text
     assert "All answers were right" in text
     assert "No class was taken for another" in text
     none = replace(dataset, test=dataset.split("test").subset(rows[:0]))
     measured = collect(trained, none.split("test"), "test", torch.device("cpu"))
     assert (
         "no pictures: nothing was measured"
-        in require_safe(report.html(Subject(trained=trained, dataset=none, answers=measured))).text
+        in require_safe(gather.html(Subject(trained=trained, dataset=none, answers=measured))).text
     )
 
 
@@ -305,7 +306,7 @@ def test_many_classes(
     answers: Answers, trained: Trained, dataset: Dataset, n: int, table: bool, drawn: bool
 ) -> None:
     """Above 30 classes the matrix is a picture, above 150 it is left to the list of confusions."""
-    from neocog.metrics import Tally
+    from neocog.tasks.metrics import Tally
 
     generator = torch.Generator().manual_seed(0)
     split = Split(torch.zeros(900, 1, 8, 8, dtype=torch.uint8), torch.arange(900) % n)
@@ -322,12 +323,12 @@ def test_many_classes(
     )
     wide = replace(dataset, classes=names, test=split, train=split, val=None)
     subject = Subject(trained=replace(trained, classes=names), dataset=wide, answers=measured)
-    page, described = report.html(subject), report.describe(subject)
+    page, described = gather.html(subject), gather.describe(subject)
     require_safe(page)
     assert ('class="matrix' in page) is table
     assert (described.confusion_picture is not None) is drawn
-    assert len(described.rows) == min(n, report.MOST_ROWS)
-    assert described.more_rows == max(0, n - report.MOST_ROWS)
+    assert len(described.rows) == min(n, gather.MOST_ROWS)
+    assert described.more_rows == max(0, n - gather.MOST_ROWS)
 
 
 def test_ten_thousand_pictures_cost_a_second_or_two(trained: Trained, dataset: Dataset) -> None:
@@ -335,9 +336,9 @@ def test_ten_thousand_pictures_cost_a_second_or_two(trained: Trained, dataset: D
     many = test.subset(torch.arange(10_000) % len(test))
     large = replace(dataset, test=many)
     measured = collect(trained, many, "test", torch.device("cpu"))
-    report.html(Subject(trained=trained, dataset=large, answers=measured))  # matplotlib's first use
+    gather.html(Subject(trained=trained, dataset=large, answers=measured))  # matplotlib's first use
     begun = time.process_time()
-    page = report.html(Subject(trained=trained, dataset=large, answers=measured))
+    page = gather.html(Subject(trained=trained, dataset=large, answers=measured))
     assert time.process_time() - begun < 4
     assert len(page) < 2_000_000
 
@@ -383,7 +384,7 @@ def test_predictions_as_a_picture(run: Run, tmp_path: Path, capsys: pytest.Captu
 def test_a_picture_of_many_predictions_shows_twenty_and_says_so(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(picture, "MOST_STACKED", 3)
+    monkeypatch.setattr(grids, "MOST_STACKED", 3)
     rng = np.random.default_rng(0)
     for i in range(5):
         Image.fromarray(rng.integers(0, 255, (9, 9), dtype=np.uint8)).save(tmp_path / f"{i}.png")
@@ -404,7 +405,7 @@ def test_groups_of_cifars_classes(run: Run, trained: Trained, dataset: Dataset) 
     agree = is_vehicle[subject.answers.predicted] == is_vehicle[subject.answers.truth]
     grouped = subject.answers.report.grouped({"vehicle": vehicles})
     assert grouped.accuracy == int(agree.sum()) / len(agree)
-    text = require_safe(report.html(replace(subject, grouped=grouped))).text
+    text = require_safe(gather.html(replace(subject, grouped=grouped))).text
     assert f"Accuracy {100 * int(agree.sum()) / len(agree):.2f} %" in text
 
 

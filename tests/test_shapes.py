@@ -12,9 +12,9 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
-from neocog.data import shapes
 from neocog.data.dataset import class_counts, natural
-from neocog.data.shapes import COLOURS, SHAPES, Task, describe, read
+from neocog.data.sources import shapes
+from neocog.data.sources.shapes import COLOURS, SHAPES, Task, describe, read
 from neocog.errors import UsageError
 
 TASKS: list[tuple[Task, int, int, int, int]] = [

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import nn
 
 from neocog.arithmetic import walk
-from neocog.drawing import Fork, _part, draw
 from neocog.errors import ShapeError, UnreadableError, UsageError
+from neocog.inside.drawing import Fork, _part, draw
 from neocog.verbs.summary import summary
 from neocog.zoo import ZOO
 

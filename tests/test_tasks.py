@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from neocog.average import Average
-from neocog.data.augment import Augment
+from neocog.data.augment.augment import Augment
 from neocog.data.batches import Feed
 from neocog.data.dataset import Dataset, Split
 from neocog.errors import UsageError
-from neocog.image import Preprocess
-from neocog.metrics import Report
-from neocog.multilabel import MultiLabelReport
-from neocog.recipe import override
-from neocog.recipes import RECIPES
+from neocog.optim.average import Average
+from neocog.pictures.decode import Preprocess
+from neocog.recipes.chapters import RECIPES
+from neocog.recipes.recipe import override
 from neocog.run import Run
-from neocog.tasks import Classify, MultiLabel, balanced, measure, task_name
-from neocog.training import Training, prepare
+from neocog.tasks.metrics import Report
+from neocog.tasks.multilabel import MultiLabelReport
+from neocog.tasks.task import Classify, MultiLabel, balanced, measure, task_name
+from neocog.training.loop import Training, prepare
 from neocog.world import find
 from neocog.zoo.blocks import Network
 

@@ -19,12 +19,13 @@ import pytest
 import torch
 
 import neocog
-from neocog import sealed, training
+from neocog import sealed
 from neocog.data.batches import counted, cuts
 from neocog.data.dataset import Dataset, Split
 from neocog.errors import CheckFailed, Interrupted, UnreadableError, UsageError
 from neocog.events import Epoch, Event, Saved, Started, Step
 from neocog.run import Run, open_run
+from neocog.training import loop
 
 QUICK = ["epochs=2", "optim.schedule=constant", "optim.lr=0.001", "data.limit=320"]
 
@@ -87,8 +88,8 @@ def test_resume_in_mid_epoch_ends_with_the_same_bits(
 ) -> None:
     changes = [f"precision={precision}", f"optim.kind={optimizer}", "augment.rotation=10", "model.name=m8"]
     whole = train(tmp_path / "whole", *changes)
-    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(training, "SAVE_SHARE", math.inf)
+    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(loop, "SAVE_SHARE", math.inf)
 
     def fall_over(event: Event) -> None:
         if isinstance(event, Step) and event.step == 14:
@@ -239,7 +240,7 @@ def test_counters_give_unrelated_seeds() -> None:
 
 
 CHILD = """
-import sys, neocog.training as t
+import sys, neocog.training.loop as t
 t.SAVE_EVERY, t.SAVE_SHARE = 0.0, float("inf")
 from neocog.cli import run
 sys.exit(run(sys.argv[1:]))
@@ -265,7 +266,7 @@ def test_killed_through_the_command_line(tmp_path: Path) -> None:
 
 ZYGOTE = """
 import json, os, sys
-import neocog.training as t, neocog.verbs.train, neocog.watch, neocog.report, torch
+import neocog.training.loop as t, neocog.verbs.train, neocog.training.watchers, neocog.report.gather, torch
 from neocog.cli import run
 torch.set_num_threads(1)
 t.SAVE_EVERY, t.SAVE_SHARE = 0.0, float("inf")

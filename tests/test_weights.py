@@ -16,15 +16,18 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from neocog.downloads import hub
+from neocog.downloads.mirror import Wanted
 from neocog.errors import NetworkNeeded, UnreadableError, UsageError
 from neocog.model import load as load_model
 from neocog.model import open_trained
-from neocog.transfer import Wanted
+from neocog.pretrained import weights
+from neocog.pretrained.pytorch import names as torch_names
+from neocog.pretrained.releases import RELEASES, imagenet_classes, preprocess
 from neocog.verbs.predict import predict
 from neocog.verbs.weights import Listing, Weights
 from neocog.verbs.weights import weights as verb
-from neocog.zoo import ZOO, Manner, Model, build, hub, torch_names, weights
-from neocog.zoo.published import RELEASES, imagenet_classes, preprocess
+from neocog.zoo import ZOO, Manner, Model, build
 
 TENSORS = {  # parameters and running statistics in torchvision's state dicts, auxiliary heads left out
     "alexnet-owt": 16,

@@ -20,7 +20,7 @@ from neocog.errors import ShapeError, UsageError
 from neocog.zoo import alexnet, googlenet, highway, inception_v3, lenet, vgg
 from neocog.zoo.architecture import Architecture
 from neocog.zoo.blocks import Concat, Gate, Network
-from neocog.zoo.initial import initialise
+from neocog.zoo.first_weights import initialise
 
 FAMILIES = (lenet, alexnet, vgg, googlenet, inception_v3, highway)
 ROWS = {row.name: row for family in FAMILIES for row in family.ARCHITECTURES}

@@ -21,7 +21,7 @@ from neocog.arithmetic import walk
 from neocog.errors import ShapeError, UsageError
 from neocog.zoo import densenet, fastres, mobilenet, resnet, xception
 from neocog.zoo.blocks import Network, Residual
-from neocog.zoo.initial import initialise
+from neocog.zoo.first_weights import initialise
 
 FAMILIES = (resnet, densenet, xception, mobilenet, fastres)
 ROWS = {row.name: row for family in FAMILIES for row in family.ARCHITECTURES}

@@ -12,10 +12,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from neocog.data.augment import Augment
+from neocog.data.augment.augment import Augment
 from neocog.data.dataset import Split
 from neocog.errors import UsageError
-from neocog.image import Preprocess
+from neocog.pictures.decode import Preprocess
 
 EVALUATION_BATCH = 64
 """More pictures at once are no faster on a CPU, and their maps take more memory than training does."""

@@ -108,8 +108,8 @@ class Dataset:
 
     def _repr_html_(self) -> str:
         """Counts per class and split with a sample of the pictures, for notebooks."""
-        from neocog import markup
-        from neocog.data.sheet import draw
+        from neocog.data.samples import draw
+        from neocog.show import markup
 
         counts = [class_counts(split, len(self.classes)) for split in self.splits.values()]
         table = markup.table(("class", *self.splits), zip(self.classes, *counts, strict=True))

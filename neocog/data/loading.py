@@ -15,13 +15,15 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from neocog.data import DATASETS, BuiltIn, arrays, cifar, cifar_pickle, digits, folder, idx, npz, tree
-from neocog.data.cache import Progress, nothing
+from neocog.data import DATASETS, BuiltIn
 from neocog.data.dataset import Dataset, Split, class_counts
-from neocog.data.places import find
+from neocog.data.folders import read, scan
+from neocog.data.folders.picture_cache import Progress, nothing
+from neocog.data.sources import cifar, cifar_pickle, digits, idx, npz, own_arrays
+from neocog.data.sources.finding import find
 from neocog.data.splits import compact, hold_out, sample
 from neocog.errors import UnreadableError, UsageError, escaped, unknown
-from neocog.image import Preprocess
+from neocog.pictures.decode import Preprocess
 
 
 class Data(BaseModel):
@@ -60,7 +62,7 @@ def load(
     where: Path | None = None,
     preprocess: Preprocess | None = None,
     classes: tuple[str, ...] | None = None,
-    divide: tree.Divide = "as trained",
+    divide: read.Divide = "as trained",
     progress: Progress | None = None,
 ) -> Dataset:
     """Read `data`, divide it, and place every picture as `preprocess` says where that differs from how it is
@@ -81,9 +83,9 @@ def load(
                 "data 'folder' needs the path of the folder; give it as where=, "
                 "or name a folder in place of a data set"
             )
-        found = arrays.find(Path(where))
+        found = own_arrays.find(Path(where))
         if found is None:
-            dataset = tree.read(
+            dataset = read.read(
                 Path(where),
                 data,
                 preprocess=preprocess or Preprocess(),
@@ -92,7 +94,7 @@ def load(
                 progress=progress or nothing,
             )
         else:
-            dataset = _fitted(tree.of_arrays(found, data, divide=divide), preprocess, classes)
+            dataset = _fitted(read.of_arrays(found, data, divide=divide), preprocess, classes)
     else:
         dataset = _fitted(_built_in(data, where), preprocess, classes)
     return replace(dataset, fingerprint=fingerprint(dataset))
@@ -122,7 +124,7 @@ def _built_in(data: Data, where: Path | None) -> Dataset:
     if where is not None and row.reader in ("digits", "shapes"):
         raise UsageError(f"{data.name} needs no files; leave out {escaped(str(where))}")
     if row.reader == "shapes":
-        from neocog.data import shapes
+        from neocog.data.sources import shapes
 
         dataset = shapes.read(data.task or "both", data.seed)
     else:
@@ -211,7 +213,7 @@ def _taken(split: Split, rows: Tensor) -> Split:
 
 def _renumbered(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
     """The same pictures with labels numbered by name in the order of `classes`."""
-    place = torch.tensor(folder.places(dataset.classes, classes, dataset.name))
+    place = torch.tensor(scan.places(dataset.classes, classes, dataset.name))
 
     def moved(split: Split) -> Split:
         if split.y.ndim == 2:
@@ -223,7 +225,7 @@ def _renumbered(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
     changed = {name: moved(split) for name, split in dataset.splits.items()}
     result = replace(dataset, classes=classes, **changed)  # type: ignore[arg-type]
     counts = [sum(of_class) for of_class in zip(*(class_counts(s, len(classes)) for s in changed.values()))]
-    return result.with_remarks(*folder.without_pictures([c for c, n in zip(classes, counts) if not n]))
+    return result.with_remarks(*scan.without_pictures([c for c, n in zip(classes, counts) if not n]))
 
 
 def _placed(dataset: Dataset, preprocess: Preprocess) -> Dataset:

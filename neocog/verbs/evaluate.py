@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from neocog.answers import collect
-from neocog.data.cache import Progress
+from neocog.data.folders.picture_cache import Progress
 from neocog.errors import UsageError
-from neocog.metrics import Report
 from neocog.model import Trained, dataset_of, open_trained
-from neocog.multilabel import MultiLabelReport
-from neocog.report import Subject
-from neocog.report import write as write_report
+from neocog.report.gather import Subject
+from neocog.report.gather import write as write_report
 from neocog.run import Run, run_of
+from neocog.tasks.metrics import Report
+from neocog.tasks.multilabel import MultiLabelReport
 from neocog.world import find
 
 

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from neocog.capture import capture, layer_named
 from neocog.errors import UsageError, escaped
 from neocog.files import replacing, write_text
-from neocog.image import decode
+from neocog.inside.capture import capture, layer_named
 from neocog.model import Trained, open_trained
+from neocog.pictures.decode import decode
 from neocog.run import Run
 from neocog.world import find
 from neocog.zoo import ZOO

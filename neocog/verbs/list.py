@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import operator
 import os
 from collections.abc import Callable, Sequence
@@ -11,11 +12,11 @@ from typing import Any, Literal
 
 from neocog.data import DATASETS
 from neocog.errors import NeocogError, UsageError, escaped, unknown
-from neocog.recipes import RECIPES
+from neocog.pretrained.releases import RELEASES
+from neocog.recipes.chapters import RECIPES
 from neocog.run import RUNS, open_run
-from neocog.wording import table
+from neocog.show.words import table
 from neocog.zoo import ROWS
-from neocog.zoo.published import RELEASES
 
 What = Literal["models", "data", "recipes", "runs"]
 BYTES = 4  # of a float32 parameter
@@ -48,7 +49,6 @@ class Listing:
         return "\n".join(line.rstrip() for line in table([columns, *cells]))
 
     def _repr_html_(self) -> str:
-        import html
 
         return f"<pre>{html.escape(self.text())}</pre>"
 

@@ -16,17 +16,17 @@ import torch
 from pydantic import ValidationError
 
 from neocog.data import DATASETS, Data, load
-from neocog.data.arrays import find as find_arrays
-from neocog.data.augment import Augment
-from neocog.data.cache import Decoded, Progress, decoded, nothing
+from neocog.data.augment.augment import Augment
 from neocog.data.dataset import Dataset, Skipped, Split, class_counts
-from neocog.data.folder import scan
-from neocog.data.listing import Listing, shown, some
-from neocog.data.sheet import Sheet, View, draw, draw_variants
-from neocog.data.tree import assemble
+from neocog.data.folders.listing import Listing, shown, some
+from neocog.data.folders.picture_cache import Decoded, Progress, decoded, nothing
+from neocog.data.folders.read import assemble
+from neocog.data.folders.scan import scan
+from neocog.data.samples import Sheet, View, draw, draw_variants
+from neocog.data.sources.own_arrays import find as find_arrays
 from neocog.errors import UsageError, first_complaint, unknown
 from neocog.files import write_bytes
-from neocog.image import Preprocess
+from neocog.pictures.decode import Preprocess
 
 FOLDER_SIZE = (128, 128)
 """Height and width at which the middle of a folder's pictures is looked at, unless a size is given."""

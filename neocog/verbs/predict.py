@@ -17,15 +17,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from neocog import chart, markup, picture
 from neocog.answers import collect
 from neocog.data.batches import channels_last
 from neocog.data.dataset import natural
 from neocog.errors import UnreadableError, UsageError, escaped
 from neocog.files import write_bytes
-from neocog.image import PICTURE_SUFFIXES, Preprocess, decode
 from neocog.model import Trained, dataset_of, open_trained
+from neocog.pictures.decode import PICTURE_SUFFIXES, Preprocess, decode
 from neocog.run import Run
+from neocog.show import charts, grids, markup
 from neocog.world import find
 
 BATCH = 64  # pictures decoded and predicted at a time
@@ -52,7 +52,7 @@ class Shown:
     truth: int | None = None
 
     def png(self) -> bytes:
-        return chart.answer(self.pixels, self.probabilities, self.classes, truth=self.truth)
+        return charts.answer(self.pixels, self.probabilities, self.classes, truth=self.truth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +110,14 @@ class Predictions:
         pngs = [one.png() for one in self.shown]
         if not pngs:
             raise UsageError("none of the pictures could be read, so there is nothing to show")
-        write_bytes(Path(path), picture.stacked(pngs, caption=self.limit or None))
+        write_bytes(Path(path), grids.stacked(pngs, caption=self.limit or None))
 
     def spectrum(self, path: str | Path) -> None:
         """Write the probabilities of all classes, for the first 20 pictures, as one PNG (experiment P2)."""
-        pngs = [chart.spectrum(one.probabilities, one.classes) for one in self.shown]
+        pngs = [charts.spectrum(one.probabilities, one.classes) for one in self.shown]
         if not pngs:
             raise UsageError("none of the pictures could be read, so there is nothing to show")
-        write_bytes(Path(path), picture.stacked(pngs, caption=self.limit or None))
+        write_bytes(Path(path), grids.stacked(pngs, caption=self.limit or None))
 
     @property
     def shown(self) -> tuple[Shown, ...]:
@@ -204,7 +204,7 @@ def predict(
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(files), BATCH):
             chunk = files[start : start + BATCH]
-            items += namer.files(chunk, pool, polarity, shown=picture.MOST_STACKED - start)
+            items += namer.files(chunk, pool, polarity, shown=grids.MOST_STACKED - start)
     return Predictions(tuple(items))
 
 
@@ -309,7 +309,7 @@ def _of_split(
         truth = answers.truth[number]
         file = pictures.names[row] if pictures.names else f"{split}[{row}]"
         drawn = None
-        if number < picture.MOST_STACKED:
+        if number < grids.MOST_STACKED:
             pixels, chances = chosen.x[number].numpy(), answers.probabilities[number].numpy()
             drawn = Shown(pixels, chances, classes, int(truth) if truth.ndim == 0 else None)
         yield Prediction(file, top, truth=answers.named(truth), shown=drawn)

@@ -15,12 +15,12 @@ from torch import nn
 
 from neocog import files
 from neocog.arithmetic import Row, Shape, Walk, walk, written
-from neocog.doctor import built, fitting_sizes, with_remedies
 from neocog.errors import ShapeError, UsageError, unknown
+from neocog.inside.shape_doctor import built, fitting_sizes, with_remedies
 from neocog.model import Trained, open_trained
 from neocog.run import Run
 from neocog.zoo import ZOO, Model, architecture, resolved
-from neocog.zoo.layers import Dense, Layer, parse
+from neocog.zoo.layer_list import Dense, Layer, parse
 
 CLASSES = 10
 """Classes of a layer list that says "classes" where none are given."""
@@ -77,7 +77,7 @@ class Summary:
 
     def save(self, path: str | Path) -> None:
         """Draw the network as a PNG."""
-        from neocog.drawing import draw
+        from neocog.inside.drawing import draw
 
         files.write_bytes(Path(path), draw(self.network, self.walk, title=self.title))
 

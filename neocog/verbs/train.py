@@ -16,14 +16,13 @@ from typing import Any
 
 import torch
 
-from neocog import chart, picture, recipes
 from neocog._version import __version__
 from neocog.answers import collect
 from neocog.data import DATASETS, Data, load
-from neocog.data.cache import Progress
 from neocog.data.dataset import Dataset
-from neocog.data.opened import brings_pictures
-from neocog.data.tree import extent
+from neocog.data.folders.opened_archive import brings_pictures
+from neocog.data.folders.picture_cache import Progress
+from neocog.data.folders.read import extent
 from neocog.errors import (
     CheckFailed,
     Interrupted,
@@ -35,16 +34,18 @@ from neocog.errors import (
 from neocog.events import Event, Finished, Started, Watcher
 from neocog.files import read_json, write_bytes
 from neocog.model import load as load_model
-from neocog.recipe import Recipe, from_json, override
-from neocog.report import Subject
-from neocog.report import write as write_report
+from neocog.recipes import chapters
+from neocog.recipes.recipe import Recipe, from_json, override
+from neocog.report.gather import Subject
+from neocog.report.gather import write as write_report
 from neocog.run import Run, create, open_run
-from neocog.training import Training, prepare
-from neocog.watch import Record
+from neocog.show import charts, grids
+from neocog.training.loop import Training, prepare
+from neocog.training.watchers import Record
 from neocog.world import deterministic, find, give_back_memory
 from neocog.world import facts as world_facts
 from neocog.zoo import Model, architecture, resolved
-from neocog.zoo.layers import parse
+from neocog.zoo.layer_list import parse
 
 
 def train(
@@ -68,7 +69,7 @@ def train(
     asked = _asked(what, data)
     recipe, reasons = asked.recipe, asked.reasons
     if model is not None:
-        recipe, why = recipes.for_model(recipe, _model(model))
+        recipe, why = chapters.for_model(recipe, _model(model))
         reasons = (*reasons, *why)
     recipe = override(recipe, changes)
     world = find(device, recipe.precision)
@@ -180,24 +181,26 @@ def _named(what: str, path: Path, data: str | Path | None) -> Asked:
         raise UsageError(f"{path} is a run; to go on with it: neocog train --resume {path}")
     if brings_pictures(path):
         found = extent(path)
-        recipe, reasons = recipes.for_folder(found)
+        recipe, reasons = chapters.for_folder(found)
         name = path.name.split(".")[0] if path.is_file() else path.resolve().name
         return Asked(recipe, name or "photos", path, reasons)
     if path.is_file():
         return Asked(from_json(read_json(path), within=str(path)), path.stem)
-    if what in recipes.RECIPES:
-        return Asked(recipes.RECIPES[what], what)
-    if what in recipes.FOR_DATA:
-        name = recipes.FOR_DATA[what]
+    if what in chapters.RECIPES:
+        return Asked(chapters.RECIPES[what], what)
+    if what in chapters.FOR_DATA:
+        name = chapters.FOR_DATA[what]
         return Asked(
-            recipes.RECIPES[name], what, reasons=(f"{what}: recipe '{name}', {recipes.RECIPES[name].title}",)
+            chapters.RECIPES[name],
+            what,
+            reasons=(f"{what}: recipe '{name}', {chapters.RECIPES[name].title}",),
         )
     if path.suffix or len(path.parts) > 1:
         raise UsageError(
             f"there is no file or folder at {what}; "
             "give a recipe, a recipe.json, a data set or a folder of pictures"
         )
-    raise unknown("recipe, data set or folder", what, [*recipes.RECIPES, *recipes.FOR_DATA])
+    raise unknown("recipe, data set or folder", what, [*chapters.RECIPES, *chapters.FOR_DATA])
 
 
 def _model(model: str | Path) -> Model:
@@ -279,7 +282,7 @@ def _conclude(job: Training, run: Run, seconds: float, reason: str) -> None:
     """
     job.dataset.free_train()
     give_back_memory()
-    write_bytes(run.path / "curves.png", chart.training_curves(run.metrics()))
+    write_bytes(run.path / "curves.png", charts.training_curves(run.metrics()))
     result: dict[str, Any] = {"reason": reason, "epochs": len(run.metrics()), "test_accuracy": None}
     trained, dataset = load_model(run.model_file), job.dataset
     measured = next((name for name in ("test", "val") if name in dataset.splits), None)
@@ -311,7 +314,7 @@ def _first_batch(job: Training) -> None:
     low, high = x.amin(), x.amax()
     shown = ((x - low) / (high - low).clamp(min=1e-6) * 255).round().to(torch.uint8)
     truth = y if y.ndim == 1 else y.argmax(1)
-    png = picture.grid(
+    png = grids.grid(
         list(shown.numpy()),
         titles=[job.dataset.classes[i] for i in truth.tolist()],
         caption="the first batch as the network sees it; "

@@ -8,9 +8,10 @@ from typing import Any
 
 from neocog.errors import UsageError, unknown
 from neocog.model import Trained, open_trained, write_model
+from neocog.pretrained.keras import sequential
+from neocog.pretrained.releases import RELEASES, Release
 from neocog.run import Run
-from neocog.zoo import ZOO, keras_json
-from neocog.zoo.published import RELEASES, Release
+from neocog.zoo import ZOO
 
 _HEADINGS = ("network", "release", "top-1", "top-5", "MB", "parameters", "file", "licence")
 
@@ -78,7 +79,7 @@ class Weights:
                 raise UsageError(
                     f"Keras gets layer lists only, and {t.model.name} is none; write .safetensors"
                 )
-            keras_json.save(path, keras_json.Sequential(tuple(layers), t.shape, t.network))
+            sequential.save(path, sequential.Sequential(tuple(layers), t.shape, t.network))
 
 
 def _manner(trained: Trained) -> str:
@@ -89,8 +90,8 @@ def _manner(trained: Trained) -> str:
 
 def _chapter(name: str | None) -> Any:
     """The layer list behind a row of the chapters' networks."""
-    from neocog.zoo.chapter import ENTRIES
-    from neocog.zoo.layers import parse
+    from neocog.zoo.chapters import ENTRIES
+    from neocog.zoo.layer_list import parse
 
     return parse(list(ENTRIES[name].layers)) if name in ENTRIES else None
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, field_serializer, field_validator, m
 from neocog.errors import unknown
 from neocog.zoo import (
     alexnet,
-    chapter,
+    chapters,
     densenet,
     fastres,
     googlenet,
@@ -24,10 +24,10 @@ from neocog.zoo import (
 )
 from neocog.zoo.architecture import Architecture, Initialiser, Shape, Stem
 from neocog.zoo.blocks import Network
-from neocog.zoo.initial import initialise
-from neocog.zoo.layers import Layer, document, parse
-from neocog.zoo.layers import build as build_layers
-from neocog.zoo.manner import Manner
+from neocog.zoo.first_weights import initialise
+from neocog.zoo.habits import Manner
+from neocog.zoo.layer_list import Layer, document, parse
+from neocog.zoo.layer_list import build as build_layers
 
 __all__ = [
     "ZOO",
@@ -46,7 +46,7 @@ __all__ = [
 
 FAMILIES = (
     lenet, alexnet, vgg, googlenet, inception_v3, resnet, highway, densenet, xception, mobilenet, fastres,
-    chapter,
+    chapters,
 )  # fmt: skip
 ROWS: tuple[Architecture, ...] = tuple(row for family in FAMILIES for row in family.ARCHITECTURES)
 ZOO: dict[str, Architecture] = {row.name: row for row in ROWS}

@@ -1,0 +1,1 @@
+"""Folders of pictures: walked, understood, listed, decoded once."""

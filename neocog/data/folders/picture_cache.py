@@ -1,0 +1,266 @@
+"""Decoded pictures on disk: a folder's pictures are decoded and placed once, in parallel, then read back.
+
+An entry is two files in the cache, the pixels and an index. Its key hashes the root, every file's name, size
+and times, and what `Preprocess.place` depends on. Every picture carries a SHA-256: a damaged or short entry
+is noticed and made anew. Where the cache cannot be written, the pictures are kept in memory. Which pictures
+are copies of others is found while they pass by, and kept too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neocog.data.dataset import Skipped
+from neocog.data.folders.copies import Families, groups
+from neocog.data.folders.listing import Listing
+from neocog.errors import UnreadableError
+from neocog.files import cache_dir, read_json, replacing, write_text
+from neocog.pictures.decode import MAX_FILE_BYTES, Pixels, Preprocess, decode
+
+FORMAT = "neocog pictures 2"
+PLACING = frozenset({"size", "channels", "fit", "crop_share", "interpolation", "fill"})
+"""The fields of Preprocess that `place` depends on."""
+
+
+Progress = Callable[[int, int], None]
+"""Is told how many pictures of how many were read."""
+PRINT = Preprocess(size=(16, 16), channels=3, fit="stretch")
+"""How the print of a picture is made: of the whole of it, whatever size is asked for."""
+PRINT_SHAPE = (3, 16, 16)
+GRID = 32
+"""Of so many rows and columns the colours of a picture are counted, at most."""
+
+
+def nothing(done: int, total: int) -> None:
+    """The progress that nobody sees."""
+
+
+class Row(NamedTuple):
+    """A decoded picture: its number among the listing's items, SHA-256 of the file and of the placed pixels,
+    the height and width that it had, and how many colours a grid of 32x32 of its pixels has.
+    """
+
+    item: int
+    content: str
+    pixels: str
+    height: int
+    width: int
+    colours: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """All pictures of a listing that could be decoded, in its order; `shape` is (C, h, w).
+
+    The pixels are in memory, or in the file at `path`. `families` are the rows that are copies of each other,
+    as `copies.groups` has them.
+    """
+
+    rows: tuple[Row, ...]
+    shape: tuple[int, int, int]
+    skipped: tuple[Skipped, ...]
+    families: Families
+    path: Path | None = None
+    memory: Tensor | None = None
+
+    def take(self, numbers: Tensor) -> Tensor:
+        """The pictures numbered by the ascending int64 `numbers`, uint8 (n, C, h, w).
+
+        A run without gaps is mapped from the file (or a view); others are read into memory of their own,
+        once.
+        """
+        count = len(numbers)
+        first = int(numbers[0]) if count else 0
+        unbroken = count > 0 and int(numbers[-1]) - first + 1 == count
+        if self.memory is not None:
+            return self.memory[first : first + count] if unbroken else self.memory[numbers]
+        assert self.path is not None  # one of the two is always set
+        if unbroken:
+            offset = first * int(np.prod(self.shape))
+            return torch.from_numpy(np.memmap(self.path, np.uint8, "c", offset, (count, *self.shape)))
+        x = torch.empty(count, *self.shape, dtype=torch.uint8)
+        with self.path.open("rb") as file:
+            for row, number in zip(x, numbers.tolist()):
+                file.seek(number * row.numel())
+                file.readinto(row.numpy().data.cast("B"))
+        return x
+
+
+def decoded(listing: Listing, preprocess: Preprocess, *, progress: Progress = nothing) -> Decoded:
+    """The pictures of `listing`, placed by `preprocess` (whose size is set), from the cache where it has
+    them.
+
+    Files that cannot be decoded are skipped with the decoder's reason. `progress` hears of every picture
+    that is decoded.
+    """
+    path = cache_dir() / "pictures" / f"{_key(listing, preprocess)}.u8"
+    kept = _opened(path)
+    if kept is not None:
+        return kept
+    with contextlib.suppress(OSError, UnreadableError):  # no room or no permission: memory will do
+        _write(path, listing, preprocess, progress)
+        kept = _opened(path)
+    return kept or _in_memory(listing, preprocess, progress)
+
+
+def _key(listing: Listing, preprocess: Preprocess) -> str:
+    digest = hashlib.sha256(
+        f"{FORMAT}\0{os.path.realpath(listing.root)}\0".encode("utf-8", "surrogateescape")
+    )
+    digest.update(preprocess.model_dump_json(include=set(PLACING)).encode())
+    for item in listing.items:
+        digest.update(f"\0{item.path}\0{item.stamp}".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:40]
+
+
+def _write(path: Path, listing: Listing, preprocess: Preprocess, progress: Progress) -> None:
+    """The files of an entry, the index last: without it there is no entry."""
+    rows, skipped = [], []
+    shape: tuple[int, ...] = ()
+    prints = bytearray()
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        for made in _pictures(listing, preprocess, progress):
+            if isinstance(made, Skipped):
+                skipped.append(made)
+            else:
+                shape = made.picture.shape
+                file.write(made.picture.data)
+                prints += made.small.data
+                rows.append(made.row)
+    body = {
+        "shape": shape,
+        "rows": rows,
+        "skipped": [(s.path, s.reason) for s in skipped],
+        "families": _families(rows, prints),
+    }
+    write_text(_index(path), json.dumps({"format": FORMAT, "sha256": _check(body), "body": body}))
+
+
+def _opened(path: Path) -> Decoded | None:
+    """The entry at `path`, or None where it is missing, short or damaged in any way."""
+    try:
+        index = read_json(_index(path))
+        body = index["body"]
+        if index["format"] != FORMAT or index["sha256"] != _check(body) or len(body["shape"]) != 3:
+            return None
+        rows = tuple(Row(*row) for row in body["rows"])
+        shape = tuple(int(n) for n in body["shape"])
+        if not _sound(path, rows, int(np.prod(shape))):
+            return None
+        families = tuple(tuple(family) for family in body["families"])
+    except (UnreadableError, OSError, KeyError, TypeError, ValueError):
+        return None
+    skipped = tuple(Skipped(*s) for s in body["skipped"])
+    return Decoded(rows, shape, skipped, families, path=path)  # type: ignore[arg-type]
+
+
+def _sound(path: Path, rows: tuple[Row, ...], size: int) -> bool:
+    """Whether the file holds exactly the pictures of the index; read with one picture's memory."""
+    buffer = bytearray(size)
+    with path.open("rb") as file:
+        for row in rows:
+            if file.readinto(buffer) != size or hashlib.sha256(buffer).hexdigest() != row.pixels:
+                return False
+        return not file.read(1)
+
+
+def _in_memory(listing: Listing, preprocess: Preprocess, progress: Progress) -> Decoded:
+    rows: list[Row] = []
+    skipped: list[Skipped] = []
+    prints = bytearray()
+    x = torch.empty(0, 3, 1, 1, dtype=torch.uint8)
+    for made in _pictures(listing, preprocess, progress):
+        if isinstance(made, Skipped):
+            skipped.append(made)
+            continue
+        if not rows:
+            x = torch.empty(len(listing.items), *made.picture.shape, dtype=torch.uint8)
+        x[len(rows)] = torch.from_numpy(made.picture)
+        prints += made.small.data
+        rows.append(made.row)
+    shape: Any = tuple(x.shape[1:])
+    return Decoded(tuple(rows), shape, tuple(skipped), _families(rows, prints), memory=x[: len(rows)])
+
+
+def _families(rows: list[Row], prints: bytearray) -> Families:
+    small = np.frombuffer(prints, np.uint8).reshape(len(rows), *PRINT_SHAPE)
+    return groups(small, [row.pixels for row in rows])
+
+
+class _Made(NamedTuple):
+    row: Row
+    picture: Pixels
+    small: Pixels
+
+
+def _pictures(listing: Listing, preprocess: Preprocess, progress: Progress) -> Iterator[_Made | Skipped]:
+    """Every item decoded and placed, or skipped, in order; as many threads as cores, a few pictures ahead."""
+    workers = min(16, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(workers)
+    ahead: deque[Future[_Made | Skipped]] = deque()
+    total = len(listing.items)
+    try:
+        for number, item in enumerate(listing.items):
+            ahead.append(pool.submit(_make, listing.root, number, item.path, preprocess))
+            if len(ahead) >= 4 * workers:
+                yield ahead.popleft().result()
+                progress(number + 1 - len(ahead), total)
+        while ahead:
+            yield ahead.popleft().result()
+            progress(total - len(ahead), total)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _make(root: Path, number: int, path: str, preprocess: Preprocess) -> _Made | Skipped:
+    try:
+        data = _content(os.path.join(root, path))
+        pixels = decode(data)
+        placed, small = preprocess.place(pixels), PRINT.place(pixels)
+    except OSError as error:
+        return Skipped(path, f"cannot be read: {error.strerror or error}")
+    except UnreadableError as error:
+        return Skipped(path, str(error).removeprefix("<bytes>: "))
+    digests = hashlib.sha256(data).hexdigest(), hashlib.sha256(placed.data).hexdigest()
+    height, width = int(pixels.shape[0]), int(pixels.shape[1])
+    return _Made(Row(number, *digests, height, width, _colours(pixels)), placed, small)
+
+
+def _colours(pixels: Pixels) -> int:
+    height, width, _ = pixels.shape
+    grid = pixels[:: -(-height // GRID), :: -(-width // GRID)].astype(np.int32)
+    return len(np.unique(grid @ np.array([1, 1 << 8, 1 << 16])))
+
+
+def _content(path: str) -> bytes:
+    """A regular file's bytes. What has become a pipe since the scan is not waited for."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableError("is not a regular file any more")
+        if status.st_size > MAX_FILE_BYTES:
+            raise UnreadableError(f"has more than {MAX_FILE_BYTES >> 20} MiB; save it smaller")
+        return file.read(MAX_FILE_BYTES + 1)
+
+
+def _index(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _check(body: Any) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

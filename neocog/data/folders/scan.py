@@ -1,0 +1,264 @@
+"""What a folder of pictures holds: its layout, classes and files; no picture is opened.
+
+Class folders (`pets/cat/1.jpg`), class folders inside of train, val and test folders, or a table that names
+pictures and classes (`class_tables`). Where a folder has both, the one that says more is taken, and
+`Listing.layout` and `remarks` say which and why.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from neocog.data.dataset import Skipped, natural
+from neocog.data.folders import class_tables
+from neocog.data.folders.class_tables import Tables
+from neocog.data.folders.listing import (
+    ORDER,
+    SPLIT_NAMES,
+    Item,
+    Listing,
+    Placed,
+    SplitName,
+    Understood,
+    compare_splits,
+    items,
+    places,
+    refuse_twins,
+    shown,
+    some,
+    without_pictures,
+)
+from neocog.data.folders.opened_archive import opened
+from neocog.data.folders.walk import Walked, walk
+from neocog.errors import UnreadableError
+
+__all__ = ["Item", "Listing", "places", "scan", "shown", "without_pictures"]
+
+EXPECTED = (
+    "cat/1.jpg and dog/2.jpg (a folder for each class; inside of train/, val/, test/ if you like)",
+    "labels.csv with the columns file,label (metadata.csv or .jsonl with file_name; several labels: cat;dog)",
+    "train.txt with lines like 1.jpg cat (also val.txt, test.txt, meta/train.txt)",
+)
+"""Three lines on the layouts that are accepted, each to be written below the folder's name."""
+
+
+def scan(where: Path, *, classes: tuple[str, ...] | None = None) -> Listing:
+    """Understand the folder, table or archive `where` without opening a picture; with `classes`, number them
+    as that trained model does.
+
+    Links are followed inside the root only, and every file counts once however many names it has. A zip or
+    tar is unpacked into the cache first.
+    `UnreadableError`: no folder, no or one class, names that differ in case or Unicode form only, or a val or
+    test class that train lacks. `UsageError`: a class that is not among `classes`.
+    """
+    place = opened(where)
+    found = walk(place.root)
+    understood = _understood(found, place.root, place.table, evaluated=classes is not None)
+    names = understood.names
+    refuse_twins(names, place.root, what="classes")
+    remarks = [*place.remarks, *understood.remarks]
+    if classes is None:
+        remarks += compare_splits(understood.placed, place.root)
+    else:
+        places(names, classes, shown(place.name))
+        remarks += without_pictures([name for name in classes if name not in names])
+    number = {name: k for k, name in enumerate(classes or names)}
+    return Listing(
+        root=place.root,
+        name=place.name,
+        layout=understood.layout,
+        classes=classes or names,
+        given=understood.given,
+        items=items(understood.placed, number),
+        skipped=tuple(sorted((*found.skipped, *understood.loose), key=lambda s: natural(s.path))),
+        remarks=tuple(remarks),
+        found=found.found,
+        several=understood.several,
+    )
+
+
+def _understood(found: Walked, root: Path, table: str | None, *, evaluated: bool) -> Understood:
+    """The table asked for; else class folders or the tables that are there, whichever says more.
+
+    `evaluated`: classes come from a trained model, so train may be missing, and one class is enough.
+    """
+    if table is not None:
+        return class_tables.understand(Tables((table,)), found, root, fewest=1 if evaluated else 2)
+    by_folder, trouble = None, UnreadableError("")
+    try:
+        by_folder = _class_folders(found, root, evaluated=evaluated)
+    except UnreadableError as error:
+        trouble = error
+    remarks = []
+    for tables in class_tables.candidates(found):
+        try:
+            by_table = class_tables.understand(tables, found, root, fewest=1 if evaluated else 2)
+        except UnreadableError as error:
+            if tables.named:
+                remarks.append(f"{tables.words} is not used: {error}")
+                trouble = trouble if isinstance(trouble, _AboutTable) else _AboutTable(str(error))
+            continue
+        if by_folder is None:
+            return by_table
+        reason = _says_more(by_table, by_folder, tables)
+        if reason is None:
+            return by_table
+        remarks.append(f"{tables.words} is not used: {reason}")
+    if by_folder is None:
+        raise UnreadableError(str(trouble))
+    by_folder.remarks.extend(remarks)
+    return by_folder
+
+
+class _AboutTable(UnreadableError):
+    """Why a table that is called like labels cannot be used: it says more than that there are no classes."""
+
+
+def _says_more(table: Understood, folders: Understood, tables: Tables) -> str | None:
+    """None where a table is to be believed rather than the class folders around it, else why it is not."""
+    if not tables.named:
+        return "the folders say the classes; to use it, give the file itself"
+    inside = {file.path: file.classes for file in folders.placed}
+    pairs = {(file.classes, inside.get(file.path)) for file in table.placed}
+    alike = len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
+    if alike and len(inside) >= len(table.placed) and (folders.given or not table.given):
+        return "the class folders say the same"
+    return None
+
+
+class _File(NamedTuple):
+    """A file with the names of its split folder and class folder."""
+
+    path: str
+    stamp: str
+    split: SplitName
+    folder: str
+
+
+def _class_folders(found: Walked, root: Path, *, evaluated: bool) -> Understood:
+    """The folder read as class folders; errors as of `scan`."""
+    splits = _split_folders(found, root, evaluated=evaluated)
+    files, loose = _files(found, splits)
+    folders = _class_names({file.folder for file in files}, root)
+    names = tuple(sorted(folders.values(), key=natural))
+    _refuse_emptied(found, splits, folders, root)
+    _refuse_too_few(names, found, root, fewest=1 if evaluated else 2)
+    lists = {folder: (name,) for folder, name in folders.items()}
+    return Understood(
+        layout=_in_words(splits),
+        placed=[Placed(file.path, file.stamp, file.split, lists[file.folder]) for file in files],
+        loose=loose,
+        given=tuple(sorted(set(splits.values()), key=ORDER.__getitem__)),
+        remarks=_remarks(found, splits, folders),
+    )
+
+
+def _split_folders(found: Walked, root: Path, *, evaluated: bool) -> dict[str, SplitName]:
+    """The top folders that are splits, by name; none where the top folders are classes."""
+    tops = {path.split("/")[0] for path in found.files if "/" in path}
+    nested = {path.split("/")[0] for path in found.files if path.count("/") >= 2}
+    named = {top: SPLIT_NAMES[top.casefold()] for top in tops if top.casefold() in SPLIT_NAMES}
+    splits = {top: split for top, split in named.items() if top in nested}
+    others = tops - set(named)
+    complete = "train" in splits.values() or (evaluated and bool(splits))
+    if named and not others and not complete:
+        here = ", ".join(f"{shown(top)}/" for top in sorted(named))
+        lacking = "no class folders in a training folder" if splits else "no class folders in them"
+        raise UnreadableError(f"{shown(root)} holds {here} but {lacking}; expected:{_example(root)}")
+    if not complete or (others and len(splits) < 2):
+        return {}
+    twins = [split for split, count in Counter(splits.values()).items() if count > 1]
+    if twins:
+        both = " and ".join(sorted(shown(top) for top, split in splits.items() if split == twins[0]))
+        raise UnreadableError(f"{shown(root)} holds {both}, which both mean {twins[0]}; keep one of them")
+    return splits
+
+
+def _files(found: Walked, splits: dict[str, SplitName]) -> tuple[list[_File], list[Skipped]]:
+    """Every picture file in its split and class folder, or skipped because it lies in neither."""
+    files, loose = [], []
+    for path, stamp in found.files.items():
+        parts = path.split("/")
+        if splits and parts[0] not in splits:
+            loose.append(Skipped(path, "lies outside of the class folders of " + ", ".join(sorted(splits))))
+        elif len(parts) < (3 if splits else 2):
+            loose.append(Skipped(path, "lies in no class folder"))
+        elif splits:
+            files.append(_File(path, stamp, splits[parts[0]], parts[1]))
+        else:
+            files.append(_File(path, stamp, "train", parts[0]))
+    return files, loose
+
+
+def _class_names(folders: Iterable[str], root: Path) -> dict[str, str]:
+    """Folder -> class name. Bytes that are not UTF-8 are written as escapes, so that a model file can hold
+    the name.
+    """
+    names = {folder: os.fsencode(folder).decode("utf-8", "backslashreplace") for folder in folders}
+    refuse_twins(sorted(names.values()), root, what="class folders")
+    return names
+
+
+def _refuse_emptied(found: Walked, splits: dict[str, SplitName], folders: dict[str, str], root: Path) -> None:
+    """A class folder whose picture files are all empty is an accident, not the absence of a class."""
+    depth = 1 if splits else 0
+    for path in found.empty:
+        parts = path.split("/")
+        if len(parts) > depth + 1 and (not splits or parts[0] in splits) and parts[depth] not in folders:
+            raise UnreadableError(
+                f"{shown(root)}: every picture of class '{shown(parts[depth])}' is an empty file; "
+                f"copy them again"
+            )
+
+
+def _refuse_too_few(names: tuple[str, ...], found: Walked, root: Path, *, fewest: int) -> None:
+    if len(names) >= fewest:
+        return
+    if names:
+        inner = [
+            f"{path}" for path in found.folders if path.count("/") == 1 and path.startswith(f"{names[0]}/")
+        ]
+        hint = (
+            f" (if its sub-folders are the classes, give {shown(root / names[0])})" if len(inner) > 1 else ""
+        )
+        said = f"holds one class only, '{shown(names[0])}'; two or more are needed{hint}"
+    elif found.files:
+        said = f"holds {len(found.files)} pictures but no class folders"
+    elif found.found:
+        why = Counter(s.reason for s in found.skipped).most_common(1)
+        said = f"holds no pictures that can be used ({found.found} found; most: {why[0][0]})"
+    else:
+        said = "holds no pictures"
+    raise UnreadableError(f"{shown(root)} {said}; expected:{_example(root)}")
+
+
+def _example(root: Path) -> str:
+    base = shown(root.resolve().name or "pictures")
+    return "".join(f"\n  {base}/{line}" for line in EXPECTED)
+
+
+def _remarks(found: Walked, splits: dict[str, SplitName], folders: dict[str, str]) -> list[str]:
+    remarks = []
+    depth = 1 if splits else 0
+    bare = {
+        path.split("/")[depth]
+        for path in found.folders
+        if path.count("/") == depth and (not splits or path.split("/")[0] in splits)
+    } - set(folders)
+    if bare:
+        remarks.append(f"folders without pictures are no classes: {some(sorted(bare, key=natural))}")
+    flat = {path.split("/")[0] for path in found.files if path.count("/") == 1} if splits else set()
+    remarks += [f"{shown(top)}/ holds pictures in no class folder; they are not used" for top in sorted(flat)]
+    return remarks
+
+
+def _in_words(splits: dict[str, SplitName]) -> str:
+    if not splits:
+        return "class folders; no splits given"
+    ordered = sorted(splits.items(), key=lambda pair: (ORDER[pair[1]], pair[0]))
+    named = [shown(top) if top == split else f"{shown(top)} (as {split})" for top, split in ordered]
+    return f"class folders in {', '.join(named)}"

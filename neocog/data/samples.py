@@ -1,0 +1,174 @@
+"""Sheets of sample pictures: the first few, rows of every class, or one with the scale of its values."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from neocog.data.augment.augment import Augment
+from neocog.data.dataset import Dataset, Split
+from neocog.data.folders.listing import shown
+from neocog.errors import UsageError
+from neocog.pictures.decode import Pixels
+from neocog.show import grids
+
+SAMPLE = 16
+VARIANTS = 3
+ACROSS, ROWS_PER_CLASS, CLASSES_SHOWN = 10, 3, 33
+
+View = Literal["sample", "by-class"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Pictures, uint8 (C, h, w), to be drawn with a title each; `scale` draws one large, with what its values
+    mean.
+    """
+
+    pictures: tuple[Pixels, ...]
+    titles: tuple[str, ...]
+    columns: int
+    caption: str
+    scale: bool = False
+    variants: bool = False
+
+    def singles(self) -> tuple[bytes, ...]:
+        """Of a sheet of variants, each but the original as a picture of its own, in its own size: PNG."""
+        return tuple(grids.alone(pixels) for pixels in self.pictures[1:]) if self.variants else ()
+
+    def png(self) -> bytes:
+        if self.scale:
+            return _with_scale(self.pictures[0], self.caption)
+        return grids.grid(self.pictures, titles=self.titles, columns=self.columns, caption=self.caption)
+
+
+def draw(dataset: Dataset, view: View = "sample", index: int | None = None) -> Sheet:
+    """The first training pictures (of a folder: some of each class), rows of each class, or one at `index`.
+
+    `UsageError` where there is no training picture `index`.
+    """
+    train = dataset.train
+    if index is not None:
+        return _one(dataset, index)
+    if view == "by-class":
+        return _by_class(dataset)
+    rows = list(range(min(SAMPLE, len(train))))
+    if train.names:  # a folder is sorted by class: take from each in turn
+        rows = _in_turn(train, len(dataset.classes))
+    titles = tuple(_labels(train, dataset.classes, row) for row in rows)
+    return Sheet(
+        _pictures(train, rows),
+        titles,
+        4,
+        f"{shown(dataset.name)}: {len(rows)} of {len(train)} training pictures",
+    )
+
+
+def _in_turn(train: Split, classes: int) -> list[int]:
+    """Rows of `SAMPLE` pictures, as evenly over the classes as there are pictures, class by class."""
+    members = [_carrying(train, k) for k in range(classes)]
+    rounds = [(turn, row) for of in members for turn, row in enumerate(of[:SAMPLE])]
+    return sorted(list(dict.fromkeys(row for _, row in sorted(rounds)))[:SAMPLE])
+
+
+def _carrying(split: Split, k: int) -> list[int]:
+    """The rows of class `k`, or that carry label `k`."""
+    carries = split.y[:, k] > 0 if split.y.ndim == 2 else split.y == k
+    return [int(row) for row in carries.nonzero().flatten()]
+
+
+def _by_class(dataset: Dataset) -> Sheet:
+    """Three rows of every class, in the order of the data; a class that has fewer leaves its rows blank."""
+    train, names = dataset.train, dataset.classes[:CLASSES_SHOWN]
+    each = ACROSS * ROWS_PER_CLASS
+    blank = torch.full(train.shape, 255, dtype=torch.uint8).numpy()
+    pictures: list[Pixels] = []
+    titles: list[str] = []
+    for k, name in enumerate(names):
+        rows = _carrying(train, k)[:each]
+        pictures += [*_pictures(train, rows), *[blank] * (each - len(rows))]
+        titles += [shown(name) if i % ACROSS == 0 else "" for i in range(each)]
+    left_out = (
+        f"; the first {len(names)} of {len(dataset.classes)} classes"
+        if len(names) < len(dataset.classes)
+        else ""
+    )
+    return Sheet(
+        tuple(pictures),
+        tuple(titles),
+        ACROSS,
+        f"{shown(dataset.name)}: training pictures of each class{left_out}",
+    )
+
+
+def _one(dataset: Dataset, index: int) -> Sheet:
+    train, index = dataset.train, _checked(dataset, index)
+    _, h, w = train.shape
+    named = f" ({shown(train.names[index])})" if train.names else ""
+    title = f"{index}: {_labels(train, dataset.classes, index)}{named}, {h}x{w}"
+    return Sheet(_pictures(train, [index]), (title,), 1, title, scale=True)
+
+
+def draw_variants(dataset: Dataset, index: int, augment: Augment, *, seed: int = 0) -> Sheet:
+    """Training picture `index` and three random variants of it, 2x2; `UsageError` where it is not there."""
+    row = _checked(dataset, index)
+    original = dataset.train.x[row]
+    pictures = [original, *augment.variants(original, VARIANTS, seed)]
+    chosen = augment.model_dump(exclude_defaults=True)
+    settings = ", ".join(
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in chosen.items()
+    )
+    return Sheet(
+        tuple(pixels.numpy() for pixels in pictures),
+        ("original", *(f"variant {k + 1}" for k in range(VARIANTS))),
+        2,
+        f"{index}: {_labels(dataset.train, dataset.classes, row)}; {settings or 'no change'}",
+        variants=True,
+    )
+
+
+def _checked(dataset: Dataset, index: int) -> int:
+    if not 0 <= index < len(dataset.train):
+        raise UsageError(
+            f"index {index}: {shown(dataset.name)} has pictures 0 to {len(dataset.train) - 1} in train; "
+            "give another"
+        )
+    return index
+
+
+def _pictures(split: Split, rows: Sequence[int]) -> tuple[Pixels, ...]:
+    return tuple(split.x[row].numpy() for row in rows)
+
+
+def _labels(split: Split, classes: tuple[str, ...], row: int) -> str:
+    y = split.y[row]
+    names = [classes[k] for k in y.nonzero().flatten().tolist()] if y.ndim else [classes[int(y)]]
+    return shown(" + ".join(names)) or "no label"
+
+
+def _with_scale(pixels: Pixels, title: str) -> bytes:
+    """One picture (C, h, w) with rows and columns numbered, and a bar for the values 0..255; of colour, its
+    three planes too.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    planes = [("", pixels[0])] if len(pixels) == 1 else list(zip(("red", "green", "blue"), pixels))
+    figure = Figure(figsize=(5.2, 4.6) if len(planes) == 1 else (13, 3.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = list(figure.subplots(1, len(planes) + (len(planes) > 1), squeeze=False)[0])
+    if len(planes) > 1:
+        axes[0].imshow(pixels.transpose(1, 2, 0), interpolation="nearest")
+    for place, (name, plane) in zip(axes[-len(planes) :], planes):
+        drawn = place.imshow(plane, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        place.set_title(name)
+    figure.colorbar(drawn, ax=axes[-1], label="value")
+    figure.suptitle(title, fontsize=10, parse_math=False)
+    made = io.BytesIO()
+    figure.savefig(made, format="png")
+    return made.getvalue()

@@ -1,0 +1,1 @@
+"""Data sets that are arrays: built in, drawn, or a user's own."""

@@ -1,0 +1,1 @@
+"""What comes from elsewhere: mirrors, checksums, https, the Hugging Face hub."""

@@ -1,0 +1,235 @@
+"""Downloads: mirrors, SHA-256, resumable, offline, never a half file under its final name.
+
+A file arrives as `NAME.part`, resumes with an HTTP range where a transfer broke off, and gets its name
+only after its SHA-256 was found right. Whatever a server, a login page or a power cut does, a file that bears
+its name is the published one. `NEOCOG_OFFLINE=1` forbids every connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from neocog.downloads.https import check_address
+from neocog.downloads.mirror import STALL_SECONDS, By, MirrorFailed, Progress, Wanted, from_mirror
+from neocog.errors import NetworkNeeded, UnreadableError, UsageError, unknown
+from neocog.files import cache_dir, write_json
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A published file: its name in every mirror, its size in bytes and its hash."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The files of a data set and where they lie; a mirror is a folder's address that ends in a slash."""
+
+    mirrors: tuple[str, ...]
+    licence: str
+    files: tuple[Remote, ...]
+
+
+# Sizes and SHA-256 as tensorflow-datasets publishes them, in tensorflow_datasets/url_checksums: mnist.txt,
+# fashion_mnist.txt and cifar10.txt.
+SOURCES: dict[str, Source] = {
+    "mnist": Source(
+        mirrors=(
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        ),
+        licence="CC BY-SA 3.0, Yann LeCun, Corinna Cortes and Chris Burges",
+        files=(
+            Remote(
+                "train-images-idx3-ubyte.gz",
+                9_912_422,
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            ),
+            Remote(
+                "train-labels-idx1-ubyte.gz",
+                28_881,
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            ),
+            Remote(
+                "t10k-images-idx3-ubyte.gz",
+                1_648_877,
+                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            ),
+            Remote(
+                "t10k-labels-idx1-ubyte.gz",
+                4_542,
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            ),
+        ),
+    ),
+    "fashion-mnist": Source(
+        mirrors=(
+            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        ),
+        licence="MIT, Zalando SE",
+        files=(
+            Remote(
+                "train-images-idx3-ubyte.gz",
+                26_421_880,
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            ),
+            Remote(
+                "train-labels-idx1-ubyte.gz",
+                29_515,
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            ),
+            Remote(
+                "t10k-images-idx3-ubyte.gz",
+                4_422_102,
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            ),
+            Remote(
+                "t10k-labels-idx1-ubyte.gz",
+                5_148,
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            ),
+        ),
+    ),
+    "cifar10": Source(
+        mirrors=(
+            "https://www.cs.toronto.edu/~kriz/",
+            "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10/",
+        ),
+        licence="none stated; cite Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        files=(
+            Remote(
+                "cifar-10-binary.tar.gz",
+                170_052_171,
+                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+            ),
+        ),
+    ),
+}
+
+
+_DIGITS = {"sha256": "[0-9a-f]{64}", "sha256 prefix": "[0-9a-f]{8,64}", "md5": "[0-9a-f]{32}"}
+
+
+def fetch(name: str, *, progress: Progress | None = None) -> Path:
+    """The cache's folder of a data set of `SOURCES`, with every file of it downloaded and checked.
+
+    Raises:
+        NetworkNeeded: a file is not there and cannot be had.
+        UnreadableError: no mirror has the right bytes, or the disk is full.
+    """
+    if name not in SOURCES:
+        raise unknown("download", name, SOURCES)
+    source = SOURCES[name]
+    folder = cache_dir() / name
+    for file in source.files:
+        download(
+            [mirror + file.name for mirror in source.mirrors],
+            folder / file.name,
+            sha256=file.sha256,
+            size=file.size,
+            licence=source.licence,
+            progress=progress,
+        )
+    return folder
+
+
+def download(
+    urls: Sequence[str],
+    target: Path,
+    *,
+    sha256: str,
+    by: By = "sha256",
+    size: int | None = None,
+    licence: str | None = None,
+    progress: Progress | None = None,
+    stall_seconds: float = STALL_SECONDS,
+) -> Path:
+    """`target`, holding the bytes whose SHA-256 is `sha256`: as found, or from the first mirror that has it.
+
+    Where a publisher gives less, `by` says what `sha256` holds: its first 8 digits or more, or an MD5.
+    `size` is in bytes. Beside the file, `NAME.source.json` says where it came from and under which licence.
+    Processes that want the same file at the same time wait for the first.
+
+    Raises:
+        NetworkNeeded: offline, or no mirror answers as it should.
+        UnreadableError: a mirror has other bytes or a bad certificate, or the disk is full.
+        UsageError: a URL that is not https, or a hash that is not 64 hexadecimal digits.
+    """
+    wanted = Wanted(target, sha256.lower(), size, stall_seconds, progress or (lambda done, total: None), by)
+    if not re.fullmatch(_DIGITS[by], wanted.sha256):
+        kind = "an MD5: give its 32" if by == "md5" else "a SHA-256: give all of its 64"
+        raise UsageError(f"'{sha256}' is not {kind} hexadecimal digits")
+    for url in urls:
+        check_address(url)
+    if wanted.there():
+        return target
+    if os.environ.get("NEOCOG_OFFLINE", "0") not in ("", "0"):
+        raise NetworkNeeded(f"no network (NEOCOG_OFFLINE is set); {wanted.cure(urls)}")
+    with _writing(wanted), _locked(target):
+        if wanted.there():  # another process was faster
+            return target
+        url = _from_mirrors(wanted, urls)
+        write_json(
+            target.with_name(target.name + ".source.json"),
+            {"url": url, by: wanted.sha256, "size": target.stat().st_size, "licence": licence},
+        )
+    return target
+
+
+def _from_mirrors(wanted: Wanted, urls: Sequence[str]) -> str:
+    """The URL that gave the file, which now bears its name."""
+    failures: list[tuple[str, MirrorFailed]] = []
+    for url in urls:
+        try:
+            from_mirror(wanted, url)
+            return url
+        except MirrorFailed as failure:
+            failures.append((url, failure))
+    reasons = "; ".join(f"{url}: {failure}" for url, failure in failures) or "no URL is known"
+    if any(failure.wrong for _, failure in failures):
+        raise UnreadableError(
+            f"{wanted.target.name} was not kept: {reasons}; the mirror may be damaged or compromised: "
+            f"try later, or {wanted.cure(urls)}"
+        )
+    raise NetworkNeeded(
+        f"cannot download {wanted.target.name}: {reasons}; check the network, or {wanted.cure(urls)}"
+    )
+
+
+@contextlib.contextmanager
+def _writing(wanted: Wanted) -> Iterator[None]:
+    """Make the folder; turn a disk that refuses into one line, leaving no part behind where it is full."""
+    folder = wanted.target.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            wanted.forget()
+        raise UnreadableError(
+            f"cannot write {wanted.target.name} in {folder}: {error.strerror or error}; "
+            "free space there, or set NEOCOG_HOME to another folder"
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """One process at a time per file; the lock falls with the process that holds it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two downloads at once may both fail, never leave a wrong file
+        yield
+        return
+    with target.with_name(f".{target.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,1 @@
+"""Seeing inside a network: capture, the shape doctor, drawings."""

@@ -1,0 +1,280 @@
+"""The shape doctor: what would mend a network that cannot be, each answer tried before it is given.
+
+A layer list is mended by a single edit; for any network, a layer list's, the zoo's or a module of one's own,
+the input sizes that fit are found. Nothing is computed and no memory taken: networks are built on the meta
+device.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from neocog.arithmetic import Impossible, Shape, walk
+from neocog.arithmetic.window import times
+from neocog.errors import NeocogError, ShapeError
+from neocog.zoo import Model, Network
+from neocog.zoo import build as build_model
+from neocog.zoo.layer_list import Conv, Dense, Flatten, GlobalPooling, Layer, Pool, build, per_axis
+
+LARGEST = 4096
+"""Pixels a side up to which an input that fits is looked for."""
+
+MOST_EDITS = 8
+"""Edits named in a message; `edits` finds them all."""
+
+
+SAMPLED = 160
+"""Sides tried one by one where sizes that fit have gaps."""
+
+
+# --- single edits of a layer list --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change to a layer list or to its input, in words, and what it leaves."""
+
+    words: str
+    layers: tuple[Layer, ...]
+    shape: Shape
+
+
+def can_be(layers: Sequence[Layer], *, shape: Shape, classes: int) -> bool:
+    """True where the layers make a network for inputs of `shape` (C, *sizes)."""
+    if not layers:
+        return False
+    try:
+        with torch.device("meta"):
+            build(layers, shape=shape, classes=classes)
+    except (NeocogError, ValueError, RuntimeError):
+        return False
+    return True
+
+
+def mended(error: ShapeError, layers: Sequence[Layer], *, shape: Shape, classes: int) -> ShapeError:
+    """The refusal of a layer list with the single edits that work, as its last line."""
+    works = [edit.words for edit in edits(layers, shape=shape, classes=classes)][:MOST_EDITS]
+    return with_remedies(error, works)
+
+
+def built(model: Model, *, shape: Shape, classes: int) -> Network:
+    """The network of `model`; where it cannot be, `ShapeError` with every remedy that was tried and works."""
+    try:
+        return build_model(model, shape=shape, classes=classes)
+    except ShapeError as error:
+        if model.layers is not None:
+            raise mended(error, model.layers, shape=shape, classes=classes) from None
+        least = smallest_square(lambda size: build_model(model, shape=size, classes=classes), shape[0])
+        raise with_remedies(error, [least.text()] if least else []) from None
+
+
+def edits(layers: Sequence[Layer], *, shape: Shape, classes: int) -> tuple[Edit, ...]:
+    """Every edit of the small set that turns an impossible layer list into a network, tried out; none where
+    it is one.
+    """
+    place = culprit(layers, shape=shape, classes=classes)
+    if place is None:
+        return ()
+    tried = (edit for edit in _candidates(tuple(layers), place, shape))
+    works = [edit for edit in tried if can_be(edit.layers, shape=edit.shape, classes=classes)]
+    least = smallest_input(lambda n: can_be(layers, shape=square(shape, n), classes=classes))
+    if least is not None:
+        works.append(Edit(least.text(len(shape) - 1), tuple(layers), square(shape, least.size)))
+    return tuple({edit.words: edit for edit in works}.values())
+
+
+def culprit(layers: Sequence[Layer], *, shape: Shape, classes: int) -> int | None:
+    """The place of the layer that cannot take what reaches it; None where all can."""
+    for place in range(len(layers)):
+        if not can_be(layers[: place + 1], shape=shape, classes=classes):
+            return place
+    return None
+
+
+def _candidates(layers: tuple[Layer, ...], place: int, shape: Shape) -> Iterator[Edit]:
+    """The small set: at the layer that fails, and at those before it that shrink the maps."""
+
+    def put(words: str, where: int, *new: Layer) -> Edit:
+        return Edit(words, (*layers[:where], *new, *layers[where + 1 :]), shape)
+
+    def changed(words: str, where: int, **fields: object) -> Edit:
+        return put(words, where, layers[where].model_copy(update=fields))
+
+    failing, name, axes = layers[place], _name(layers, place), len(shape) - 1
+    yield put(f"drop {name}", place)
+    if isinstance(failing, Conv | Pool):
+        yield changed(f'pad {name} ("same")', place, padding="same")
+        yield from _smaller_windows(layers, place, shape)
+    if isinstance(failing, Pool):
+        how = "max" if failing.kind == "maxpool" else "average"
+        yield put(f"global {how} pooling in place of {name}", place, GlobalPooling(how=how))
+    for where in reversed(range(place + 1)):
+        layer, stride = layers[where], getattr(layers[where], "stride", 1)
+        if isinstance(layer, Conv) and max(per_axis(stride, axes)) > 1:
+            yield changed(f"stride 1 in {_name(layers, where)}", where, stride=1)
+        if isinstance(layer, Pool | Flatten) or (isinstance(layer, GlobalPooling) and where < place):
+            yield put(f"drop {_name(layers, where)}", where)
+        if isinstance(layer, Conv) and layer.padding == "valid" and where < place:
+            yield changed(f'pad {_name(layers, where)} ("same")', where, padding="same")
+    padded = tuple(
+        layer.model_copy(update={"padding": "same"}) if isinstance(layer, Conv) else layer for layer in layers
+    )
+    yield Edit('pad every convolution ("same")', padded, shape)
+
+
+def _smaller_windows(layers: tuple[Layer, ...], place: int, shape: Shape) -> Iterator[Edit]:
+    """The failing layer with a smaller square window, the largest first; the first that works is the one
+    worth naming.
+    """
+    layer = layers[place]
+    field = "kernel" if isinstance(layer, Conv) else "size"
+    largest = max(per_axis(getattr(layer, field), len(shape) - 1))
+    for side in range(largest - 1, 0, -1):
+        smaller = (*layers[:place], layer.model_copy(update={field: side}), *layers[place + 1 :])
+        if can_be(smaller, shape=shape, classes=2):
+            words = f"a window of {times((side,) * (len(shape) - 1))} in {_name(layers, place)}"
+            yield Edit(words, smaller, shape)
+            return
+
+
+def _name(layers: Sequence[Layer], place: int) -> str:
+    """The stage's name that `build` gives this layer: its own, or its kind and number."""
+    layer = layers[place]
+    if layer.name:
+        return layer.name
+    kinds = (Conv, Pool, Dense, Flatten, GlobalPooling)
+    kind = next((kind for kind in kinds if isinstance(layer, kind)), type(layer))
+    number = sum(isinstance(other, kind) for other in layers[: place + 1])
+    word = "pool" if kind is Pool else str(getattr(layer, "kind", kind.__name__.lower()))
+    return f"{word}{number}"
+
+
+def with_remedies(error: ShapeError, works: Sequence[str]) -> ShapeError:
+    """The same refusal, what mends it in its last line."""
+    if not works:
+        return error
+    if isinstance(error, Impossible):
+        return error.mended_by(works)
+    return ShapeError(f"{error}\n  any one of these works: {' | '.join(works)}")
+
+
+# --- input sizes that fit ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Smallest:
+    """The smallest legal side: `size` works and `size - 1` does not. `and_all_larger` says whether the
+    sixteen sizes above it and its doubles work too; where not, only the sizes tried are known to.
+    """
+
+    size: int
+    and_all_larger: bool
+
+    def text(self, axes: int = 2) -> str:
+        """In words, for a network of so many spatial axes: 'an input of 33x33 or more'."""
+        return f"an input of {times((self.size,) * axes)}{' or more' if self.and_all_larger else ''}"
+
+
+def square(shape: Shape, side: int) -> Shape:
+    """`shape` with every spatial axis of the same length."""
+    return (shape[0], *(side for _ in shape[1:]))
+
+
+def smallest_input(works: Callable[[int], bool], *, largest: int = LARGEST) -> Smallest | None:
+    """The smallest side of a square input for which `works` says True; None where none up to `largest` does.
+
+    Doubling finds a side that works, halving the smallest below it. Legality is not monotone where pooling
+    rounds and branches meet, so that a smaller island is conceivable below `size - 1`; `size` and its lower
+    neighbour are tried.
+    """
+    high = 1
+    while not works(high):
+        if high >= largest:
+            return None
+        high = min(2 * high, largest)
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if works(middle) else (middle, high)
+    above = [high + step for step in range(1, 17)] + [2 * high, 4 * high]
+    return Smallest(high, all(works(side) for side in above))
+
+
+def smallest_square(build: Callable[[Shape], nn.Module], channels: int, *, axes: int = 2) -> Smallest | None:
+    """The smallest square input of a family of networks, `build(shape)` making the one for each input."""
+
+    def works(side: int) -> bool:
+        shape = (channels, *(side,) * axes)
+        try:
+            with torch.device("meta"):
+                network = build(shape)
+            walk(network, shape)
+        except (ShapeError, ValueError, RuntimeError, ZeroDivisionError):
+            return False
+        return True
+
+    return smallest_input(works, largest=1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """The square inputs that one given network takes: every `step` pixels from `least` to `most`, None:
+    without end.
+    """
+
+    least: int
+    most: int | None
+    step: int = 1
+
+    def text(self) -> str:
+        if self.most is None:
+            return (
+                f"{self.least}, {self.least + self.step}, ..." if self.step > 1 else f"{self.least} or more"
+            )
+        return f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
+
+
+def fitting_sizes(network: nn.Module, channels: int, *, axes: int = 2, largest: int = 2048) -> Fitting | None:
+    """The sides of square inputs that `network` as it stands takes; None where none was found.
+
+    A fully convolutional network takes everything from some size on, or every n-th size where branches must
+    meet; a dense layer of fixed width takes the few sizes that flatten to it. Both ends are tried, and the
+    neighbours outside.
+    """
+
+    def excess(side: int) -> int:
+        """Below zero where the input is too small, above where it is too large, zero where it fits."""
+        try:
+            walk(network, (channels, *(side,) * axes))
+        except Impossible as error:
+            return error.refusal.excess or -1
+        return 0
+
+    def first(reached: Callable[[int], bool], low: int, high: int) -> int:
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if reached(middle) else (middle, high)
+        return high
+
+    end = excess(largest)
+    least = first(lambda side: excess(side) >= 0, 0, largest)
+    if end <= 0 and any(excess(least + step) for step in range(17)):
+        return _every_nth([side for side in range(1, SAMPLED) if excess(side) == 0])
+    if excess(least) != 0:
+        return None
+    return Fitting(least, None if end == 0 else first(lambda side: excess(side) > 0, least, largest) - 1)
+
+
+def _every_nth(sides: Sequence[int]) -> Fitting | None:
+    """The rule behind `sides`, those that fit below SAMPLED; None where there are too few, or no rule, to
+    say.
+    """
+    step = math.gcd(*(b - a for a, b in itertools.pairwise(sides)))
+    regular = len(sides) > 2 and list(sides) == list(range(sides[0], SAMPLED, step))
+    return Fitting(sides[0], None, step) if regular else None

@@ -1,0 +1,1 @@
+"""How weights move: optimizers with Keras' numbers, schedules, the running mean."""

@@ -1,0 +1,1 @@
+"""How pictures come in: the one decoder, Preprocess, archives, and reading what a user names."""

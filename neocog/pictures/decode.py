@@ -1,0 +1,338 @@
+"""The one decoder: a path or bytes -> RGB pixels, safely. (`Preprocess` comes along: pictures enter through
+this module.)
+
+Nothing else in the package opens pictures, so training, prediction and serving see the same pixels and refuse
+the same files.
+
+A picture file is a stranger's program for a decoder. `decode` therefore goes by content and not by name,
+knows seven formats and no others, checks sizes before it allocates, wants the whole picture or none of it,
+and has one way to fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import io
+import os
+import re
+import stat
+import threading
+import warnings
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from PIL import Image
+
+from neocog.errors import UnreadableError
+from neocog.pictures.preprocess import Pixels, Preprocess
+
+__all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "PICTURE_SUFFIXES", "Pixels", "Preprocess", "decode", "read"]
+
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".mpo"}
+)
+"""Lower-case endings under which a folder scan expects pictures. What a file is, `decode` finds from its
+content."""
+
+MAX_PIXELS = 30_000_000
+MAX_FILE_BYTES = 256 << 20
+MAX_SCAN_PIXELS = 1_000_000_000
+"""Scans times pixels of a JPEG. An ordinary progressive file has ten scans; a hostile one has thousands,
+nearly empty."""
+MAX_SLOW_PIXELS = 8_000_000
+"""Ceiling for the three decoders that Pillow has in Python: plain PNM, PNM with an odd maximum, run-length
+BMP."""
+_SLOW_DECODERS = frozenset({"ppm_plain", "ppm", "bmp_rle"})
+
+_FORMATS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
+    ("JPEG", re.compile(rb"\xff\xd8\xff")),
+    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
+    ("GIF", re.compile(rb"GIF8[79]a")),
+    ("WEBP", re.compile(rb"RIFF....WEBP", re.DOTALL)),
+    ("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]")),
+    ("PPM", re.compile(rb"P[1-6f][\s#]")),
+    ("BMP", re.compile(rb"BM")),
+)
+
+_STRANGERS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
+    ("a PDF", re.compile(rb"%PDF")),
+    ("a PostScript file", re.compile(rb"%!|\xc5\xd0\xd3\xc6")),
+    (
+        "an SVG drawing",
+        re.compile(
+            rb"\s*(<\?xml.{0,900})?(<!--.{0,900}-->\s*)?(<!DOCTYPE svg|<svg)", re.DOTALL | re.IGNORECASE
+        ),
+    ),
+    (
+        "an HTML page",
+        re.compile(
+            rb"\s*(<!--.{0,900}-->\s*)?<(!doctype html|html|head|body|script)", re.DOTALL | re.IGNORECASE
+        ),
+    ),
+    ("an XML document", re.compile(rb"\s*<\?xml")),
+    ("a Photoshop file", re.compile(rb"8BPS")),
+    ("an AVIF or HEIC file", re.compile(rb"....ftyp(avi[fs]|hei[cfsx]|mif1|msf1)", re.DOTALL)),
+    ("a video", re.compile(rb"....ftyp|RIFF....AVI |\x1aE\xdf\xa3", re.DOTALL)),
+    ("an icon file", re.compile(rb"\x00\x00[\x01\x02]\x00")),
+    ("a JPEG 2000 file", re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51")),
+    ("a FITS file", re.compile(rb"SIMPLE  =")),
+    ("an archive", re.compile(rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!|BZh|\xfd7zXZ")),
+    ("a program", re.compile(rb"\x7fELF|MZ|#!")),
+    ("a NumPy array", re.compile(rb"\x93NUMPY")),
+    ("a Git LFS pointer", re.compile(rb"version https://git-lfs")),
+    ("a text file", re.compile(rb"[\t\n\r\x20-\x7e]{16,}\Z|[\t\n\r\x20-\x7e]{512}")),
+)
+
+
+def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The picture in a file, or in bytes, as RGB: uint8 (H, W, 3), upright, its own and writable.
+
+    JPEG (also MPO), PNG, GIF, BMP, WebP, TIFF and PNM, found by content. Of animations the first frame. The
+    EXIF orientation is applied, an invalid one ignored; colour profiles are ignored. What is transparent is
+    laid on white. 16-bit samples keep their high byte (as PNG's specification allows; grey and colour alike);
+    32-bit integers and floats are stretched from their minimum..maximum to 0..255. CMYK becomes
+    (1 - c)(1 - k). A picture that is cut off or damaged where the decoder can see it is refused, never half
+    grey.
+
+    Raises `UnreadableError`, and nothing else, with '<path>: <what is wrong>; <cure>'. `max_pixels` is
+    compared with the header, before anything is decoded.
+    """
+    if isinstance(source, bytes):
+        name, data = "<bytes>", source
+    else:
+        name = str(source)
+        data = _file_bytes(source)
+    try:
+        with _QUIET:
+            return _decoded(data, max_pixels)
+    except _Refusal as refusal:
+        raise UnreadableError(f"{name}: {refusal}") from refusal.__cause__
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableError(f"{name}: has more than {max_pixels:,} pixels; make it smaller") from error
+    except MemoryError as error:
+        raise UnreadableError(f"{name}: does not fit into memory; make it smaller") from error
+    except Exception as error:  # Pillow's contract: any plain exception is a normal answer to a bad file
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UnreadableError(
+            f"{name}: is damaged or cut off ({reason}); copy it again from its source or save it anew"
+        ) from error
+
+
+def read(path: Path, preprocess: Preprocess) -> Pixels:
+    """The picture in `path` as the network's input before normalising: uint8 (C, h, w)."""
+    return preprocess.place(decode(path))
+
+
+class _Refusal(Exception):
+    """'what is wrong; cure', before the name of the picture is put in front."""
+
+
+def _file_bytes(path: Path) -> bytes:
+    """The content of a regular file. A pipe or device is refused before it is opened and never waited for."""
+    try:
+        _want_regular(path, os.stat(path).st_mode)
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(handle, "rb") as file:
+            _want_regular(path, os.fstat(handle).st_mode)  # it may have been exchanged since
+            data = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        raise UnreadableError(f"{path}: does not exist; check the name") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UnreadableError(
+            f"{path}: cannot be read ({reason}); check the name and its permissions"
+        ) from error
+    if len(data) > MAX_FILE_BYTES:
+        raise UnreadableError(f"{path}: has more than {MAX_FILE_BYTES >> 20} MiB; save it smaller")
+    return data
+
+
+def _want_regular(path: Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise UnreadableError(f"{path}: is a folder; name a picture in it")
+    if not stat.S_ISREG(mode):
+        raise UnreadableError(f"{path}: is a pipe, socket or device, not a file; name a picture file")
+
+
+def _decoded(data: bytes, max_pixels: int) -> Pixels:
+    kind = _kind(data)
+    _register(kind)
+    with Image.open(io.BytesIO(data), formats=(kind,)) as picture:
+        _check_size(picture, data, max_pixels)
+        depth = _raw_mode(picture)
+        picture.load()
+        return _upright(_rgb(picture, depth), _orientation(picture))
+
+
+def _kind(data: bytes) -> str:
+    """Pillow's name of the format that the content has; a refusal that says what it is instead."""
+    if not data:
+        raise _Refusal("is empty; copy it again from its source")
+    for kind, magic in _FORMATS:
+        if magic.match(data):
+            return kind
+    head = data[:2048]
+    what = next((what for what, magic in _STRANGERS if magic.match(head)), None)
+    says = f"is {what}, not a picture" if what else "is not a picture in a known format"
+    raise _Refusal(f"{says}; accepted are JPEG, PNG, GIF, BMP, WebP, TIFF and PNM")
+
+
+def _register(kind: str) -> None:
+    """Import the one plug-in needed; left to itself, Pillow would import all of them, that for EPS too."""
+    if kind == "WEBP":
+        from PIL import WebPImagePlugin  # noqa: F401
+    elif kind == "TIFF":
+        from PIL import TiffImagePlugin  # noqa: F401
+
+        _silence_libtiff()
+    else:
+        Image.preinit()
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """Stop libtiff from printing to stderr about every oddity; what it cannot decode is still an error."""
+    with contextlib.suppress(OSError, AttributeError):  # another build of Pillow: noisier, not wrong
+        # Pillow's extension is linked to libtiff, so its symbols are found through it.
+        library = ctypes.CDLL(Image.core.__file__)  # type: ignore[attr-defined]
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
+
+
+def _check_size(picture: Image.Image, data: bytes, max_pixels: int) -> None:
+    """Refuse what would take too much memory or time, from the header alone."""
+    width, height = picture.size
+    pixels = width * height
+    if pixels < 1:
+        raise _Refusal(f"has no pixels ({width}x{height}); save it anew")
+    if pixels > max_pixels:
+        raise _Refusal(f"has {width}x{height} pixels, more than {max_pixels:,}; make it smaller")
+    if data.startswith(b"\xff\xd8") and _jpeg_scans(data) * pixels > MAX_SCAN_PIXELS:
+        raise _Refusal("is a JPEG with too many scans for its size; save it anew")
+    slow = any(tile[0] in _SLOW_DECODERS for tile in getattr(picture, "tile", ()))
+    if slow and (pixels > MAX_SLOW_PIXELS or len(data) > 16 * pixels + (1 << 20)):
+        raise _Refusal(f"has {width}x{height} pixels in a slow kind of {picture.format}; save it as PNG")
+
+
+_JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])")  # no stuffed zero, fill byte, TEM or restart marker
+
+
+def _jpeg_scans(data: bytes) -> int:
+    """How many scans stand before the end-of-image marker, read from marker to marker as libjpeg does."""
+    scans, at = 0, 2
+    for _ in range(100_000):
+        marker = _JPEG_MARKER.search(data, at)
+        if marker is None or marker[1] == b"\xd9":
+            return scans
+        scans += marker[1] == b"\xda"
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return MAX_SCAN_PIXELS
+
+
+def _raw_mode(picture: Image.Image) -> str:
+    """Pillow's name of how the samples lie in the file, such as 'RGB;16B'; lost on loading."""
+    tiles = getattr(picture, "tile", ())
+    arguments = tiles[0][3] if tiles else ""
+    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return first if isinstance(first, str) else ""
+
+
+# Levels 0..255 per step of a sample; a transparent colour is stored in the file's own steps.
+_STEP = {"1": 255, "L;1": 255, "L;2": 85, "L;4": 17}
+
+
+def _rgb(picture: Image.Image, raw_mode: str) -> Pixels:
+    """A loaded picture of any mode as (H, W, 3)."""
+    mode = picture.mode
+    if mode.startswith(("I", "F")):
+        grey = _eight_bits(picture, raw_mode)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if mode in ("LA", "La", "RGBA", "RGBa", "PA") or (mode == "P" and picture.has_transparency_data):
+        straight = picture if mode in ("RGBA", "LA") else picture.convert("LA" if mode == "La" else "RGBA")
+        ground = Image.new("RGB", picture.size, "white")
+        ground.paste(straight.convert("RGB"), mask=straight.getchannel("A"))
+        return np.array(ground)
+    rgb = np.array(picture.convert("RGB") if mode != "RGB" else picture)
+    key = picture.info.get("transparency")
+    if key is not None and mode in ("1", "L", "RGB"):  # one colour of the picture stands for 'transparent'
+        sixteen = ";16" in raw_mode
+        levels = [v >> 8 if sixteen else v * _STEP.get(raw_mode, 1) for v in np.atleast_1d(key).tolist()]
+        rgb[(rgb == np.array(levels)).all(axis=2)] = 255
+    return rgb
+
+
+def _eight_bits(picture: Image.Image, raw_mode: str) -> Pixels:
+    """Grey of more than 8 bits as (H, W) of 8: 12 and 16 bits by depth, 32 bits from minimum to maximum."""
+    values = np.asarray(picture)
+    tags = getattr(picture, "tag_v2", {})
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format in ("PNG", "PPM")):
+        bits = 12 if raw_mode.startswith("I;12") else 16
+        grey = np.minimum(values >> (bits - 8), 255).astype(np.uint8)
+        if tags.get(262) == 0:  # PhotometricInterpretation: white is zero
+            grey = 255 - grey
+        key = picture.info.get("transparency")
+        return np.where(values == key, np.uint8(255), grey) if isinstance(key, int) else grey
+    if raw_mode == "I;32N":  # unsigned, which Pillow keeps in signed integers
+        values = values.view(np.uint32)
+    if not np.isfinite(values).all():
+        raise _Refusal("has pixels that are not finite numbers; replace them and save it anew")
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return np.zeros(values.shape, np.uint8)
+    shares = (values.astype(np.float64) - low) / (high - low)
+    return np.rint(255 * shares).astype(np.uint8)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """EXIF's orientation 1..8, or 1 where it makes no sense. (Pillow turns TIFF itself and drops the tag.)"""
+    with contextlib.suppress(Exception):  # EXIF is a TIFF file in miniature and fails in as many ways
+        value = picture.getexif().get(0x0112)
+        if isinstance(value, int) and 1 <= value <= 8:
+            return value
+    return 1
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo EXIF orientation: 5..8 are stored with rows and columns exchanged, the others are flips."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+class _Quiet:
+    """Pillow's warnings kept silent while a thread decodes; the one about decompression bombs is an error.
+
+    Python's warning filters belong to the whole process, so overlapping decodes share one change of them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+            self._inside += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.close()
+
+
+_QUIET = _Quiet()

@@ -1,0 +1,1 @@
+"""torchvision's and timm's files and names."""

@@ -1,0 +1,155 @@
+"""Recipe: everything that decides a training and nothing else. Authored in Python, exchanged as JSON,
+changed by `override`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from neocog.data import Data
+from neocog.data.augment.augment import Augment
+from neocog.errors import UsageError, first_complaint, unknown
+from neocog.files import sha256
+from neocog.optim.optimizers import Optim
+from neocog.pictures.decode import Preprocess
+from neocog.world import Precision
+from neocog.zoo import Model
+
+
+class Phase(BaseModel):
+    """A stretch of epochs under one optimizer and one augmentation; most recipes have one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(default=10, ge=1)
+    optim: Optim = Optim()
+    augment: Augment = Augment()
+
+
+class Stop(BaseModel):
+    """When to stop early and which epoch to keep.
+
+    `select` 'best' keeps the epoch with the highest watched accuracy (the lower loss where equal), 'last' the
+    last one. With `patience` > 0 training stops after that many epochs without a better one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    select: Literal["best", "last"] = "best"
+    patience: int = Field(default=0, ge=0)
+
+
+class Recipe(BaseModel):
+    """A training as data. `batch` is the global batch; `balance` makes rare classes count alike, by
+    weighing the loss or by drawing them more often; `average` is the decay of the running mean of the weights
+    (EMA), which is then measured and shipped; `source` says where the recipe is from and `expect` what it
+    reached there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Data
+    model: Model
+    preprocess: Preprocess = Preprocess()
+    phases: tuple[Phase, ...] = Field(default=(Phase(),), min_length=1)
+    batch: int = Field(default=128, ge=1)
+    order: Literal["shuffled", "as given"] = "shuffled"
+    balance: Literal["none", "loss", "sampler"] = "none"
+    average: float = Field(default=0.0, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    stop: Stop = Stop()
+    precision: Precision = "auto"
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    title: str = ""
+    source: str = ""
+    expect: float | None = Field(default=None, ge=0, le=1)
+
+    @property
+    def epochs(self) -> int:
+        return sum(phase.epochs for phase in self.phases)
+
+    def json(self) -> dict[str, Any]:  # type: ignore[override]
+        """The recipe as a JSON document; fields that hold their default are left out."""
+        return self.model_dump(mode="json", exclude_defaults=True, exclude={"model"}) | {
+            "model": self.model.json()
+        }
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of what decides the training; titles and expectations are not part of it."""
+        document = self.model_dump(mode="json", exclude={"title", "source", "expect"})
+        return sha256(json.dumps(document, sort_keys=True).encode())
+
+
+PHASE_FIELDS = frozenset(Phase.model_fields)
+
+
+def from_json(document: Any, *, within: str = "recipe") -> Recipe:
+    """The recipe of a JSON document; `UsageError` names the field that is wrong."""
+    if not isinstance(document, dict):
+        raise UsageError(
+            f'{within}: a recipe is a JSON object such as {{"data": {{"name": "mnist"}}, "model": ...}}'
+        )
+    return _validated(document, within)
+
+
+def override(recipe: Recipe, changes: Iterable[str]) -> Recipe:
+    """`recipe` with "field=value" changes, each typed by its field: `batch=64`, `optim.lr=0.05`,
+    `data.held_out=0.2`.
+
+    Fields of a phase (epochs, optim, augment) may be named without their phase where there is only one; else
+    write `phases.0.optim.lr`. Raises `UsageError` with the nearest spelling.
+    """
+    document = recipe.model_dump(mode="json")
+    for change in changes:
+        path, mark, text = change.partition("=")
+        if not mark or not path.strip():
+            raise UsageError(f"'{change}' is not FIELD=VALUE; for example optim.lr=0.05")
+        _assign(document, recipe, path.strip().split("."), _value(text.strip()), change)
+    return _validated(document, "--set")
+
+
+def _validated(document: dict[str, Any], within: str) -> Recipe:
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        raise first_complaint(error, within=within) from None
+
+
+def _assign(document: dict[str, Any], recipe: Recipe, path: list[str], value: Any, change: str) -> None:
+    if path[0] in PHASE_FIELDS and path[0] not in Recipe.model_fields:
+        if len(recipe.phases) > 1:
+            raise UsageError(
+                f"'{change}': this recipe has {len(recipe.phases)} phases; write phases.0.{'.'.join(path)}"
+            )
+        path = ["phases", "0", *path]
+    place: Any = document
+    for depth, part in enumerate(path):
+        within = ".".join(path[:depth]) or "recipe"
+        if isinstance(place, list) and part.isdecimal() and int(part) < len(place):
+            key: Any = int(part)
+        elif isinstance(place, dict) and part in place:
+            key = part
+        elif isinstance(place, dict):
+            names = [*place, *(PHASE_FIELDS if depth == 0 else ())]
+            raise unknown(f"field of {within}", part, names)
+        else:
+            raise UsageError(f"'{change}': {within} has no parts")
+        if depth == len(path) - 1:
+            place[key] = value
+        else:
+            place = place[key]
+
+
+def _value(text: str) -> Any:
+    """JSON where it is JSON (numbers, true, null, lists), else the text itself; the field's type decides
+    what it means.
+    """
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,1 @@
+"""A run, or a network measured, as one HTML page."""

@@ -1,0 +1,1 @@
+"""How results look: words, letters in pictures, grids, charts, HTML."""

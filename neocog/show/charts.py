@@ -1,0 +1,238 @@
+"""Charts as the bytes of a PNG: curves, probability bars, confusion matrices; drawn by matplotlib's objects,
+without pyplot's state.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neocog.errors import UsageError
+from neocog.show.grids import Pixels, rgb
+from neocog.show.lettering import short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+RIGHT, WRONG, OTHER = "blue", "red", "grey"
+"""Colours of the true class, a wrong guess, and all other classes (experiment E4)."""
+
+MOST_BARS = 20
+
+
+def curves(
+    series: Mapping[str, Sequence[tuple[float, float]]], *, title: str, x_label: str, y_label: str
+) -> bytes:
+    """One line per name through its (x, y) points; points that are not finite leave a gap."""
+    figure = _figure(7.5, 4.5)
+    axes = figure.add_subplot()
+    _curves(axes, series)
+    axes.set(title=short(title, 90), xlabel=short(x_label, 90), ylabel=short(y_label, 60))
+    return _rendered(figure)
+
+
+def training_curves(epochs: Sequence[Mapping[str, float]]) -> bytes:
+    """Loss and accuracy over epochs, training and held out, side by side.
+
+    Keys of an epoch: epoch, loss, accuracy, perhaps val_loss, val_accuracy; what is missing is left out.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    figure = _figure(10, 4)
+    for n, what in enumerate(("loss", "accuracy"), start=1):
+        axes = figure.add_subplot(1, 2, n)
+        named = {"training": what, "held out": f"val_{what}"}
+        series = {
+            name: [(float(e["epoch"]), float(e[key])) for e in epochs if e.get(key) is not None]
+            for name, key in named.items()
+        }
+        _curves(axes, {name: points for name, points in series.items() if points})
+        axes.set(title=what, xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    return _rendered(figure)
+
+
+def bars(
+    probabilities: Sequence[float] | npt.NDArray[Any],
+    names: Sequence[str],
+    *,
+    truth: int | None,
+    predicted: int,
+) -> bytes:
+    """Probabilities 0..1 as bars: grey, the true class blue, a wrong guess red.
+
+    Of more than 20 classes the likeliest are shown, and the true one.
+    """
+    figure = _figure(5, _bars_height(len(names)))
+    _bars(figure.add_subplot(), probabilities, names, truth, predicted)
+    return _rendered(figure)
+
+
+def answer(
+    picture: Pixels,
+    probabilities: Sequence[float] | npt.NDArray[Any],
+    names: Sequence[str],
+    *,
+    truth: int | None,
+) -> bytes:
+    """One picture titled 'TRUE (predicted PRED)', blue if right, red if wrong; beside it the bars (E4).
+
+    Without a known truth the title is the guess, in black.
+    """
+    predicted = int(np.argmax(probabilities)) if len(probabilities) else 0
+    shown = rgb(picture)
+    figure = _figure(9, max(3.6, _bars_height(len(names))))
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
+    _bars(right, probabilities, names, truth, predicted)
+    left.imshow(shown, interpolation="nearest" if max(shown.shape) <= 256 else "antialiased")
+    left.set_axis_off()
+    guess = short(names[predicted], 32)
+    if truth is None:
+        left.set_title(f"predicted {guess}", color="black")
+    else:
+        title = f"{short(names[truth], 32)} (predicted {guess})"
+        left.set_title(_two_lines(title, 34), color=RIGHT if truth == predicted else WRONG)
+    return _rendered(figure)
+
+
+def spectrum(probabilities: Sequence[float] | npt.NDArray[Any], names: Sequence[str]) -> bytes:
+    """The probabilities 0..1 of all classes by number; the likeliest, five at most, are named (P2)."""
+    figure = _figure(9, 3.2)
+    axes = figure.add_subplot()
+    values = np.asarray(probabilities, dtype=np.float64)
+    axes.vlines(np.arange(len(values)), 0, values, color=OTHER, linewidth=1.2)
+    axes.plot(np.arange(len(values)), values, ".", color=RIGHT, markersize=2.5)
+    named: list[int] = []
+    for number in [int(n) for n in np.argsort(-values)[:5] if values[n] > 0.02]:
+        near = [n for n in named if abs(n - number) < 0.25 * len(values)]
+        if any(abs(values[n] - values[number]) < 0.07 for n in near):
+            continue  # its name would lie on another
+        named.append(number)
+        right = number > 0.7 * len(values)
+        axes.annotate(
+            f"{number} {short(names[number], 32)} {values[number]:.1%}",
+            (number, values[number]),
+            xytext=(-4 if right else 4, 2),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            fontsize=8,
+        )
+    axes.set(
+        xlabel="class",
+        ylabel="probability",
+        ylim=(-0.02, 1.1),
+        xlim=(-0.01 * len(values), 1.01 * len(values)),
+    )
+    axes.grid(axis="y", alpha=0.3)
+    return _rendered(figure)
+
+
+def confusion(matrix: npt.NDArray[Any], names: Sequence[str]) -> bytes:
+    """Counts (classes, classes): rows are the true class, columns the predicted; shaded by row share."""
+    counts = np.asarray(matrix)
+    n = len(names)
+    if n == 0 or counts.shape != (n, n):
+        raise UsageError(
+            f"a confusion matrix of shape {counts.shape} for {n} classes; it is (classes, classes)"
+        )
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.maximum(totals, 1)
+    side = min(15.0, max(4.0, 0.42 * n + 2.2))
+    cell = 0.75 * side / n * 72  # points
+    small = max(4.5, min(9.0, 0.7 * cell))
+    figure = _figure(side + 0.6, side)
+    axes = figure.add_subplot()
+    shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    labels = [short(name, 18) for name in names]
+    axes.set_xticks(range(n), labels, rotation=90 if n > 4 else 0, fontsize=small)
+    axes.set_yticks(range(n), labels, fontsize=small)
+    axes.set(xlabel="predicted class (columns)", ylabel="true class (rows)")
+    if n <= 30:
+        digits = len(f"{int(counts.max())}")
+        fit = min(9.0, 0.8 * cell / (0.6 * digits))
+        for row in range(n):
+            for column in range(n):
+                if counts[row, column]:
+                    ink = "white" if shares[row, column] > 0.5 else "black"
+                    label = axes.text(column, row, f"{counts[row, column]:g}", color=ink, fontsize=fit)
+                    label.set(ha="center", va="center")
+    figure.colorbar(shown, ax=axes, label="share of the true class", fraction=0.04, pad=0.02)
+    return _rendered(figure)
+
+
+# Parts
+
+
+def _two_lines(text: str, most: int) -> str:
+    head, bracket, tail = text.partition(" (predicted ")
+    return text if len(text) <= most else f"{head}\n{bracket.strip()} {tail}"
+
+
+def _curves(axes: Axes, series: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    for n, (name, points) in enumerate(series.items()):
+        x, y = np.array(points, dtype=float).reshape(-1, 2).T
+        y = np.where(np.isfinite(y), y, np.nan)
+        style = "-" if n < 10 else "--"  # ten colours, then again with broken lines
+        marker = "o" if len(x) <= 40 else None
+        axes.plot(x, y, style, color=f"C{n % 10}", marker=marker, markersize=3.5, label=short(name, 40))
+    axes.grid(alpha=0.3)
+    if series:
+        axes.legend(fontsize=8)
+    else:
+        axes.text(
+            0.5, 0.5, "nothing to show yet", ha="center", va="center", transform=axes.transAxes, color="grey"
+        )
+
+
+def _bars(
+    axes: Axes,
+    probabilities: Sequence[float] | npt.NDArray[Any],
+    names: Sequence[str],
+    truth: int | None,
+    predicted: int,
+) -> None:
+    values = np.asarray(probabilities, dtype=float)
+    if values.shape != (len(names),) or len(names) == 0:
+        raise UsageError(f"{values.shape} probabilities for {len(names)} class names; give one for each")
+    for index in (predicted, *(() if truth is None else (truth,))):
+        if not 0 <= index < len(names):
+            raise UsageError(f"class {index} of {len(names)}; give 0 to {len(names) - 1}")
+    rows = list(range(len(names)))
+    if len(rows) > MOST_BARS:
+        best = sorted(rows, key=lambda i: -values[i])[:MOST_BARS]
+        rows = [*best[:-1], truth] if truth is not None and truth not in best else best
+        rest = float(np.delete(values, rows).sum())
+        axes.set_xlabel(f"probability (the other {len(names) - len(rows)} classes together {rest:.3f})")
+    else:
+        axes.set_xlabel("probability")
+    colours = [
+        RIGHT if i == truth else WRONG if i == predicted and truth is not None else OTHER for i in rows
+    ]
+    axes.barh(range(len(rows)), values[rows], color=colours)
+    axes.set_yticks(range(len(rows)), [short(names[i], 24) for i in rows], fontsize=9)
+    for label, colour in zip(axes.get_yticklabels(), colours):  # a bar of nearly zero shows no colour
+        label.set_color("black" if colour == OTHER else colour)
+    axes.set(xlim=(0, 1), ylim=(len(rows) - 0.4, -0.6))
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _bars_height(classes: int) -> float:
+    return 1.2 + 0.26 * min(max(classes, 4), MOST_BARS)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure of so many inches; it draws itself with Agg, the default of `Figure` outside pyplot."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
+
+
+def _rendered(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""What a training minimises and how its result is measured."""

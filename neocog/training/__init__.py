@@ -1,0 +1,1 @@
+"""How a network is trained: the loop, and those who watch it."""

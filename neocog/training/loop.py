@@ -1,0 +1,315 @@
+"""The training loop: a generator of events. Whoever stops asking for the next event has cancelled the job.
+
+On a CPU with the same number of threads, a run killed anywhere and resumed ends with the same bits:
+shuffling, augmentation and dropout are drawn from (seed, epoch, step), and the state on disk is weights,
+optimizer, step and the epoch's sums.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neocog._version import __version__
+from neocog.data.batches import DROPOUT, WEIGHTS, Feed, counted, cuts, plain_batches, stream
+from neocog.data.dataset import Dataset
+from neocog.errors import CheckFailed
+from neocog.events import Epoch, Event, Finished, Saved, Started, Step
+from neocog.inside.shape_doctor import built
+from neocog.model import Trained, write_model
+from neocog.optim.average import Average
+from neocog.optim.optimizers import Optimizer, scheduled
+from neocog.recipes.recipe import Phase, Recipe
+from neocog.run import Live, Run, State
+from neocog.tasks.metrics import Report
+from neocog.tasks.multilabel import MultiLabelReport
+from neocog.tasks.task import TASKS, Task, balanced, measure, task_name
+from neocog.world import World
+from neocog.zoo import Network, begin
+
+SAVE_EVERY = 30.0  # seconds between saves within an epoch
+SAVE_SHARE = 0.04  # of the time may go into saving; what costs more is saved more rarely
+CHECK_EVERY = {
+    "cpu": 1,
+    "cuda": 50,
+}  # steps between looks at the loss; on a GPU each look waits for the device
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which epoch and phase a step belongs to. Epochs and steps count from 0."""
+
+    recipe: Recipe
+    per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        return self.per_epoch * self.recipe.epochs
+
+    def phase(self, epoch: int) -> tuple[Phase, int]:
+        """The phase of `epoch` and the step it begins with."""
+        first = 0
+        for phase in self.recipe.phases:
+            if epoch < first + phase.epochs:
+                return phase, first * self.per_epoch
+            first += phase.epochs
+        raise AssertionError(f"epoch {epoch} is after the last of {self.recipe.epochs}")
+
+    def lr(self, step: int) -> float:
+        """The learning rate of `step`: each phase has a schedule of its own."""
+        phase, first = self.phase(step // self.per_epoch)
+        steps = phase.epochs * self.per_epoch
+        return scheduled(phase.optim, step - first, steps=steps, per_epoch=self.per_epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A model file in memory."""
+
+    weights: dict[str, Tensor]
+    document: dict[str, Any]
+
+
+class Saver:
+    """Writes best model and state, and decides when: often, but never for more than `SAVE_SHARE` of the
+    time.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.cost = 0.0
+        self.last = time.monotonic()
+        self.best: Snapshot | None = None
+
+    def due(self, *, after: float) -> bool:
+        return time.monotonic() - self.last >= max(after, self.cost / SAVE_SHARE)
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Remember `snapshot` as the model to ship; it is written before the next state is."""
+        self.best = snapshot
+
+    def save(self, live: Live) -> Saved:
+        """Write the model to ship, if it is new, then the state; raise `CheckFailed` where a weight is not
+        finite.
+        """
+        start = time.monotonic()
+        _require_finite(live)
+        if self.best is not None:
+            write_model(self.run.model_file, self.best.weights, self.best.document)
+            self.best = None
+        self.run.save(live)
+        self.last = time.monotonic()
+        self.cost = self.last - start
+        return Saved(live.state.step, self.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A job: a recipe with everything it names made real. `trained` holds the network that is being
+    trained.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    trained: Trained
+    run: Run
+    world: World
+
+    @property
+    def task(self) -> Task:
+        y, classes = self.dataset.train.y, self.dataset.classes
+        weights = balanced(y, len(classes)).to(self.world.device) if self.recipe.balance == "loss" else None
+        return TASKS[self.trained.task](classes, self.recipe.label_smoothing, weights)
+
+    @property
+    def plan(self) -> Plan:
+        return Plan(self.recipe, len(cuts(len(self.dataset.train), self.recipe.batch)))
+
+    def batches(self, epoch: int, *, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The training batches of `epoch` from number `first` on, as the network sees them."""
+        return Feed(
+            split=self.dataset.train,
+            preprocess=self.trained.preprocess,
+            augment=self.plan.phase(epoch)[0].augment,
+            batch=self.recipe.batch,
+            classes=len(self.dataset.classes),
+            seed=self.recipe.seed,
+            order="balanced" if self.recipe.balance == "sampler" else self.recipe.order,
+            device=self.world.device,
+        ).batches(epoch, first=first)
+
+    def watched(self, network: Network) -> Report | MultiLabelReport | None:
+        """`network` as it is now, measured on the watched split in float32, as `evaluate` will."""
+        if self.dataset.val is None:
+            return None
+        batches = plain_batches(self.dataset.val, self.trained.preprocess, device=self.world.device)
+        return measure(self.task, network, batches, "val")
+
+    def snapshot(self, network: Network, epoch: int, report: Report | MultiLabelReport | None) -> Snapshot:
+        """`network` as it is after `epoch` (from 1), with its figures."""
+        copy = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        metrics = (
+            {"val_accuracy": report.accuracy, "val_loss": report.loss, "val_n": report.n} if report else {}
+        )
+        provenance = {**self.trained.provenance, "epoch": epoch, "metrics": metrics}
+        return Snapshot(copy, replace(self.trained, provenance=provenance).document())
+
+    def events(self, *, resume: bool, stop: Callable[[], bool]) -> Iterator[Event]:
+        """Train, from the start or from the saved state. `stop` is asked after every step; when true, the
+        state is saved.
+        """
+        plan, task, saver = self.plan, self.task, Saver(self.run)
+        live = self._live(resume)
+        state = live.state
+        yield Started(state.step, plan.steps, plan.per_epoch, self.recipe.epochs)
+        live.network.train()
+        for epoch in range(state.step // plan.per_epoch, self.recipe.epochs):
+            phase, first_step = plan.phase(epoch)
+            if state.step == first_step > 0:
+                live.optimizer = Optimizer(phase.optim, live.network)
+            begun, seen, lr = time.monotonic(), state.pictures, 0.0
+            for x, y in self.batches(epoch, first=state.step % plan.per_epoch):
+                lr = plan.lr(state.step)
+                loss = self._step(task, live, x, y, lr)
+                yield Step(state.step, epoch + 1, loss, state.pictures)
+                if state.step % plan.per_epoch == 0:
+                    break  # the epoch is closed before anything is saved or stopped
+                stopping = stop()
+                if stopping or saver.due(after=SAVE_EVERY):
+                    yield saver.save(live)
+                if stopping:
+                    yield Finished(state.step, epoch + 1, "interrupted", state.best_epoch)
+                    return
+            seconds = time.monotonic() - begun
+            yield self._close_epoch(epoch, live, saver, lr, seconds, (state.pictures - seen) / seconds)
+            state.close_epoch()
+            if self._gives_up(epoch + 1, state):
+                state.finished = "stopped early"
+                break
+            stopping = stop() and epoch + 1 < self.recipe.epochs
+            if stopping or saver.due(after=0.0):
+                yield saver.save(live)
+            if stopping:
+                yield Finished(state.step, epoch + 1, "interrupted", state.best_epoch)
+                return
+        state.finished = state.finished or "done"
+        yield saver.save(live)
+        yield Finished(state.step, state.step // plan.per_epoch, state.finished, state.best_epoch)
+
+    def _step(self, task: Task, live: Live, x: Tensor, y: Tensor, lr: float) -> Tensor:
+        """One step of the optimizer on the batch; returns the loss of the answer."""
+        state = live.state
+        torch.manual_seed(counted(self.recipe.seed, DROPOUT, state.step))
+        with self.world.autocast():
+            outcome = task.outcome(live.network, x, y)
+        if state.step % CHECK_EVERY[self.world.device.type] == 0:
+            _require_finite_loss(outcome.answer_loss, state.step + 1, lr)
+        torch.autograd.backward(live.scaler.scale(outcome.loss))
+        live.optimizer.step(lr, live.scaler)
+        live.average.update(state.step + 1)
+        state.add(len(x), outcome.answer_loss, outcome.right)
+        return outcome.answer_loss
+
+    def _live(self, resume: bool) -> Live:
+        """What changes while training: fresh, or as it was saved. A saved optimizer is that of the phase
+        which the last done step belongs to.
+        """
+        network, plan = self.trained.network, self.plan
+        resume = resume and self.run.state_file.exists()
+        done = int(self.run.saved()["step"]) if resume else 0
+        phase, _ = plan.phase(min(max(done - 1, 0) // plan.per_epoch, self.recipe.epochs - 1))
+        average = Average(network, self.recipe.average)
+        live = Live(network, Optimizer(phase.optim, network), self.world.scaler(), average, State())
+        if resume:
+            self.run.load(live)
+            if live.state.finished == "stopped early":
+                live.state.patience_from = live.state.step // plan.per_epoch
+            live.state.finished = ""
+        live.state.to(self.world.device)
+        return live
+
+    def _close_epoch(
+        self, epoch: int, live: Live, saver: Saver, lr: float, seconds: float, speed: float
+    ) -> Epoch:
+        """Measure the watched split, remember the best network, and say how the epoch went."""
+        state, network = live.state, live.average.network
+        loss = float(state.loss_sum) / state.pictures
+        _require_finite_loss(torch.tensor(loss), state.step, lr)
+        report = self.watched(network)
+        score = report.score if report else (0.0, 0.0)
+        better = state.best_score is None or score > state.best_score
+        kept = better or report is None or self.recipe.stop.select == "last"
+        if better:
+            state.best_score = score
+        if kept:
+            state.best_epoch = epoch + 1
+            saver.keep(self.snapshot(network, epoch + 1, report))
+        if better:
+            state.patience_from = epoch + 1
+        return Epoch(
+            epoch=epoch + 1,
+            step=state.step,
+            loss=loss,
+            accuracy=float(state.right) / state.pictures,
+            val_loss=report.loss if report else None,
+            val_accuracy=report.accuracy if report else None,
+            lr=lr,
+            seconds=seconds,
+            pictures_per_second=speed,
+            best=kept,
+        )
+
+    def _gives_up(self, epoch: int, state: State) -> bool:
+        patience = self.recipe.stop.patience
+        return patience > 0 and self.dataset.val is not None and epoch - state.patience_from >= patience
+
+
+def prepare(recipe: Recipe, dataset: Dataset, world: World, run: Run) -> Training:
+    """Everything the recipe names, made real. Raises before anything is written where the network cannot
+    be.
+    """
+    preprocess = recipe.preprocess.resolved(dataset.train.x)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = built(recipe.model, shape=dataset.shape, classes=len(dataset.classes))
+    begin(recipe.model, network, stream(recipe.seed, WEIGHTS))
+    network = network.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trained = Trained(
+        network=network,
+        model=recipe.model,
+        shape=dataset.shape,
+        classes=dataset.classes,
+        preprocess=preprocess,
+        task=task_name(dataset.train.y),
+        provenance={
+            "neocog": __version__,
+            "data": recipe.data.model_dump(mode="json"),
+            "data_fingerprint": dataset.fingerprint,
+            "recipe_identity": recipe.identity,
+        },
+    )
+    return Training(recipe, dataset, trained, run, world)
+
+
+def _require_finite_loss(loss: Tensor, step: int, lr: float) -> None:
+    if not torch.isfinite(loss):
+        raise CheckFailed(
+            f"the loss is not finite ({float(loss)}) at step {step}, learning rate {lr:g}; "
+            "the last good state is kept: "
+            f"resume from it with a lower rate, for example --set optim.lr={lr / 10:g}"
+        )
+
+
+def _require_finite(live: Live) -> None:
+    step = live.state.step
+    for name, tensor in live.network.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise CheckFailed(
+                f"the weights of {name} are not finite at step {step}; the last good state is kept. "
+                "Resume from it with a lower learning rate (--set optim.lr=...)"
+            )
