@@ -320,7 +320,8 @@ def test_tree_and_layers_are_those_of_the_code() -> None:
     written = runpy.run_path(str(ROOT / "tools" / "tree.py"))["written"]
     text = (DOCS / "architecture.md").read_text()
     assert written(text) == text, "run python tools/tree.py"
-    assert "tasks/" in text and "`arithmetic`" in text
+    assert "tasks/" in text
+    assert "`arithmetic`" in text
 
 
 def test_short_tree_names_every_part() -> None:
