@@ -18,6 +18,7 @@ from neocog.pretrained.keras import sequential
 from neocog.pretrained.keras.h5 import snake
 from neocog.pretrained.keras.h5 import write as write_h5
 from neocog.pretrained.keras.tensors import to_keras
+from neocog.pretrained.network_files import layers_of
 from neocog.zoo import ZOO, Manner, Model, build
 from neocog.zoo.layer_list import build as build_layers
 from neocog.zoo.layer_list import parse
@@ -334,7 +335,9 @@ def test_what_keras_has_not_is_not_written(entry: dict[str, Any], tmp_path: Path
 
 
 def test_keras_json_is_a_network_wherever_one_is_asked_for() -> None:
-    assert [layer.kind for layer in parse(CONFIG)] == ["conv", "batchnorm", "maxpool", "flatten", "dense"]  # type: ignore[attr-defined]
+    assert [layer.kind for layer in layers_of(CONFIG)] == ["conv", "batchnorm", "maxpool", "flatten", "dense"]  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="has no such array"):  # the layer list knows nothing of Keras
+        parse({"class_name": "Sequential", "config": {}})
 
 
 def test_an_application_with_and_without_its_top(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ LAYERS: dict[str, int] = {
         ["_version", "downloads", "errors", "events", "files", "pictures", "sealed", "show", "world"], 0
     ),
     **dict.fromkeys(["arithmetic"], 1),
-    **dict.fromkeys(["data", "pretrained", "zoo"], 2),
-    **dict.fromkeys(["inside", "optim"], 3),
+    **dict.fromkeys(["data", "zoo"], 2),
+    **dict.fromkeys(["inside", "optim", "pretrained"], 3),
     **dict.fromkeys(["recipes", "tasks"], 4),
     **dict.fromkeys(["answers", "model", "report", "run", "training"], 5),
     **dict.fromkeys(["verbs"], 6),

@@ -306,9 +306,17 @@ def test_part_of_a_network_ends_after_its_last_stage(tmp_path: Path) -> None:
         weights.load("vgg11", tmp_path / "undeclared.safetensors")
 
 
-@pytest.mark.parametrize("manner", [Manner(padding="same"), Manner(eps=1e-3), Manner(means="counted")])
-def test_each_manner_changes_what_it_says(manner: Manner) -> None:
-    name = "inception_v3" if manner.means else "resnet18"
+@pytest.mark.parametrize(
+    ("name", "manner"),
+    [
+        ("resnet18", Manner(padding="same")),
+        ("resnet18", Manner(eps=1e-3)),
+        ("mobilenet_v2", Manner(padding="same")),
+        ("mobilenet_v2", Manner(eps=1e-3)),
+        ("inception_v3", Manner(means="counted")),
+    ],
+)
+def test_each_manner_changes_what_it_says(name: str, manner: Manner) -> None:
     shape = (3, 96, 96)
     torch.manual_seed(0)
     plain = build(Model(name=name, stem="paper"), shape=shape, classes=3).eval()

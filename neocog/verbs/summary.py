@@ -18,9 +18,10 @@ from neocog.arithmetic import Row, Shape, Walk, walk, written
 from neocog.errors import ShapeError, UsageError, unknown
 from neocog.inside.shape_doctor import built, fitting_sizes, with_remedies
 from neocog.model import Trained, open_trained
+from neocog.pretrained.network_files import layers_of
 from neocog.run import Run
 from neocog.zoo import ZOO, Model, architecture, resolved
-from neocog.zoo.layer_list import Dense, Layer, parse
+from neocog.zoo.layer_list import Dense, Layer
 
 CLASSES = 10
 """Classes of a layer list that says "classes" where none are given."""
@@ -112,7 +113,7 @@ def summary(
         return _of_trained(open_trained(model, weights), shape)
     path = Path(model)
     if path.suffix == ".json" and (path.is_file() or str(model) not in ZOO):
-        return _of_layers(parse(files.read_json(path)), path.name, shape, classes)
+        return _of_layers(layers_of(files.read_json(path)), path.name, shape, classes)
     if path.exists():
         return _of_trained(open_trained(path), shape)
     if str(model) not in ZOO:

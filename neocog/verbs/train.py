@@ -34,6 +34,7 @@ from neocog.errors import (
 from neocog.events import Event, Finished, Started, Watcher
 from neocog.files import read_json, write_bytes
 from neocog.model import load as load_model
+from neocog.pretrained.network_files import layers_of
 from neocog.recipes import chapters
 from neocog.recipes.recipe import Recipe, from_json, override
 from neocog.report.gather import Subject
@@ -45,7 +46,6 @@ from neocog.training.watchers import Record
 from neocog.world import deterministic, find, give_back_memory
 from neocog.world import facts as world_facts
 from neocog.zoo import Model, architecture, resolved
-from neocog.zoo.layer_list import parse
 
 
 def train(
@@ -205,7 +205,7 @@ def _named(what: str, path: Path, data: str | Path | None) -> Asked:
 
 def _model(model: str | Path) -> Model:
     if Path(model).suffix == ".json":
-        return Model(layers=parse(read_json(Path(model))))
+        return Model(layers=layers_of(read_json(Path(model))))
     return Model(name=architecture(str(model)).name)
 
 

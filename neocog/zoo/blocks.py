@@ -190,7 +190,7 @@ def conv(
     kernel: int | tuple[int, int],
     *,
     stride: int = 1,
-    padding: int | tuple[int, int] | Literal["half", "same"] = "half",
+    padding: int | tuple[int, int] | Literal["half"] = "half",
     groups: int = 1,
     bias: bool | None = None,
     norm: bool = True,
@@ -199,19 +199,12 @@ def conv(
 ) -> nn.Sequential:
     """Convolution, then batch normalisation and ReLU where wanted: the named stages `conv norm relu`.
 
-    `half` pads by (kernel - 1) / 2 on each side, as the papers in torch and Caffe do; `same` is TensorFlow's.
-    The convolution has a bias exactly when there is no normalisation after it, unless `bias` says otherwise.
+    `half` pads by (kernel - 1) / 2 on each side, as the papers in torch and Caffe do. The
+    convolution has a bias exactly when there is no normalisation after it, unless `bias` says otherwise.
     """
     sides = (kernel, kernel) if isinstance(kernel, int) else kernel
     stages: OrderedDict[str, nn.Module] = OrderedDict()
-    amount: int | tuple[int, int]
-    if padding == "same" and (stride > 1 or any(k % 2 == 0 for k in sides)):
-        stages["pad"] = Same(sides, (stride, stride))
-        amount = 0
-    elif isinstance(padding, str):
-        amount = ((sides[0] - 1) // 2, (sides[1] - 1) // 2)
-    else:
-        amount = padding
+    amount = ((sides[0] - 1) // 2, (sides[1] - 1) // 2) if padding == "half" else padding
     stages["conv"] = nn.Conv2d(
         width, out, sides, stride, amount, groups=groups, bias=not norm if bias is None else bias
     )

@@ -230,12 +230,8 @@ KINDS: dict[str, type[Layer]] = {
 
 def parse(document: Any) -> tuple[Layer, ...]:
     """The layers of a JSON document: {"layers": [...]} or the bare array. `UsageError` names the layer and
-    the field. Keras' JSON of a Sequential is read too.
+    the field. Keras' JSON is read by `pretrained.network_files`, which knows both.
     """
-    if isinstance(document, dict) and document.get("class_name") == "Sequential":
-        from neocog.pretrained.keras import sequential
-
-        return sequential.read(document)[0]
     entries = document.get("layers") if isinstance(document, dict) else document
     if not isinstance(entries, list) or not entries:
         raise UsageError(

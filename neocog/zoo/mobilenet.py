@@ -1,14 +1,13 @@
 """MobileNetV2: Inverted Residuals and Linear Bottlenecks, Mark Sandler, Andrew Howard, Menglong Zhu, Andrey
 Zhmoginov, Liang-Chieh Chen, CVPR 2018, https://arxiv.org/abs/1801.04381, Table 2.
 
-Differs from the paper: convolutions at stride 2 pad both sides (as torchvision's weights expect) unless
-`padding='same'` asks for TensorFlow's. The stem 'small' is not in the paper.
+Differs from the paper: convolutions at stride 2 pad both sides, as torchvision's weights expect; Keras' come
+with a manner that says otherwise (`habits`). The stem 'small' is not in the paper.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Literal
 
 from torch import nn
 
@@ -29,70 +28,45 @@ TABLE_2 = (
     (6, 320, 1, 1),
 )
 
-Padding = Literal["half", "same"]
 
-
-def conv6(
-    width: int,
-    out: int,
-    kernel: int,
-    *,
-    stride: int = 1,
-    groups: int = 1,
-    padding: Padding = "half",
-    eps: float = 1e-5,
-) -> nn.Sequential:
+def conv6(width: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Sequential:
     """Convolution, batch normalisation, ReLU6."""
-    stages = conv(width, out, kernel, stride=stride, padding=padding, groups=groups, relu=False, eps=eps)
+    stages = conv(width, out, kernel, stride=stride, groups=groups, relu=False)
     stages.add_module("relu", nn.ReLU6())
     return stages
 
 
-def bottleneck(
-    width: int, out: int, *, expansion: int, stride: int, padding: Padding = "half", eps: float = 1e-5
-) -> nn.Module:
+def bottleneck(width: int, out: int, *, expansion: int, stride: int) -> nn.Module:
     """Table 1: 1x1 that widens, 3x3 per channel, 1x1 that narrows without an activation; a shortcut where
     sizes agree.
     """
     inner = width * expansion
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     if expansion > 1:
-        stages["expand"] = conv6(width, inner, 1, eps=eps)
-    stages["depthwise"] = conv6(inner, inner, 3, stride=stride, groups=inner, padding=padding, eps=eps)
-    stages["project"] = conv(inner, out, 1, relu=False, eps=eps)
+        stages["expand"] = conv6(width, inner, 1)
+    stages["depthwise"] = conv6(inner, inner, 3, stride=stride, groups=inner)
+    stages["project"] = conv(inner, out, 1, relu=False)
     body = nn.Sequential(stages)
     if stride == 1 and width == out:
         return Residual(body, after=nn.Identity())
     return nn.Sequential(OrderedDict(body=body))
 
 
-def mobilenet_v2(
-    *,
-    shape: Shape = (3, 224, 224),
-    classes: int = 1000,
-    stem: Stem = "paper",
-    padding: Padding = "half",
-    eps: float = 1e-5,
-) -> Network:
+def mobilenet_v2(*, shape: Shape = (3, 224, 224), classes: int = 1000, stem: Stem = "paper") -> Network:
     """Table 2: conv1, bottleneck1 to bottleneck17, conv2.
 
-    `stem='small'` takes the first two strides of 2 as 1, for pictures of 28 to 64 pixels. `padding` and `eps`
-    (of batch normalisation) are there for published weights: torchvision's want 'half' and 1e-5, Keras'
-    'same' and 1e-3. Raises `ShapeError` for a picture that the network cannot take.
+    `stem='small'` takes the first two strides of 2 as 1, for pictures of 28 to 64 pixels. Raises
+    `ShapeError` for a picture that the network cannot take.
     """
     early = 1 if stem == "small" else 2
-    stages: dict[str, nn.Module] = {
-        "conv1": conv6(shape[0], FIRST, 3, stride=early, padding=padding, eps=eps)
-    }
+    stages: dict[str, nn.Module] = {"conv1": conv6(shape[0], FIRST, 3, stride=early)}
     width = FIRST
     for row, (t, c, n, s) in enumerate(TABLE_2, start=1):
         for repeat in range(n):
             stride = 1 if repeat > 0 else early if row == 2 else s
-            stages[f"bottleneck{len(stages)}"] = bottleneck(
-                width, c, expansion=t, stride=stride, padding=padding, eps=eps
-            )
+            stages[f"bottleneck{len(stages)}"] = bottleneck(width, c, expansion=t, stride=stride)
             width = c
-    stages["conv2"] = conv6(width, LAST, 1, eps=eps)
+    stages["conv2"] = conv6(width, LAST, 1)
     out_shape(stages, shape)
     return Network(stages, pooled(LAST, classes))
 
@@ -126,7 +100,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         smallest=1,
         depth=53,
         differs=(
-            "stride-2 convolutions pad both sides, as torchvision's weights expect, unless padding='same'; "
+            "stride-2 convolutions pad both sides, as torchvision's weights expect; "
             "stem 'small' (the first two strides of 2 taken as 1) is not in the paper"
         ),
         stems=("paper", "small"),
