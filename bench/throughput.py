@@ -46,8 +46,8 @@ named = {"lenet": "lenet-mnist", "c2": "c2"}[name]
 recipe = override(RECIPES[named], [f"batch={case['batch']}", "epochs=100000"])
 run = Run(Path(tempfile.mkdtemp()))
 record = Record(run)
-job = prepare(recipe, dataset, find("cpu", precision), run)
-events = job.events(resume=False, stop=lambda: False)
+job = prepare(recipe, dataset, find("cpu", precision))
+events = job.events(run, resume=False, stop=lambda: False)
 
 def epoch():
     start = time.perf_counter()

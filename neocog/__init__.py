@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from neocog.model import Trained, open_trained
     from neocog.recipes.recipe import Recipe
     from neocog.run import Run
+    from neocog.training.own import Own
     from neocog.verbs.evaluate import evaluate
     from neocog.verbs.features import features
     from neocog.verbs.look import look
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NeocogError",
+    "Own",
     "Recipe",
     "Run",
     "Trained",
@@ -42,6 +44,7 @@ __all__ = [
 
 _HOMES = {
     "NeocogError": "errors",
+    "Own": "training.own",
     "Recipe": "recipes.recipe",
     "Run": "run",
     "Trained": "model",

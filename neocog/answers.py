@@ -14,9 +14,7 @@ from torch import Tensor
 
 from neocog.data.dataset import Split
 from neocog.model import Trained
-from neocog.tasks.metrics import Report
-from neocog.tasks.multilabel import THRESHOLD, MultiLabelReport
-from neocog.tasks.task import Task
+from neocog.tasks.task import Result, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +22,12 @@ class Answers:
     """One row per picture, in the split's order, on the CPU; `report` is the measurement of the same pass.
 
     probabilities  (n, classes), float32: of one class in many each row sums to 1, of labels each is by itself
-    truth          (n,), int64, class indices; or label sets (n, classes), float32
+    truth          the task's targets: class indices (n,), int64; or label sets (n, classes), float32
     losses         (n,), float32: the task's, in nats
     """
 
-    report: Report | MultiLabelReport
+    task: Task
+    report: Result
     probabilities: Tensor
     truth: Tensor
     losses: Tensor
@@ -38,26 +37,19 @@ class Answers:
 
     @functools.cached_property
     def predicted(self) -> Tensor:
-        """(n,), int64: the likeliest class, of equals the one that `report` counted; for label sets which
-        labels are given, (n, classes), bool.
+        """The answers as the task gives them: class indices (n,), int64; or which labels are given,
+        (n, classes), bool.
         """
-        if self.truth.ndim == 2:
-            return self.probabilities >= THRESHOLD
-        return self.probabilities.max(1).indices
+        return self.task.predicted(self.probabilities)
 
     @functools.cached_property
     def right(self) -> Tensor:
         """(n,), bool; for label sets whether all labels are right."""
-        if self.truth.ndim == 2:
-            return (self.predicted == (self.truth > 0.5)).all(1)
-        return self.predicted == self.truth
+        return self.task.right(self.predicted, self.truth)
 
     def named(self, labels: Tensor) -> str:
         """One row of `truth` or `predicted` in words: a class, or labels joined by ' + ' ('none' of none)."""
-        classes = self.report.classes
-        if labels.ndim == 0:
-            return classes[int(labels)]
-        return " + ".join(classes[i] for i in (labels > 0.5).nonzero().flatten().tolist()) or "none"
+        return self.task.named(labels)
 
     def first(self, verdict: Literal["right", "wrong"]) -> int | None:
         """The first picture that was answered so; None where there is none."""
@@ -96,4 +88,4 @@ def collect(trained: Trained, split: Split, name: str, device: torch.device) -> 
     """
     kept = _Collector(trained.answers, split)
     report = trained.measure(split, name, device, onlooker=kept)
-    return Answers(report, kept.probabilities, kept.truth, kept.losses)
+    return Answers(trained.answers, report, kept.probabilities, kept.truth, kept.losses)

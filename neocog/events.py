@@ -4,7 +4,7 @@ watchers of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -35,19 +35,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One pass over the training pictures is done; `epoch` counts from 1. Accuracies are fractions.
+    """One pass over the training pictures is done; `epoch` counts from 1. Shares are fractions.
 
-    `loss` and `accuracy` are means over the epoch's training batches as they were seen (augmented, with
-    dropout), as Keras prints them. The held-out figures are None where nothing is watched. `best` tells
-    whether this epoch is kept.
+    `figures` are the task's ('loss', 'accuracy'): means over the epoch's training batches as they were seen
+    (augmented, with dropout), as Keras prints them. `held_out` are those of the watched split, under the same
+    names, None where nothing is watched. `best` tells whether this epoch is kept.
     """
 
     epoch: int
     step: int
-    loss: float
-    accuracy: float
-    val_loss: float | None
-    val_accuracy: float | None
+    figures: Mapping[str, float]
+    held_out: Mapping[str, float | None]
     lr: float
     seconds: float
     pictures_per_second: float

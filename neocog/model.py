@@ -24,9 +24,8 @@ from neocog.errors import UnreadableError, UsageError, unknown
 from neocog.files import read_json, write_json
 from neocog.pictures.decode import Preprocess
 from neocog.pretrained import weights as published
-from neocog.tasks.metrics import Report
-from neocog.tasks.multilabel import MultiLabelReport
-from neocog.tasks.task import TASKS, Onlooker, Task, TaskName, nobody
+from neocog.tasks.table import TASKS
+from neocog.tasks.task import Onlooker, Result, Task, nobody
 from neocog.tasks.task import measure as measure_task
 from neocog.zoo import ZOO, Model, Shape, build
 from neocog.zoo.blocks import Network
@@ -47,7 +46,7 @@ class Trained:
     shape: Shape
     classes: tuple[str, ...]
     preprocess: Preprocess
-    task: TaskName = "classify"
+    task: str = "classify"
     provenance: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
 
@@ -65,8 +64,8 @@ class Trained:
 
     def measure(
         self, split: Split, name: str, device: torch.device, *, onlooker: Onlooker = nobody
-    ) -> Report | MultiLabelReport:
-        """The network on `split`, in float32: the one measurement behind every accuracy that is reported.
+    ) -> Result:
+        """The network on `split`, in float32: the one measurement behind every figure that is reported.
 
         `onlooker` sees every batch's logits and truth, in order.
         """

@@ -149,11 +149,11 @@ def test_it_learns_from_scratch(name: str, tmp_path: Path) -> None:
         seed=SEEDS.get(name, 0),
     )
     recipe, _ = for_model(recipe, resolved(Model(name=name, stem=stem), dataset.shape))
-    job = prepare(recipe, dataset, find("cpu", "float32"), Run(tmp_path))
+    job = prepare(recipe, dataset, find("cpu", "float32"))
     assert job.plan.steps <= STEPS
     losses: list[float] = []
     named = 0.0
-    for event in job.events(resume=False, stop=lambda: False):
+    for event in job.events(Run(tmp_path), resume=False, stop=lambda: False):
         if not isinstance(event, Step):
             continue
         losses.append(float(event.loss))

@@ -306,6 +306,7 @@ def test_many_classes(
     answers: Answers, trained: Trained, dataset: Dataset, n: int, table: bool, drawn: bool
 ) -> None:
     """Above 30 classes the matrix is a picture, above 150 it is left to the list of confusions."""
+    from neocog.tasks.classify import Classify
     from neocog.tasks.metrics import Tally
 
     generator = torch.Generator().manual_seed(0)
@@ -316,6 +317,7 @@ def test_many_classes(
     names = tuple(f"c{i}" for i in range(n))
     measured = replace(
         answers,
+        task=Classify(names),
         report=tally.report(names, split="test"),
         probabilities=logits.softmax(1),
         truth=split.y,

@@ -17,9 +17,11 @@ from neocog.pictures.decode import Preprocess
 from neocog.recipes.chapters import RECIPES
 from neocog.recipes.recipe import override
 from neocog.run import Run
+from neocog.tasks.classify import Classify
 from neocog.tasks.metrics import Report
-from neocog.tasks.multilabel import MultiLabelReport
-from neocog.tasks.task import Classify, MultiLabel, balanced, measure, task_name
+from neocog.tasks.multilabel import MultiLabel, MultiLabelReport
+from neocog.tasks.table import task_name
+from neocog.tasks.task import Objective, measure
 from neocog.training.loop import Training, prepare
 from neocog.world import find
 from neocog.zoo.blocks import Network
@@ -40,15 +42,15 @@ class Fixed(Network):
 
 def test_cross_entropy_of_even_logits_is_ln_c() -> None:
     y = torch.tensor([0, 1, 2])
-    outcome = Classify(tuple("abcd")).outcome(Fixed(torch.zeros(3, 4)), torch.zeros(3), y)
+    outcome = Objective(Fixed(torch.zeros(3, 4)), Classify(tuple("abcd")))(torch.zeros(3), y)
     assert float(outcome.loss) == pytest.approx(math.log(4))
     assert int(outcome.right) == 1, "the first of equal logits is the guess"
 
 
 def test_auxiliary_losses_count_by_their_weight() -> None:
     logits, y = torch.tensor([[2.0, 0.0]]), torch.tensor([0])
-    alone = Classify(("a", "b")).outcome(Fixed(logits), torch.zeros(1), y)
-    helped = Classify(("a", "b")).outcome(Fixed(logits, logits, logits, aux_weight=0.3), torch.zeros(1), y)
+    alone = Objective(Fixed(logits), Classify(("a", "b")))(torch.zeros(1), y)
+    helped = Objective(Fixed(logits, logits, logits, aux_weight=0.3), Classify(("a", "b")))(torch.zeros(1), y)
     assert float(helped.loss) == pytest.approx(1.6 * float(alone.loss))
     assert float(helped.answer_loss) == pytest.approx(float(alone.loss))
 
@@ -57,21 +59,21 @@ def test_label_smoothing_by_hand() -> None:
     logits, y = torch.tensor([[1.0, 0.0, -1.0]]), torch.tensor([0])
     logs = logits.log_softmax(1)[0]
     expected = -(0.9 * logs[0] + 0.1 / 3 * logs.sum())
-    outcome = Classify(("a", "b", "c"), label_smoothing=0.1).outcome(Fixed(logits), torch.zeros(1), y)
+    outcome = Objective(Fixed(logits), Classify(("a", "b", "c"), label_smoothing=0.1))(torch.zeros(1), y)
     assert float(outcome.loss) == pytest.approx(float(expected))
 
 
 def test_logistic_losses_by_hand() -> None:
     logits, y = torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 0.0]])
-    outcome = MultiLabel(("a", "b")).outcome(Fixed(logits), torch.zeros(1), y)
+    outcome = Objective(Fixed(logits), MultiLabel(("a", "b")))(torch.zeros(1), y)
     assert float(outcome.loss) == pytest.approx((math.log(2) + math.log(1 + math.exp(2))) / 2)
     assert float(outcome.right) == 0.0
 
 
 def test_balanced_weights() -> None:
-    assert balanced(torch.tensor([0, 0, 0, 1]), 3).tolist() == pytest.approx([4 / 9, 4 / 3, 1.0])
+    assert Classify.balanced(torch.tensor([0, 0, 0, 1]), 3).tolist() == pytest.approx([4 / 9, 4 / 3, 1.0])
     sets = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
-    assert balanced(sets, 2).tolist() == pytest.approx([1 / 3, 3.0])
+    assert MultiLabel.balanced(sets, 2).tolist() == pytest.approx([1 / 3, 3.0])
     assert task_name(sets) == "multilabel"
     assert task_name(torch.tensor([1])) == "classify"
 
@@ -105,8 +107,8 @@ def trained(dataset: Dataset, folder: Path, *changes: str) -> tuple[Training, Ru
     recipe = override(RECIPES["m1"], ["batch=20", "epochs=6", "optim.lr=0.3", "precision=float32", *changes])
     run = Run(folder)
     folder.mkdir()
-    job = prepare(recipe, dataset, find("cpu", "float32"), run)
-    for _ in job.events(resume=False, stop=lambda: False):
+    job = prepare(recipe, dataset, find("cpu", "float32"))
+    for _ in job.events(run, resume=False, stop=lambda: False):
         pass
     return job, run
 
@@ -209,10 +211,10 @@ def test_averaged_weights_are_what_is_shipped_and_survive_a_resume(tmp_path: Pat
         steps += 1
         return steps == 47
 
-    for _ in prepare(recipe, lopsided(), find("cpu", "float32"), cut).events(resume=False, stop=after_some):
+    for _ in prepare(recipe, lopsided(), find("cpu", "float32")).events(cut, resume=False, stop=after_some):
         pass
     assert cut.saved()["step"] == 47
-    for _ in prepare(recipe, lopsided(), find("cpu", "float32"), cut).events(resume=True, stop=lambda: False):
+    for _ in prepare(recipe, lopsided(), find("cpu", "float32")).events(cut, resume=True, stop=lambda: False):
         pass
     assert cut.model_file.read_bytes() == run.model_file.read_bytes()
     from neocog import sealed

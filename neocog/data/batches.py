@@ -7,12 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from neocog.data.augment.augment import Augment
 from neocog.data.dataset import Split
 from neocog.errors import UsageError
 from neocog.pictures.decode import Preprocess
@@ -57,13 +56,24 @@ Order = Literal["shuffled", "as given", "balanced"]
 """Of an epoch's pictures. Balanced: drawn with replacement, each class alike often."""
 
 
+class Varying(Protocol):
+    """How a batch is varied; see `Augment`, which is one."""
+
+    @property
+    def is_off(self) -> bool: ...
+
+    def __call__(
+        self, x: Tensor, y: Tensor, classes: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
     """The training pictures of a phase, as the network is fed with them."""
 
     split: Split
     preprocess: Preprocess
-    augment: Augment
+    augment: Varying
     batch: int
     classes: int
     seed: int

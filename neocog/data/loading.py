@@ -25,11 +25,14 @@ from neocog.data.splits import compact, hold_out, sample
 from neocog.errors import UnreadableError, UsageError, escaped, unknown
 from neocog.pictures.decode import Preprocess
 
+GIVEN = "given"
+
 
 class Data(BaseModel):
     """Which pictures, and how they are divided; the path of a folder is no part of it.
 
-    `name` is a row of `DATASETS`, or 'folder'. `held_out` is the share of the training pictures held out
+    `name` is a row of `DATASETS`, 'folder', or 'given' for a Dataset that was given in Python. `held_out` is
+    the share of the training pictures held out
     where the set has no validation pictures of its own. `val` says what is watched each epoch: 'held-out'
     (those, or the set's own), 'test' (the test set, as some published recipes do; nothing is held out), or
     'none'. `limit` trains on so many pictures only, drawn by class after holding out, so validation and test
@@ -47,7 +50,7 @@ class Data(BaseModel):
 
     @model_validator(mode="after")
     def _known(self) -> Data:
-        if self.name != "folder" and self.name not in DATASETS:
+        if self.name not in (*DATASETS, "folder", GIVEN):
             raise unknown("data set", self.name, [*DATASETS, "folder"])
         if self.task is not None and self.name != "shapes":
             raise UsageError(
@@ -77,6 +80,10 @@ def load(
     `UsageError`: no folder or size given, a class that the model does not know. `UnreadableError`: files
     missing or damaged.
     """
+    if data.name == GIVEN:
+        raise UsageError(
+            "these pictures were given in Python and are in no file; give them again as dataset="
+        )
     if data.name == "folder":
         if where is None:
             raise UsageError(
@@ -104,6 +111,11 @@ def _fitted(dataset: Dataset, preprocess: Preprocess | None, classes: tuple[str,
     if classes is not None:
         dataset = _renumbered(dataset, classes)
     return dataset if preprocess is None else _placed(dataset, preprocess)
+
+
+def identified(dataset: Dataset) -> Dataset:
+    """A Dataset of its own with the same pictures and their fingerprint, which one made by hand lacks."""
+    return replace(dataset, fingerprint=dataset.fingerprint or fingerprint(dataset))
 
 
 def fingerprint(dataset: Dataset) -> str:

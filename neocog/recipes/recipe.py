@@ -47,13 +47,14 @@ class Recipe(BaseModel):
     """A training as data. `batch` is the global batch; `balance` makes rare classes count alike, by
     weighing the loss or by drawing them more often; `average` is the decay of the running mean of the weights
     (EMA), which is then measured and shipped; `source` says where the recipe is from and `expect` what it
-    reached there.
+    reached there. `task` is 'auto' (the one that the targets fit) or a task's name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: Data
     model: Model
+    task: str = "auto"
     preprocess: Preprocess = Preprocess()
     phases: tuple[Phase, ...] = Field(default=(Phase(),), min_length=1)
     batch: int = Field(default=128, ge=1)
@@ -82,8 +83,14 @@ class Recipe(BaseModel):
     def identity(self) -> str:
         """SHA-256 of what decides the training; titles and expectations are not part of it."""
         document = self.model_dump(mode="json", exclude={"title", "source", "expect"})
+        for name, default in ADDED.items():
+            if document[name] == default:
+                del document[name]
         return sha256(json.dumps(document, sort_keys=True).encode())
 
+
+ADDED = {"task": "auto"}
+"""Fields that recipes did not always have, with what they meant before: such a recipe keeps its identity."""
 
 PHASE_FIELDS = frozenset(Phase.model_fields)
 

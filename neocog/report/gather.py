@@ -26,7 +26,7 @@ from neocog.run import Run
 from neocog.show import charts, markup
 from neocog.show.words import percent, plural
 from neocog.tasks.metrics import Report
-from neocog.tasks.multilabel import MultiLabelReport
+from neocog.tasks.task import Columns, Result
 
 MISTAKES, SAMPLES = 24, 32
 """Pictures shown: mistakes with the highest loss, and pictures evenly over the split (experiment E7)."""
@@ -48,7 +48,7 @@ class Subject:
     dataset: Dataset
     answers: Answers | None = None
     run: Run | None = None
-    grouped: Report | None = None
+    grouped: Result | None = None
 
 
 def write(path: Path, subject: Subject) -> None:
@@ -66,10 +66,11 @@ def describe(subject: Subject) -> Page:
     trained, run, answers = subject.trained, subject.run, subject.answers
     facts = run.facts() if run is not None else {}
     report = answers.report if answers is not None else None
+    classified = report if isinstance(report, Report) else None
     recipe = run.recipe() if run is not None else None
     known = (*facts.get("remarks", ()), *subject.dataset.remarks, *(report.remarks if report else ()))
     skipped = subject.dataset.skipped
-    scores = _scores(report)
+    scores = report.columns() if report is not None else Columns()
     rows = _rows(subject.dataset, scores)
     return Page(
         title=run.path.resolve().name if run is not None else _network(trained),
@@ -77,7 +78,7 @@ def describe(subject: Subject) -> Page:
         command=facts.get("command", ""),
         remarks=tuple(dict.fromkeys(known)),
         report=report,
-        classified=report if isinstance(report, Report) else None,
+        classified=classified,
         figures=_figures(report, recipe),
         settings=tuple(_settings(recipe)) if recipe is not None else (),
         facts=tuple(_facts(trained, facts)),
@@ -90,8 +91,8 @@ def describe(subject: Subject) -> Page:
         means=scores.means,
         curves=_curves(run),
         first_batch=_file(run, "first_batch.png"),
-        confusion_picture=_confusion(report),
-        calibration_words=_calibration(answers),
+        confusion_picture=_confusion(classified),
+        calibration_words=_calibration(answers, classified),
         pixelated=max(subject.dataset.shape[1:]) <= markup.SMALL,
         grouped=subject.grouped,
         **(_pictures(answers, subject.dataset) if answers is not None else {}),
@@ -136,29 +137,13 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
-def _figures(report: Report | MultiLabelReport | None, recipe: Recipe | None) -> tuple[tuple[str, str], ...]:
+def _figures(report: Result | None, recipe: Recipe | None) -> tuple[tuple[str, str], ...]:
     """The few figures at the top, each with what it is."""
-    if report is None or report.accuracy is None:
+    if report is None or not report.headline():
         return ()
-    low, high = report.interval
-    whose = "accuracy on" if isinstance(report, Report) else "all labels of a picture right, on"
-    found = [
-        (
-            percent(report.accuracy),
-            f"{whose} {report.split}, 95 % interval {percent(low)} to {percent(high)}",
-        ),
-        (f"{report.n:,}", f"{report.split} pictures"),
-    ]
-    if isinstance(report, MultiLabelReport):
-        found.append((percent(report.mean_average_precision), "mean average precision"))
-        found.append((percent(report.micro_f1), "F1 over all labels"))
-    elif report.top5 is not None:
-        found.append((percent(report.top5), "with the true class among the five likeliest"))
-    if report.loss is not None:
-        found.append((f"{report.loss:.4f}", "loss (cross-entropy)"))
-    if recipe is not None and recipe.expect is not None:
-        found.append((percent(recipe.expect), f"published for this recipe ({recipe.source})"))
-    return tuple(found)
+    if recipe is None or recipe.expect is None:
+        return tuple(report.headline())
+    return (*report.headline(), (percent(recipe.expect), f"published for this recipe ({recipe.source})"))
 
 
 def _settings(recipe: Recipe) -> Iterator[Setting]:
@@ -217,29 +202,7 @@ def _facts(trained: Trained, facts: Mapping[str, Any]) -> Iterator[tuple[str, st
         yield "weights kept", f"those after epoch {trained.provenance['epoch']}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Scores:
-    """The measures of each class, and their means, as they are printed."""
-
-    names: tuple[str, ...] = ()
-    of_class: tuple[tuple[str, ...], ...] = ()
-    means: tuple[str, ...] = ()
-
-
-def _scores(report: Report | MultiLabelReport | None) -> _Scores:
-    if report is None:
-        return _Scores()
-    names: tuple[str, ...] = ("precision", "recall", "F1")
-    fields: tuple[str, ...] = ("precision", "recall", "f1")
-    means = tuple(percent(getattr(report.macro, name)) for name in fields)
-    if isinstance(report, MultiLabelReport):
-        names, fields = (*names, "average precision"), (*fields, "average_precision")
-        means = (*means, percent(report.mean_average_precision))
-    of_class = tuple(tuple(percent(getattr(s, name)) for name in fields) for s in report.per_class)
-    return _Scores(names, of_class, means)
-
-
-def _rows(dataset: Dataset, scores: _Scores) -> tuple[Row, ...]:
+def _rows(dataset: Dataset, scores: Columns) -> tuple[Row, ...]:
     counts = [class_counts(split, len(dataset.classes)) for split in dataset.splits.values()]
     return tuple(
         Row(name, tuple(of[k] for of in counts), scores.of_class[k] if scores.of_class else ())
@@ -247,10 +210,9 @@ def _rows(dataset: Dataset, scores: _Scores) -> tuple[Row, ...]:
     )
 
 
-def _calibration(answers: Answers | None) -> str:
+def _calibration(answers: Answers | None, report: Report | None) -> str:
     """The expected calibration error in words (Guo et al. 2017)."""
-    report = answers.report if answers is not None else None
-    if answers is None or not isinstance(report, Report) or report.calibration is None:
+    if answers is None or report is None or report.calibration is None:
         return ""
     error, accuracy = report.calibration.error, report.accuracy or 0.0
     confidence = float(answers.probabilities.max(1).values.double().mean())
@@ -279,8 +241,8 @@ def _curves(run: Run | None) -> Markup | None:
     return found
 
 
-def _confusion(report: Report | MultiLabelReport | None) -> Markup | None:
-    if not isinstance(report, Report) or not report.n or not MOST_CELLS < len(report.classes) <= MOST_DRAWN:
+def _confusion(report: Report | None) -> Markup | None:
+    if report is None or not report.n or not MOST_CELLS < len(report.classes) <= MOST_DRAWN:
         return None
     return markup.data_uri(charts.confusion(torch.tensor(report.confusion).numpy(), report.classes))
 
@@ -291,7 +253,7 @@ def _pictures(answers: Answers, dataset: Dataset) -> dict[str, Any]:
     n = len(answers)
     rows = [i * n // SAMPLES for i in range(SAMPLES)] if n > SAMPLES else list(range(n))
     firsts: list[tuple[str, int | None]] = []
-    if answers.truth.ndim == 1:
+    if isinstance(answers.report, Report):
         firsts = [("right", answers.first("right")), ("wrong", answers.first("wrong"))]
     return {
         "mistakes": tuple(_example(answers, split, row) for row in answers.worst(MISTAKES)),
@@ -303,23 +265,18 @@ def _pictures(answers: Answers, dataset: Dataset) -> dict[str, Any]:
 
 def _example(answers: Answers, split: Split, row: int) -> Example:
     truth, predicted = answers.truth[row], answers.predicted[row]
-    chances = answers.probabilities[row]
-    if truth.ndim == 1:
-        surety = [f"loss {float(answers.losses[row]):.3f}"]
-    else:
-        surety = [f"{100 * float(chances[int(predicted)]):.1f} % sure"]
-        surety += [f"truth {100 * float(chances[int(truth)]):.1f} %"] if truth != predicted else []
+    sureness = answers.task.sureness(answers.probabilities[row], predicted, truth, float(answers.losses[row]))
     return Example(
         markup.data_uri(markup.thumbnail(split.x[row].numpy())),
         split.names[row] if split.names else f"{answers.report.split}[{row}]",
         answers.named(truth),
         answers.named(predicted),
         bool(answers.right[row]),
-        tuple(surety),
+        tuple(sureness),
     )
 
 
 def _bars(answers: Answers, split: Split, row: int) -> Markup:
     chances = answers.probabilities[row].numpy()
     truth = int(answers.truth[row])
-    return markup.data_uri(charts.answer(split.x[row].numpy(), chances, answers.report.classes, truth=truth))
+    return markup.data_uri(charts.answer(split.x[row].numpy(), chances, answers.task.classes, truth=truth))

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from neocog.errors import escaped
 from neocog.show.words import percent
 from neocog.tasks.metrics import Report
-from neocog.tasks.multilabel import MultiLabelReport
+from neocog.tasks.task import Result
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,7 +68,7 @@ class Page:
     lead: str
     command: str = ""
     remarks: tuple[str, ...] = ()
-    report: Report | MultiLabelReport | None = None
+    report: Result | None = None
     classified: Report | None = None
     figures: tuple[tuple[str, str], ...] = ()
     settings: tuple[Setting, ...] = ()
@@ -88,7 +88,7 @@ class Page:
     mistakes_in_all: int = 0
     examples: tuple[tuple[str, Markup], ...] = ()
     samples: tuple[Example, ...] = ()
-    grouped: Report | None = None
+    grouped: Result | None = None
     pixelated: bool = False
 
 

@@ -37,19 +37,21 @@ def curves(
 
 
 def training_curves(epochs: Sequence[Mapping[str, float]]) -> bytes:
-    """Loss and accuracy over epochs, training and held out, side by side.
+    """The task's figures (loss, accuracy) over epochs, training and held out, side by side.
 
-    Keys of an epoch: epoch, loss, accuracy, perhaps val_loss, val_accuracy; what is missing is left out.
+    Keys of an epoch: epoch, loss, and any NAME that comes with val_NAME; what is missing is left out.
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure = _figure(10, 4)
-    for n, what in enumerate(("loss", "accuracy"), start=1):
-        axes = figure.add_subplot(1, 2, n)
-        named = {"training": what, "held out": f"val_{what}"}
+    named = dict.fromkeys(key for e in epochs for key in e if f"val_{key}" in e)
+    names = tuple(named) or ("loss", "accuracy")
+    figure = _figure(5 * len(names), 4)
+    for n, what in enumerate(names, start=1):
+        axes = figure.add_subplot(1, len(names), n)
+        keys = {"training": what, "held out": f"val_{what}"}
         series = {
             name: [(float(e["epoch"]), float(e[key])) for e in epochs if e.get(key) is not None]
-            for name, key in named.items()
+            for name, key in keys.items()
         }
         _curves(axes, {name: points for name, points in series.items() if points})
         axes.set(title=what, xlabel="epoch")

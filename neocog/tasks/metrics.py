@@ -21,6 +21,7 @@ from torch import Tensor
 from neocog.errors import CheckFailed, UsageError, escaped, unknown
 from neocog.show.words import jsonable, percent, plural, table
 from neocog.tasks.intervals import wilson
+from neocog.tasks.task import Columns
 
 TOP = 5
 BINS = 15
@@ -152,6 +153,36 @@ class Report:
     def score(self) -> tuple[float, float]:
         """For choosing between networks, the higher the better: accuracy, then the lower loss."""
         return self.accuracy or 0.0, -math.inf if self.loss is None else -self.loss
+
+    def figures(self) -> dict[str, float | None]:
+        """Loss and accuracy, as an epoch's line has them."""
+        return {"loss": self.loss, "accuracy": self.accuracy}
+
+    def result(self) -> dict[str, Any]:
+        """Accuracy with its interval, number of pictures and loss."""
+        return {"accuracy": self.accuracy, "interval": list(self.interval), "n": self.n, "loss": self.loss}
+
+    def headline(self) -> tuple[tuple[str, str], ...]:
+        """The figures at the top of a report."""
+        if self.accuracy is None:
+            return ()
+        low, high = (percent(end) for end in self.interval)
+        found = [
+            (percent(self.accuracy), f"accuracy on {self.split}, 95 % interval {low} to {high}"),
+            (f"{self.n:,}", f"{self.split} pictures"),
+        ]
+        if self.top5 is not None:
+            found.append((percent(self.top5), "with the true class among the five likeliest"))
+        if self.loss is not None:
+            found.append((f"{self.loss:.4f}", "loss (cross-entropy)"))
+        return tuple(found)
+
+    def columns(self) -> Columns:
+        """The scores of each class for a report's table."""
+        fields = ("precision", "recall", "f1")
+        rows = tuple(tuple(percent(getattr(s, name)) for name in fields) for s in self.per_class)
+        means = tuple(percent(getattr(self.macro, name)) for name in fields)
+        return Columns(("precision", "recall", "F1"), rows, means)
 
     def with_remarks(self, *remarks: str) -> Report:
         return replace(self, remarks=(*self.remarks, *remarks))

@@ -1,4 +1,5 @@
-"""How good a tagger is: a picture may carry any number of labels, each judged by its own logistic output.
+"""MultiLabel: a picture may carry any number of labels, each judged by its own logistic output; how good that
+is.
 
 A `LabelTally` keeps every score (average precision needs their order); its `report` is a frozen
 `MultiLabelReport`.
@@ -8,20 +9,88 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from neocog.errors import CheckFailed, UsageError, escaped
 from neocog.show.words import jsonable, percent, plural, table
 from neocog.tasks.intervals import wilson
 from neocog.tasks.metrics import Macro, mean, ratio
+from neocog.tasks.task import Columns
 
 THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class MultiLabel:
+    """One logistic for each label, binary cross-entropy, mean over labels. `weights` (classes,) multiply the
+    loss of each label where it is given. Label smoothing moves targets towards one half.
+
+    Targets are label sets (N, classes), float32, of 0 and 1, or shares where training pictures were mixed.
+    """
+
+    classes: tuple[str, ...]
+    label_smoothing: float = 0.0
+    weights: Tensor | None = None
+
+    name: str = "multilabel"
+    figure: str = "accuracy"
+
+    @classmethod
+    def fits(cls, y: Tensor) -> bool:
+        """Whether the targets `y` of a data set are label sets."""
+        return y.ndim == 2
+
+    @classmethod
+    def balanced(cls, y: Tensor, classes: int) -> Tensor:
+        """Weights that let both answers of each label count alike: how many pictures lack the label for each
+        that has it, float32 (classes,); 1 for a label without pictures.
+        """
+        given = y.sum(0)
+        return torch.where(given > 0, (len(y) - given) / given.clamp(min=1), 1.0).float()
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The mean binary cross-entropy; see `Task.loss`."""
+        target = y * (1 - self.label_smoothing) + self.label_smoothing / 2
+        return F.binary_cross_entropy_with_logits(outputs, target, pos_weight=self.weights)
+
+    def count(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The share of labels that were right, added up over the pictures."""
+        return ((outputs > 0) == (y > 0.5)).double().mean(1).sum()
+
+    def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """(N,): the plain loss of each picture, unweighted."""
+        return F.binary_cross_entropy_with_logits(outputs, y, reduction="none").mean(1)
+
+    def tally(self) -> LabelTally:
+        """An empty account of an evaluation."""
+        return LabelTally(len(self.classes))
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """(N, classes), each between 0 and 1 for itself."""
+        return outputs.sigmoid()
+
+    def predicted(self, probabilities: Tensor) -> Tensor:
+        """(N, classes), bool: which labels are given."""
+        return probabilities >= THRESHOLD
+
+    def right(self, predicted: Tensor, y: Tensor) -> Tensor:
+        """(N,), bool: whether all labels are right."""
+        return (predicted == (y > 0.5)).all(1)
+
+    def named(self, answer: Tensor) -> str:
+        """The labels of a row (classes,), joined by ' + '; 'none' of none."""
+        return " + ".join(self.classes[i] for i in (answer > 0.5).nonzero().flatten().tolist()) or "none"
+
+    def sureness(self, probabilities: Tensor, predicted: Tensor, truth: Tensor, loss: float) -> Sequence[str]:
+        """The picture's loss: no single probability speaks for a set of labels."""
+        return [f"loss {loss:.3f}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +131,44 @@ class MultiLabelReport:
     def score(self) -> tuple[float, float]:
         """What 'best' means: the higher mean average precision, at equal ones the lower loss."""
         return (self.mean_average_precision or 0.0, -(self.loss if self.loss is not None else math.inf))
+
+    def figures(self) -> dict[str, float | None]:
+        """Loss and accuracy, as an epoch's line has them."""
+        return {"loss": self.loss, "accuracy": self.accuracy}
+
+    def result(self) -> dict[str, Any]:
+        """Accuracy with its interval, number of pictures and loss."""
+        return {"accuracy": self.accuracy, "interval": list(self.interval), "n": self.n, "loss": self.loss}
+
+    def headline(self) -> tuple[tuple[str, str], ...]:
+        """The figures at the top of a report."""
+        if self.accuracy is None:
+            return ()
+        low, high = (percent(end) for end in self.interval)
+        whole = f"all labels of a picture right, on {self.split}, 95 % interval {low} to {high}"
+        found = [
+            (percent(self.accuracy), whole),
+            (f"{self.n:,}", f"{self.split} pictures"),
+            (percent(self.mean_average_precision), "mean average precision"),
+            (percent(self.micro_f1), "F1 over all labels"),
+        ]
+        if self.loss is not None:
+            found.append((f"{self.loss:.4f}", "loss (cross-entropy)"))
+        return tuple(found)
+
+    def columns(self) -> Columns:
+        """The scores of each label for a report's table."""
+        fields = ("precision", "recall", "f1", "average_precision")
+        rows = tuple(tuple(percent(getattr(s, name)) for name in fields) for s in self.per_class)
+        means = (
+            *(percent(getattr(self.macro, name)) for name in fields[:3]),
+            percent(self.mean_average_precision),
+        )
+        return Columns(("precision", "recall", "F1", "average precision"), rows, means)
+
+    def grouped(self, groups: Mapping[str, Sequence[str]]) -> MultiLabelReport:
+        """Labels are not exclusive, so they form no groups: raises `UsageError`."""
+        raise UsageError("groups are of classes, and this network gives several labels to a picture")
 
     def with_remarks(self, *remarks: str) -> MultiLabelReport:
         """The same report with more to say."""

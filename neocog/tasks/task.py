@@ -1,37 +1,128 @@
-"""Tasks: what a training minimises and how its result is measured. A loss is a mean over the pictures of a
-batch.
+"""Task: what a training minimises and how its result is measured, as one object; Objective, the module that
+makes a loss of pictures and targets.
 
-The labels decide the task: class indices (N,) make it `Classify`, label sets (N, classes) make it
-`MultiLabel`.
+The protocols say what the loop, the report and the verbs ask of a task; `classify` and `multilabel` answer.
+Whoever brings a task, a loss or a tally of his own writes an object with these methods and passes it on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from neocog.tasks.metrics import Report, Tally
-from neocog.tasks.multilabel import LabelTally, MultiLabelReport
 from neocog.zoo.blocks import Network
 
-TaskName = Literal["classify", "multilabel"]
 Onlooker = Callable[[Tensor, Tensor], None]
-"""Is shown every batch that is measured: logits (N, classes), float32, and truth."""
+"""Is shown every batch that is measured: outputs, float32, and targets."""
 
 
-def nobody(logits: Tensor, y: Tensor) -> None:
+def nobody(outputs: Tensor, y: Tensor) -> None:
     """The onlooker that looks away."""
+
+
+R = TypeVar("R", bound="Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The measures of each class, and their means, in words, for a table."""
+
+    names: tuple[str, ...] = ()
+    of_class: tuple[tuple[str, ...], ...] = ()
+    means: tuple[str, ...] = ()
+
+
+class Result(Protocol):
+    """What a measurement of a network on a split comes to. Shares are fractions 0..1, None where there is
+    nothing to measure.
+    """
+
+    @property
+    def split(self) -> str: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def remarks(self) -> tuple[str, ...]: ...
+
+    @property
+    def score(self) -> tuple[float, float]:
+        """For choosing between networks: the higher the better, the second where the first is equal."""
+
+    def figures(self) -> Mapping[str, float | None]:
+        """What is written down of each epoch, and drawn as curves: 'loss', and whatever the task counts."""
+
+    def result(self) -> dict[str, Any]:
+        """What `facts.json` keeps of the measurement at a training's end, keys without the split's name."""
+
+    def headline(self) -> Sequence[tuple[str, str]]:
+        """The few figures at the top of a report, each with what it is."""
+
+    def columns(self) -> Columns: ...
+    def with_remarks(self: R, *remarks: str) -> R: ...
+    def grouped(self: R, groups: Mapping[str, Sequence[str]]) -> R: ...
+    def text(self) -> str: ...
+    def json(self) -> dict[str, Any]: ...
+    def save(self, path: str | Path) -> None: ...
+
+
+class Account(Protocol):
+    """What an evaluation has seen so far."""
+
+    def add(self, outputs: Tensor, y: Tensor, loss_sum: Tensor) -> None:
+        """Count a batch: the network's outputs (N, ...), float32, targets, and the sum of the losses."""
+
+    def report(self, classes: tuple[str, ...], *, split: str) -> Result: ...
+
+
+class Task(Protocol):
+    """`name` is what recipes and model files call it; `figure` what is counted of every training batch beside
+    the loss, such as 'accuracy'.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def figure(self) -> str: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The scalar to minimise: a mean over the pictures of a batch."""
+
+    def count(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """`figure`, added up over the pictures of a batch."""
+
+    def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """(N,): the plain loss of each picture, unweighted."""
+
+    def tally(self) -> Account:
+        """An empty account of an evaluation."""
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """(N, classes), each between 0 and 1."""
+
+    def predicted(self, probabilities: Tensor) -> Tensor:
+        """The answers, in the form of the targets."""
+
+    def right(self, predicted: Tensor, y: Tensor) -> Tensor:
+        """(N,), bool: which answers are right as a whole."""
+
+    def named(self, answer: Tensor) -> str:
+        """One target or one answer in words."""
+
+    def sureness(self, probabilities: Tensor, predicted: Tensor, truth: Tensor, loss: float) -> Sequence[str]:
+        """How sure the network was of one answer, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one training batch: the loss to minimise (a scalar), the plain loss of the answer, and how many were
-    right (for label sets: the share of labels that were, added up over the pictures).
+    """Of one training batch: the loss to minimise (a scalar), the plain loss of the answer, and the task's
+    figure, added up over the pictures.
     """
 
     loss: Tensor
@@ -39,115 +130,25 @@ class Outcome:
     right: Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Classify:
-    """One class of many: cross-entropy on softmax, with label smoothing (Szegedy et al. 2016, section 7) if
-    asked. `weights` multiply the loss of each class's pictures.
+class Objective(nn.Module):
+    """What a training step calls, so that whatever acts on `forward` (DDP, torch.compile) covers the loss and
+    the auxiliary heads too. Their losses count by the network's own weight.
     """
 
-    classes: tuple[str, ...]
-    label_smoothing: float = 0.0
-    weights: Tensor | None = None
+    def __init__(self, network: Network, task: Task) -> None:
+        super().__init__()
+        self.network = network
+        self.task = task
 
-    name: TaskName = "classify"
-
-    def outcome(self, network: Network, x: Tensor, y: Tensor) -> Outcome:
-        """`y` holds class indices (N,), or shares (N, classes) where pictures were mixed."""
-        answer, loss, total = _losses(network, x, lambda logits: self._loss(logits, y))
+    def forward(self, x: Tensor, y: Tensor) -> Outcome:
+        """`x` (N, C, H, W) is the network's input, `y` the task's targets."""
+        answer, *others = (outputs.float() for outputs in self.network.all_logits(x))
+        loss = self.task.loss(answer, y)
+        total = loss
+        for outputs in others:
+            total = total + self.network.aux_weight * self.task.loss(outputs, y)
         with torch.no_grad():
-            truth = y if y.ndim == 1 else y.argmax(1)
-            right = (answer.argmax(1) == truth).sum()
-        return Outcome(total, loss.detach(), right)
-
-    def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        if self.weights is None:
-            return F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
-        # Divided by the number of pictures, not by their weights: a batch of rare classes shall count for
-        # more.
-        losses = F.cross_entropy(
-            logits, y, self.weights, reduction="sum", label_smoothing=self.label_smoothing
-        )
-        return losses / len(y)
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """(N, classes), each row summing to 1."""
-        return logits.softmax(1)
-
-    def losses(self, logits: Tensor, y: Tensor) -> Tensor:
-        """(N,): the plain loss of each picture, unweighted."""
-        return F.cross_entropy(logits, y, reduction="none")
-
-    def tally(self) -> Tally | LabelTally:
-        """An empty account of an evaluation."""
-        return Tally(len(self.classes))
-
-
-@dataclass(frozen=True, slots=True)
-class MultiLabel:
-    """A set of labels a picture: one logistic each, binary cross-entropy, mean over labels. `weights`
-    multiply the loss of each label where it is given. Label smoothing moves targets towards one half.
-    """
-
-    classes: tuple[str, ...]
-    label_smoothing: float = 0.0
-    weights: Tensor | None = None
-
-    name: TaskName = "multilabel"
-
-    def outcome(self, network: Network, x: Tensor, y: Tensor) -> Outcome:
-        """`y` holds label sets (N, classes) of 0 and 1, or shares where pictures were mixed."""
-        answer, loss, total = _losses(network, x, lambda logits: self._loss(logits, y))
-        with torch.no_grad():
-            right = ((answer > 0) == (y > 0.5)).double().mean(1).sum()
-        return Outcome(total, loss.detach(), right)
-
-    def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        target = y * (1 - self.label_smoothing) + self.label_smoothing / 2
-        return F.binary_cross_entropy_with_logits(logits, target, pos_weight=self.weights)
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """(N, classes), each between 0 and 1 for itself."""
-        return logits.sigmoid()
-
-    def losses(self, logits: Tensor, y: Tensor) -> Tensor:
-        """(N,): the plain loss of each picture, unweighted."""
-        return F.binary_cross_entropy_with_logits(logits, y, reduction="none").mean(1)
-
-    def tally(self) -> Tally | LabelTally:
-        """An empty account of an evaluation."""
-        return LabelTally(len(self.classes))
-
-
-def _losses(
-    network: Network, x: Tensor, loss_of: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The main logits, their loss, and that loss with the auxiliary heads' by the network's weight."""
-    answer, *others = (logits.float() for logits in network.all_logits(x))
-    loss = loss_of(answer)
-    total = loss
-    for logits in others:
-        total = total + network.aux_weight * loss_of(logits)
-    return answer, loss, total
-
-
-Task = Classify | MultiLabel
-TASKS: dict[TaskName, type[Classify] | type[MultiLabel]] = {"classify": Classify, "multilabel": MultiLabel}
-
-
-def task_name(y: Tensor) -> TaskName:
-    """The task that labels `y` ask for."""
-    return "multilabel" if y.ndim == 2 else "classify"
-
-
-def balanced(y: Tensor, classes: int) -> Tensor:
-    """Weights that let each class count alike: n / (classes n_c); for label sets, how many pictures lack the
-    label for each that has it. float32 (classes,); a class without pictures gets 1.
-    """
-    if y.ndim == 2:
-        given = y.sum(0)
-        return torch.where(given > 0, (len(y) - given) / given.clamp(min=1), 1.0).float()
-    counts = torch.bincount(y, minlength=classes)
-    return torch.where(counts > 0, len(y) / (classes * counts.clamp(min=1)), 1.0).float()
+            return Outcome(total, loss.detach(), self.task.count(answer, y))
 
 
 @torch.inference_mode()
@@ -158,18 +159,19 @@ def measure(
     split: str,
     *,
     onlooker: Onlooker = nobody,
-) -> Report | MultiLabelReport:
-    """Measure `network`, in evaluation mode, over `batches`; its mode is restored. `onlooker` sees every
-    batch's logits and truth.
+) -> Result:
+    """Measure `network`, in evaluation mode, over `batches`; the mode of each of its modules is restored.
+    `onlooker` sees every batch's outputs and targets.
     """
     tally = task.tally()
-    was_training = network.training
+    modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
         for x, y in batches:
-            logits = network(x).float()
-            tally.add(logits, y, task.losses(logits, y).double().sum())
-            onlooker(logits, y)
+            outputs = network(x).float()
+            tally.add(outputs, y, task.losses(outputs, y).double().sum())
+            onlooker(outputs, y)
     finally:
-        network.train(was_training)
+        for module, training in modes:
+            module.training = training
     return tally.report(task.classes, split=split)

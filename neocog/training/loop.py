@@ -26,9 +26,9 @@ from neocog.optim.average import Average
 from neocog.optim.optimizers import Optimizer, scheduled
 from neocog.recipes.recipe import Phase, Recipe
 from neocog.run import Live, Run, State
-from neocog.tasks.metrics import Report
-from neocog.tasks.multilabel import MultiLabelReport
-from neocog.tasks.task import TASKS, Task, balanced, measure, task_name
+from neocog.tasks.table import TASKS, task_name
+from neocog.tasks.task import Objective, Outcome, Result, Task, measure
+from neocog.training.own import NOTHING, Own
 from neocog.world import World
 from neocog.zoo import Network, begin
 
@@ -110,21 +110,25 @@ class Saver:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A job: a recipe with everything it names made real. `trained` holds the network that is being
-    trained.
+    """A job: a recipe with everything it names made real, and what the user brings beside it. `trained` holds
+    the network that is being trained.
     """
 
     recipe: Recipe
     dataset: Dataset
     trained: Trained
-    run: Run
     world: World
+    own: Own = NOTHING
 
     @property
     def task(self) -> Task:
-        y, classes = self.dataset.train.y, self.dataset.classes
-        weights = balanced(y, len(classes)).to(self.world.device) if self.recipe.balance == "loss" else None
-        return TASKS[self.trained.task](classes, self.recipe.label_smoothing, weights)
+        if self.own.task is not None:
+            return self.own.task(self.dataset.classes)
+        kind, classes = TASKS[self.trained.task], self.dataset.classes
+        weights = None
+        if self.recipe.balance == "loss":
+            weights = kind.balanced(self.dataset.train.y, len(classes)).to(self.world.device)
+        return kind(classes, self.recipe.label_smoothing, weights)
 
     @property
     def plan(self) -> Plan:
@@ -135,7 +139,7 @@ class Training:
         return Feed(
             split=self.dataset.train,
             preprocess=self.trained.preprocess,
-            augment=self.plan.phase(epoch)[0].augment,
+            augment=self.own.varying(self.plan.phase(epoch)[0].augment),
             batch=self.recipe.batch,
             classes=len(self.dataset.classes),
             seed=self.recipe.seed,
@@ -143,28 +147,30 @@ class Training:
             device=self.world.device,
         ).batches(epoch, first=first)
 
-    def watched(self, network: Network) -> Report | MultiLabelReport | None:
+    def watched(self, network: Network) -> Result | None:
         """`network` as it is now, measured on the watched split in float32, as `evaluate` will."""
         if self.dataset.val is None:
             return None
         batches = plain_batches(self.dataset.val, self.trained.preprocess, device=self.world.device)
         return measure(self.task, network, batches, "val")
 
-    def snapshot(self, network: Network, epoch: int, report: Report | MultiLabelReport | None) -> Snapshot:
+    def snapshot(self, network: Network, epoch: int, report: Result | None) -> Snapshot:
         """`network` as it is after `epoch` (from 1), with its figures."""
         copy = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-        metrics = (
-            {"val_accuracy": report.accuracy, "val_loss": report.loss, "val_n": report.n} if report else {}
-        )
+        metrics: dict[str, Any] = {}
+        if report is not None:
+            metrics = {f"val_{name}": value for name, value in sorted(report.figures().items())}
+            metrics["val_n"] = report.n
         provenance = {**self.trained.provenance, "epoch": epoch, "metrics": metrics}
         return Snapshot(copy, replace(self.trained, provenance=provenance).document())
 
-    def events(self, *, resume: bool, stop: Callable[[], bool]) -> Iterator[Event]:
-        """Train, from the start or from the saved state. `stop` is asked after every step; when true, the
-        state is saved.
+    def events(self, run: Run, *, resume: bool, stop: Callable[[], bool]) -> Iterator[Event]:
+        """Train into `run`, from the start or from its saved state. `stop` is asked after every step; when
+        true, the state is saved.
         """
-        plan, task, saver = self.plan, self.task, Saver(self.run)
-        live = self._live(resume)
+        plan, saver = self.plan, Saver(run)
+        live = self._live(run if resume and run.state_file.exists() else None)
+        objective = Objective(live.network, self.task)
         state = live.state
         yield Started(state.step, plan.steps, plan.per_epoch, self.recipe.epochs)
         live.network.train()
@@ -175,7 +181,7 @@ class Training:
             begun, seen, lr = time.monotonic(), state.pictures, 0.0
             for x, y in self.batches(epoch, first=state.step % plan.per_epoch):
                 lr = plan.lr(state.step)
-                loss = self._step(task, live, x, y, lr)
+                loss = self._step(objective, live, x, y, lr)
                 yield Step(state.step, epoch + 1, loss, state.pictures)
                 if state.step % plan.per_epoch == 0:
                     break  # the epoch is closed before anything is saved or stopped
@@ -201,12 +207,12 @@ class Training:
         yield saver.save(live)
         yield Finished(state.step, state.step // plan.per_epoch, state.finished, state.best_epoch)
 
-    def _step(self, task: Task, live: Live, x: Tensor, y: Tensor, lr: float) -> Tensor:
+    def _step(self, objective: Objective, live: Live, x: Tensor, y: Tensor, lr: float) -> Tensor:
         """One step of the optimizer on the batch; returns the loss of the answer."""
         state = live.state
         torch.manual_seed(counted(self.recipe.seed, DROPOUT, state.step))
         with self.world.autocast():
-            outcome = task.outcome(live.network, x, y)
+            outcome: Outcome = objective(x, y)
         if state.step % CHECK_EVERY[self.world.device.type] == 0:
             _require_finite_loss(outcome.answer_loss, state.step + 1, lr)
         torch.autograd.backward(live.scaler.scale(outcome.loss))
@@ -215,18 +221,17 @@ class Training:
         state.add(len(x), outcome.answer_loss, outcome.right)
         return outcome.answer_loss
 
-    def _live(self, resume: bool) -> Live:
+    def _live(self, saved: Run | None) -> Live:
         """What changes while training: fresh, or as it was saved. A saved optimizer is that of the phase
         which the last done step belongs to.
         """
         network, plan = self.trained.network, self.plan
-        resume = resume and self.run.state_file.exists()
-        done = int(self.run.saved()["step"]) if resume else 0
+        done = int(saved.saved()["step"]) if saved else 0
         phase, _ = plan.phase(min(max(done - 1, 0) // plan.per_epoch, self.recipe.epochs - 1))
         average = Average(network, self.recipe.average)
         live = Live(network, Optimizer(phase.optim, network), self.world.scaler(), average, State())
-        if resume:
-            self.run.load(live)
+        if saved:
+            saved.load(live)
             if live.state.finished == "stopped early":
                 live.state.patience_from = live.state.step // plan.per_epoch
             live.state.finished = ""
@@ -240,7 +245,7 @@ class Training:
         state, network = live.state, live.average.network
         loss = float(state.loss_sum) / state.pictures
         _require_finite_loss(torch.tensor(loss), state.step, lr)
-        report = self.watched(network)
+        report, figure = self.watched(network), self.task.figure
         score = report.score if report else (0.0, 0.0)
         better = state.best_score is None or score > state.best_score
         kept = better or report is None or self.recipe.stop.select == "last"
@@ -254,10 +259,8 @@ class Training:
         return Epoch(
             epoch=epoch + 1,
             step=state.step,
-            loss=loss,
-            accuracy=float(state.right) / state.pictures,
-            val_loss=report.loss if report else None,
-            val_accuracy=report.accuracy if report else None,
+            figures={"loss": loss, figure: float(state.right) / state.pictures},
+            held_out=report.figures() if report else dict.fromkeys(("loss", figure)),
             lr=lr,
             seconds=seconds,
             pictures_per_second=speed,
@@ -269,7 +272,7 @@ class Training:
         return patience > 0 and self.dataset.val is not None and epoch - state.patience_from >= patience
 
 
-def prepare(recipe: Recipe, dataset: Dataset, world: World, run: Run) -> Training:
+def prepare(recipe: Recipe, dataset: Dataset, world: World, own: Own = NOTHING) -> Training:
     """Everything the recipe names, made real. Raises before anything is written where the network cannot
     be.
     """
@@ -285,7 +288,7 @@ def prepare(recipe: Recipe, dataset: Dataset, world: World, run: Run) -> Trainin
         shape=dataset.shape,
         classes=dataset.classes,
         preprocess=preprocess,
-        task=task_name(dataset.train.y),
+        task=_task_name(recipe, dataset, own),
         provenance={
             "neocog": __version__,
             "data": recipe.data.model_dump(mode="json"),
@@ -293,7 +296,13 @@ def prepare(recipe: Recipe, dataset: Dataset, world: World, run: Run) -> Trainin
             "recipe_identity": recipe.identity,
         },
     )
-    return Training(recipe, dataset, trained, run, world)
+    return Training(recipe, dataset, trained, world, own)
+
+
+def _task_name(recipe: Recipe, dataset: Dataset, own: Own) -> str:
+    """The built-in task whose answers the network gives."""
+    asked = own.task(dataset.classes).name if own.task is not None else recipe.task
+    return task_name(dataset.train.y, asked)
 
 
 def _require_finite_loss(loss: Tensor, step: int, lr: float) -> None:

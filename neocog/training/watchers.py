@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import IO, Any
 
@@ -114,14 +115,22 @@ class Console:
 
 
 def epoch_line(event: Epoch, epochs: int, *, left: float) -> str:
-    """One line about an epoch: loss and accuracy, training and held out, speed, time left."""
-    parts = [f"epoch {event.epoch}/{epochs}", f"loss {event.loss:.4f}", f"accuracy {event.accuracy:.2%}"]
-    if event.val_accuracy is not None:
-        parts += [f"held out: loss {event.val_loss:.4f}", f"accuracy {event.val_accuracy:.2%}"]
+    """One line about an epoch: the task's figures, training and held out, speed, time left."""
+    parts = [f"epoch {event.epoch}/{epochs}", *_in_words(event.figures)]
+    held_out = {name: value for name, value in event.held_out.items() if value is not None}
+    if held_out:
+        first, *rest = _in_words(held_out)
+        parts += [f"held out: {first}", *rest]
     parts += [f"{event.pictures_per_second:,.0f} pictures/s", f"{event.seconds:.1f} s"]
     if left >= 1:
         parts.append(f"{duration(left)} left")
     return "  ".join(parts)
+
+
+def _in_words(figures: Mapping[str, float]) -> list[str]:
+    """'loss 0.1234', 'accuracy 98.76%': whatever is a share is written as a percentage."""
+    forms = {name: ".4f" if name == "loss" else ".2%" for name in figures}
+    return [f"{name} {value:{forms[name]}}" for name, value in figures.items()]
 
 
 def duration(seconds: float) -> str:
@@ -183,10 +192,8 @@ def metrics_of(event: Epoch) -> dict[str, Any]:
     return {
         "epoch": event.epoch,
         "step": event.step,
-        "loss": event.loss,
-        "accuracy": event.accuracy,
-        "val_loss": event.val_loss,
-        "val_accuracy": event.val_accuracy,
+        **event.figures,
+        **{f"val_{name}": value for name, value in event.held_out.items()},
         "lr": event.lr,
         "seconds": round(event.seconds, 3),
         "pictures_per_second": round(event.pictures_per_second, 1),

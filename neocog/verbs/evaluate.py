@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from neocog.answers import collect
+from neocog.data.dataset import Dataset
 from neocog.data.folders.picture_cache import Progress
-from neocog.errors import UsageError
 from neocog.model import Trained, dataset_of, open_trained
 from neocog.report.gather import Subject
 from neocog.report.gather import write as write_report
 from neocog.run import Run, run_of
-from neocog.tasks.metrics import Report
-from neocog.tasks.multilabel import MultiLabelReport
+from neocog.tasks.task import Result
 from neocog.world import find
 
 
@@ -28,9 +27,10 @@ def evaluate(
     weights: str | Path | None = None,
     device: str = "auto",
     progress: Progress | None = None,
-) -> Report | MultiLabelReport:
+    dataset: Dataset | None = None,
+) -> Result:
     """Measure a run or model file on its data set, or on `data` (a data set's name or a folder: where that
-    says no split of its own and was not trained on, all of it).
+    says no split of its own and was not trained on, all of it), or on a `dataset` made in Python.
 
     Default: the test split, else the held-out one (the report says which). `group` joins classes:
     {"vehicle": ["automobile", "truck"]} asks how often the group is right. `report` is where to write
@@ -38,13 +38,12 @@ def evaluate(
     float32.
     """
     trained = open_trained(what.path if isinstance(what, Run) else what, weights)
-    dataset = dataset_of(trained, data, progress=progress)
+    if dataset is None:
+        dataset = dataset_of(trained, data, progress=progress)
     chosen = split or ("test" if dataset.test is not None else "val" if dataset.val is not None else "train")
     answers = collect(trained, dataset.split(chosen), chosen, find(device, "float32").device)
     found = answers.report.with_remarks(*dataset.remarks)
-    if group and isinstance(found, MultiLabelReport):
-        raise UsageError("groups are of classes, and this network gives several labels to a picture")
-    grouped = found.grouped(group) if group and isinstance(found, Report) else None
+    grouped = found.grouped(group) if group else None
     if report is not None:
         run = run_of(trained)
         subject = Subject(trained=trained, dataset=dataset, answers=answers, run=run, grouped=grouped)

@@ -23,6 +23,7 @@ from neocog.data.dataset import Dataset
 from neocog.data.folders.opened_archive import brings_pictures
 from neocog.data.folders.picture_cache import Progress
 from neocog.data.folders.read import extent
+from neocog.data.loading import GIVEN, identified
 from neocog.errors import (
     CheckFailed,
     Interrupted,
@@ -42,6 +43,7 @@ from neocog.report.gather import write as write_report
 from neocog.run import Run, create, open_run
 from neocog.show import charts, grids
 from neocog.training.loop import Training, prepare
+from neocog.training.own import NOTHING, Own
 from neocog.training.watchers import Record
 from neocog.world import deterministic, find, give_back_memory
 from neocog.world import facts as world_facts
@@ -58,13 +60,17 @@ def train(
     device: str = "auto",
     watchers: Sequence[Callable[[Run], Watcher]] = (),
     progress: Progress | None = None,
+    dataset: Dataset | None = None,
+    stop: Callable[[], bool] | None = None,
+    own: Own = NOTHING,
 ) -> Run:
     """Train what `what` names: a recipe, its name, its JSON file, a data set, or a folder of pictures.
 
     `data` and `model` (a name of the zoo or a JSON layer list) replace the recipe's own; `changes` are
     "field=value" texts such as "optim.lr=0.05". The run's folder is `out`, or runs/NAME numbered. `progress`
-    hears how many pictures of a folder are decoded. Raises `Interrupted` after Ctrl-C or SIGTERM, with the
-    state saved, and `CheckFailed` when the loss stops being finite.
+    hears how many pictures of a folder are decoded. `dataset` takes the place of the recipe's pictures; `own`
+    brings a loss or an augmentation. `stop` is asked after every step: when it says true, and after Ctrl-C or
+    SIGTERM, the state is saved and `Interrupted` raised. `CheckFailed` when the loss stops being finite.
     """
     asked = _asked(what, data)
     recipe, reasons = asked.recipe, asked.reasons
@@ -73,9 +79,13 @@ def train(
         reasons = (*reasons, *why)
     recipe = override(recipe, changes)
     world = find(device, recipe.precision)
-    dataset = load(recipe.data, where=asked.where, preprocess=recipe.preprocess, progress=progress)
+    if dataset is None:
+        dataset = load(recipe.data, where=asked.where, preprocess=recipe.preprocess, progress=progress)
+    else:
+        dataset = identified(dataset)
+        recipe = recipe.model_copy(update={"data": Data(name=GIVEN)})
     recipe = recipe.model_copy(update={"model": resolved(recipe.model, dataset.shape)})
-    job = prepare(recipe, dataset, world, Run(Path()))
+    job = prepare(recipe, dataset, world, own)
     doubts = [line for phase in recipe.phases for line in phase.augment.remarks(dataset.classes)]
     remarks = tuple(dict.fromkeys((*reasons, *dataset.remarks, *doubts)))
     run = create(asked.name, Path(out) if out is not None else None)
@@ -92,10 +102,11 @@ def train(
             "skipped": [{"path": escaped(s.path), "reason": escaped(s.reason)} for s in dataset.skipped],
             "remarks": list(remarks),
             "recipe_identity": recipe.identity,
+            **({"own": own.names()} if own.names() else {}),
             **world_facts(world),
         }
     )
-    return _drive(job, run, resume=False, remarks=remarks, watchers=watchers)
+    return _drive(job, run, resume=False, remarks=remarks, watchers=watchers, stop=stop)
 
 
 def resume(
@@ -107,11 +118,15 @@ def resume(
     data: str | Path | None = None,
     watchers: Sequence[Callable[[Run], Watcher]] = (),
     progress: Progress | None = None,
+    dataset: Dataset | None = None,
+    stop: Callable[[], bool] | None = None,
+    own: Own = NOTHING,
 ) -> Run:
     """Go on with the run in `path`: after an interruption, a kill, an early stop, or with more `epochs` than
     before.
 
-    More epochs stretch the schedule: the learning rate goes on from its place in the longer one.
+    More epochs stretch the schedule: the learning rate goes on from its place in the longer one. What `train`
+    was given in Python (`dataset`, `own`) is given again.
     """
     run = open_run(Path(path))
     facts = run.facts()
@@ -125,7 +140,15 @@ def resume(
         )
         remarks.append(f"{epochs} epochs in place of {before.epochs}: the schedule is stretched from here")
     where = Path(data) if data is not None else Path(facts["where"]) if facts["where"] else None
-    dataset = load(recipe.data, where=where, preprocess=recipe.preprocess, progress=progress)
+    before_own = facts.get("own", {})
+    if own.names() != before_own:
+        raise UsageError(
+            f"{run.path} was begun with {before_own or 'nothing'} of one's own, "
+            f"now {own.names() or 'nothing'} is given; give the same: own=Own(...)"
+        )
+    if dataset is None:
+        dataset = load(recipe.data, where=where, preprocess=recipe.preprocess, progress=progress)
+    dataset = identified(dataset)
     world = find(device, facts["precision"] if recipe.precision == "auto" else recipe.precision)
     _same_data(run, facts, dataset)
     now = world_facts(world)
@@ -134,7 +157,7 @@ def resume(
         remarks.append(
             f"not the machine of the start ({'; '.join(changed)}): the result may differ in its last bits"
         )
-    job = prepare(recipe, dataset, world, run)
+    job = prepare(recipe, dataset, world, own)
     concluded = facts.pop("result", None) is not None  # a kill may come between the last step and the report
     if concluded and run.saved()["step"] >= job.plan.steps:
         raise UsageError(
@@ -143,7 +166,7 @@ def resume(
         )
     run.write_facts(facts)
     run.write_recipe(recipe)
-    return _drive(job, run, resume=True, remarks=tuple(remarks), watchers=watchers)
+    return _drive(job, run, resume=True, remarks=tuple(remarks), watchers=watchers, stop=stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +239,9 @@ def _drive(
     resume: bool,
     remarks: Sequence[str],
     watchers: Sequence[Callable[[Run], Watcher]],
+    stop: Callable[[], bool] | None,
 ) -> Run:
     """Run the job to its end, hand every event to every watcher, and leave the run's pictures and figures."""
-    job = Training(job.recipe, job.dataset, job.trained, run, job.world)
     begun = time.monotonic()
     reason = "done"
     with contextlib.ExitStack() as stack:
@@ -227,9 +250,13 @@ def _drive(
         stack.enter_context(torch.random.fork_rng(devices=[]))
         signals = stack.enter_context(_signals())
         listening: list[Watcher] = [Record(run), *(_entered(stack, make(run)) for make in watchers)]
-        _first_batch(job)
+        _first_batch(job, run)
+
+        def stopping() -> bool:
+            return signals.received is not None or (stop is not None and stop())
+
         try:
-            for event in job.events(resume=resume, stop=lambda: signals.received is not None):
+            for event in job.events(run, resume=resume, stop=stopping):
                 if isinstance(event, Finished):
                     reason = event.reason
                 for watcher in listening:
@@ -280,7 +307,8 @@ def _conclude(job: Training, run: Run, seconds: float, reason: str) -> None:
     """Curves, the test accuracy (evaluate's own measurement, on the saved model file, in float32) and the
     report, which shares its answers. The training pictures are not needed any more.
     """
-    job.dataset.free_train()
+    if job.recipe.data.name != GIVEN:
+        job.dataset.free_train()
     give_back_memory()
     write_bytes(run.path / "curves.png", charts.training_curves(run.metrics()))
     result: dict[str, Any] = {"reason": reason, "epochs": len(run.metrics()), "test_accuracy": None}
@@ -288,13 +316,7 @@ def _conclude(job: Training, run: Run, seconds: float, reason: str) -> None:
     measured = next((name for name in ("test", "val") if name in dataset.splits), None)
     answers = collect(trained, dataset.split(measured), measured, job.world.device) if measured else None
     if answers is not None and measured == "test":
-        report = answers.report
-        result |= {
-            "test_accuracy": report.accuracy,
-            "test_interval": list(report.interval),
-            "test_n": report.n,
-        }
-        result |= {"test_loss": report.loss}
+        result |= {f"test_{name}": value for name, value in answers.report.result().items()}
     _note(run, seconds, result)
     write_report(run.report_file, Subject(trained=trained, dataset=dataset, answers=answers, run=run))
 
@@ -305,7 +327,7 @@ def _note(run: Run, seconds: float, result: dict[str, Any] | None = None) -> Non
     run.write_facts({**facts, **({"result": result} if result is not None else {})})
 
 
-def _first_batch(job: Training) -> None:
+def _first_batch(job: Training, run: Run) -> None:
     """The first pictures as the network sees them: augmented, placed and scaled, then scaled back to be
     looked at.
     """
@@ -320,7 +342,7 @@ def _first_batch(job: Training) -> None:
         caption="the first batch as the network sees it; "
         f"values from {float(low):.3g} (black) to {float(high):.3g} (white)",
     )
-    write_bytes(job.run.path / "first_batch.png", png)
+    write_bytes(run.path / "first_batch.png", png)
 
 
 def _same_data(run: Run, facts: dict[str, Any], dataset: Dataset) -> None:
