@@ -1,14 +1,17 @@
-"""Activations by name: hooks that always come off."""
+"""Activations by name, and the gradients that reach them: hooks that always come off."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from neocog.arithmetic import Shape, walk
 from neocog.errors import UsageError, unknown
+from neocog.zoo.modes import evaluating
 
 
 @contextlib.contextmanager
@@ -18,20 +21,79 @@ def capture(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tens
     Names are those of `network.named_modules()`. The hooks are removed when the block ends, however it ends.
     `UsageError` for a name that the network has not.
     """
+    modules = _named(network, names)
+    found: dict[str, Tensor] = {}
+    with contextlib.ExitStack() as hooks:
+        for name, module in modules.items():
+            hooks.callback(module.register_forward_hook(_keeper(found, name)).remove)
+        yield found
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """By name: the `maps` (N, ...) of the last forward pass, and the `gradients`, of the same shape, of what
+    was last called `backward` upon.
+    """
+
+    maps: dict[str, Tensor] = field(default_factory=dict)
+    gradients: dict[str, Tensor] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def capture_gradients(network: nn.Module, names: Sequence[str]) -> Iterator[Captured]:
+    """Yield what fills with the outputs of the modules in `names` and, once `backward` is called on a number
+    made of the network's answer, with its gradients with respect to them.
+
+        with capture_gradients(network, ["features.conv5_3"]) as seen:
+            network(x)[:, 285].sum().backward()
+        weights = seen.gradients["features.conv5_3"].mean((2, 3))
+
+    Within the block the network is in evaluation and no parameter takes part in the gradients, so none is
+    touched; gradients are on, whatever is set outside. When the block ends, however it ends, hooks are off
+    and the mode of every module and `requires_grad` of every parameter are as they were. `UsageError` for a
+    name that the network has not.
+    """
+    modules = _named(network, names)
+    seen = Captured()
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    with contextlib.ExitStack() as undone:
+        undone.enter_context(torch.inference_mode(False))
+        undone.enter_context(torch.enable_grad())
+        undone.enter_context(evaluating(network))
+        for parameter in learning:
+            undone.callback(parameter.requires_grad_, True)
+            parameter.requires_grad_(False)
+        for name, module in modules.items():
+            undone.callback(module.register_forward_hook(_keeper_of_both(seen, name)).remove)
+        yield seen
+
+
+def _named(network: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
     modules = dict(network.named_modules())
     for name in names:
         if name not in modules or not name:
             raise unknown("layer", name, (n for n in modules if n))
-    found: dict[str, Tensor] = {}
-    with contextlib.ExitStack() as hooks:
-        for name in names:
-            hooks.callback(modules[name].register_forward_hook(_keeper(found, name)).remove)
-        yield found
+    return {name: modules[name] for name in names}
 
 
 def _keeper(found: dict[str, Tensor], name: str):  # type: ignore[no-untyped-def]  # torch types hooks loosely
     def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
         found[name] = output
+
+    return keep
+
+
+def _keeper_of_both(seen: Captured, name: str):  # type: ignore[no-untyped-def]  # torch types hooks loosely
+    def receive(gradient: Tensor) -> None:
+        seen.gradients[name] = gradient
+
+    def keep(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        if not output.requires_grad:  # a view: the output may be the input itself, which is the caller's
+            output = output.view_as(output).requires_grad_()
+        seen.maps[name] = output
+        seen.gradients.pop(name, None)
+        output.register_hook(receive)  # type: ignore[no-untyped-call]
+        return output
 
     return keep
 

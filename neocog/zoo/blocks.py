@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from neocog.errors import unknown
 
 Border = Literal["zero", "constant", "reflect", "nearest"]
 _AVERAGE = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
@@ -52,6 +54,65 @@ class Network(nn.Module):
             if name in self.aux:
                 logits.append(self.aux[name](x))
         return [self.head(x), *logits]
+
+    def until(self, stage: str) -> Beginning:
+        """What the network computes up to and including `stage`, and nothing after it.
+
+        `stage` is a stage of `features` (`pool4`, `inception4a`), one inside a stage that runs in a line
+        (`conv4_x.conv4_2`, `dense1.layer3`), or a layer of the head (`fc6`, `head.fc6`). The modules are the
+        network's own, not copies, and keep their names; without the head any picture size goes in that the
+        kept stages take. `UsageError` for a stage that there is not.
+        """
+        inside = stage.removeprefix("features.").removeprefix("head.").split(".")
+        for part, other in (("features", "head"), ("head", "features")):
+            line = getattr(self, part)
+            if stage.partition(".")[0] == other or not isinstance(line, nn.Sequential):
+                continue  # the other part was asked for by its full name
+            if (kept := _up_to(line, inside)) is not None:
+                return Beginning(self.features, kept) if part == "head" else Beginning(kept)
+        raise unknown("stage", stage, [*_in_line(self.features), *_in_line(self.head)])
+
+
+class Beginning(nn.Module):
+    """The first stages of a `Network`, under their names there: `forward` gives what the last of them makes,
+    (N, C, h, w), or (N, width) where it is a layer of the head.
+    """
+
+    def __init__(self, features: nn.Sequential, head: nn.Sequential | None = None) -> None:
+        super().__init__()
+        self.features = features
+        self.head = head if head is not None else nn.Sequential()
+        self.training = features.training
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))  # type: ignore[no-any-return]
+
+
+def _up_to(line: nn.Sequential, path: Sequence[str]) -> nn.Sequential | None:
+    """The members of `line` up to the one that `path` leads to; None where it leads nowhere."""
+    kept: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, module in line.named_children():
+        kept[name] = module
+        if name == path[0]:
+            break
+    else:
+        return None
+    if len(path) > 1:
+        inner = kept[path[0]]
+        cut = _up_to(inner, path[1:]) if isinstance(inner, nn.Sequential) else None
+        if cut is None:
+            return None
+        kept[path[0]] = cut
+    made = nn.Sequential(kept)
+    made.training = line.training
+    return made
+
+
+def _in_line(line: nn.Module) -> Iterator[str]:
+    """The names that `Network.until` takes: members of Sequentials within Sequentials."""
+    for name, module in line.named_children() if isinstance(line, nn.Sequential) else ():
+        yield name
+        yield from (f"{name}.{inner}" for inner in _in_line(module))
 
 
 class Same(nn.Module):
