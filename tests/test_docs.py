@@ -19,7 +19,7 @@ from neocog.cli import app
 from neocog.cli import run as command
 from neocog.data import DATASETS, Data
 from neocog.data.augment.augment import Augment
-from neocog.optim.optimizers import Optim
+from neocog.optim.settings import Optim
 from neocog.pictures.decode import Preprocess
 from neocog.recipes.chapters import FOR_DATA, RECIPES
 from neocog.recipes.recipe import Phase, Recipe, Stop

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import math
 
 import pytest
 import torch
 from torch import nn
 
-from neocog.optim.optimizers import Optim, Optimizer, scheduled
+from neocog.errors import UsageError
+from neocog.optim.optimizers import Optimizer
+from neocog.optim.schedules import scheduled
+from neocog.optim.settings import Optim
+from neocog.recipes.recipe import from_json, override
+from neocog.zoo.blocks import Network, conv, pooled
+from neocog.zoo.modes import freeze
 
 
 def rate(step: int, **fields: object) -> float:
@@ -107,3 +115,130 @@ def test_weight_decay_is_in_the_gradient_or_apart_and_spares_vectors() -> None:
         Optim(weight_decay=0.5), nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     ).inner.param_groups
     assert [(len(g["params"]), g["weight_decay"]) for g in groups] == [(1, 0.5), (3, 0.0)]
+
+
+# --- groups of parameters --------------------------------------------------------------------------
+
+
+def three_stages() -> Network:
+    features = {"conv1": conv(1, 2, 1), "pool1": nn.MaxPool2d(1), "conv2": conv(2, 2, 1, norm=False)}
+    return Network(features, pooled(2, 2), aux={"conv1": pooled(2, 2)})
+
+
+def moved(network: Network, optim: Optim, lr: float) -> dict[str, float]:
+    """By how much SGD at `lr` moves each parameter when every gradient is -1."""
+    optimizer = Optimizer(optim, network)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    for parameter in network.parameters():
+        parameter.grad = -torch.ones_like(parameter)
+    optimizer.step(lr, torch.amp.GradScaler("cpu", enabled=False))
+    return {name: float((p - before[name]).mean()) for name, p in network.named_parameters()}
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 1e-12])
+@pytest.mark.parametrize(
+    ("rates", "conv1", "conv2", "head", "aux"),
+    [
+        (None, 1.0, 1.0, 1.0, 1.0),
+        ({"features": 0.1}, 0.1, 0.1, 1.0, 1.0),
+        ({"features": 0.1, "conv1": 0.01, "head.linear": 2}, 0.01, 0.1, 2.0, 1.0),
+        ({"aux": 0.5, "features.conv2": 0.25}, 1.0, 0.25, 1.0, 0.5),
+        (0.5, 0.25, 0.5, 1.0, 1.0),
+    ],
+)
+def test_each_stage_moves_at_its_rate(
+    rates: object, conv1: float, conv2: float, head: float, aux: float, weight_decay: float
+) -> None:
+    optim = Optim(kind="sgd", rates=rates, weight_decay=weight_decay)  # type: ignore[arg-type]
+    expected = {"features.conv1": conv1, "features.conv2": conv2, "head": head, "aux": aux}
+    for name, by in moved(three_stages().double(), optim, 0.125).items():
+        factor = next(f for stage, f in expected.items() if name.startswith(stage + "."))
+        assert by == pytest.approx(0.125 * factor, rel=1e-5), name
+
+
+def test_a_rate_for_a_stage_that_is_not_there() -> None:
+    with pytest.raises(UsageError, match=r"unknown stage in optim\.rates 'conv3'; did you mean 'conv\d'"):
+        Optimizer(Optim(rates={"conv3": 0.1}), three_stages())
+    with pytest.raises(UsageError, match="'pool1'"):  # it has nothing that learns
+        Optimizer(Optim(rates={"pool1": 0.1}), three_stages())
+    with pytest.raises(UsageError, match="factors by name"):
+        Optimizer(Optim(rates=0.5), nn.Linear(1, 1))
+    for wrong in ({"conv1": 0}, {"conv1": -1.0}, 1.5, 0):
+        with pytest.raises(ValueError, match="rates"):
+            Optim(rates=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rates", [None, {"head": 2.0}])
+def test_frozen_parameters_never_reach_the_optimizer(rates: dict[str, float] | None) -> None:
+    network = three_stages()
+    freeze(network, until="conv1")
+    optim = Optim(kind="adamw", weight_decay=0.5, rates=rates)
+    optimizer = Optimizer(optim, network)
+    held = {id(p) for group in optimizer.inner.param_groups for p in group["params"]}
+    assert held == {id(p) for p in network.parameters() if p.requires_grad}
+    by = moved(network, optim, 0.1)
+    assert all(value == 0 for name, value in by.items() if name.startswith("features.conv1"))
+    assert all(value != 0 for name, value in by.items() if not name.startswith("features.conv1"))
+    network.requires_grad_(False)
+    with pytest.raises(UsageError, match="every parameter is frozen"):
+        Optimizer(optim, network)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
+def test_without_rates_the_groups_and_the_state_are_what_they_were(weight_decay: float) -> None:
+    network = three_stages()
+    optimizer = Optimizer(Optim(weight_decay=weight_decay), network)
+    groups = optimizer.inner.param_groups
+    if weight_decay:
+        every = list(network.parameters())
+        expected = [[p for p in every if p.ndim > 1], [p for p in every if p.ndim <= 1]]
+    else:
+        expected = [list(network.parameters())]
+    assert [[id(p) for p in g["params"]] for g in groups] == [[id(p) for p in e] for e in expected]
+    by_torch = torch.optim.Adam([{"params": e} for e in expected], 1e-3, fused=True)
+    assert [g.keys() for g in optimizer.state_dict()["param_groups"]] == [
+        g.keys() for g in by_torch.state_dict()["param_groups"]
+    ]
+
+
+def test_the_state_of_groups_goes_on_where_it_was() -> None:
+    optim, torn = Optim(kind="adam", rates={"features": 0.1}), three_stages()
+    optimizer = Optimizer(optim, torn)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+
+    def step(optimizer: Optimizer, network: Network, number: int) -> None:
+        draw = torch.Generator().manual_seed(number)
+        for parameter in network.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=draw)
+        optimizer.step(0.01, scaler)
+
+    step(optimizer, torn, 1)
+    resumed = copy.deepcopy(torn)
+    again = Optimizer(optim, resumed)
+    again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    step(optimizer, torn, 2)
+    step(again, resumed, 2)
+    assert all(a.equal(b) for a, b in zip(torn.parameters(), resumed.parameters(), strict=True))
+
+
+IDENTITY_BEFORE_RATES = "8d415270b7d3d3152d1e80dd57c0c1c41462c526b5dfca206a3913199b62c619"
+"""Of the recipe below, computed by the version that had no rates and no task."""
+
+
+def test_a_recipe_without_rates_is_the_one_that_it_was() -> None:
+    document = {
+        "data": {"name": "digits"},
+        "model": {"name": "lenet5-relu"},
+        "phases": [
+            {"epochs": 2, "optim": {"kind": "momentum", "lr": 0.05, "schedule": "cosine"}},
+            {"epochs": 1},
+        ],
+    }
+    recipe = from_json(document)
+    assert recipe.identity == IDENTITY_BEFORE_RATES
+    assert "rates" not in json.dumps(recipe.json())
+    other = override(recipe, ['phases.0.optim.rates={"features": 0.1}'])
+    assert other.phases[0].optim.rates == {"features": 0.1}
+    assert other.identity != recipe.identity
+    assert from_json(other.json()).identity == other.identity
+    assert override(recipe, ["phases.1.optim.rates=0.8"]).phases[1].optim.rates == 0.8

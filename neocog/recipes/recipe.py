@@ -14,7 +14,7 @@ from neocog.data import Data
 from neocog.data.augment.augment import Augment
 from neocog.errors import UsageError, first_complaint, unknown
 from neocog.files import sha256
-from neocog.optim.optimizers import Optim
+from neocog.optim.settings import Optim
 from neocog.pictures.decode import Preprocess
 from neocog.world import Precision
 from neocog.zoo import Model
@@ -86,6 +86,9 @@ class Recipe(BaseModel):
         for name, default in ADDED.items():
             if document[name] == default:
                 del document[name]
+        for phase in document["phases"]:
+            if phase["optim"]["rates"] is None:  # younger than recipes, and without it nothing differs
+                del phase["optim"]["rates"]
         return sha256(json.dumps(document, sort_keys=True).encode())
 
 

@@ -23,7 +23,8 @@ from neocog.events import Epoch, Event, Finished, Saved, Started, Step
 from neocog.inside.shape_doctor import built
 from neocog.model import Trained, write_model
 from neocog.optim.average import Average
-from neocog.optim.optimizers import Optimizer, scheduled
+from neocog.optim.optimizers import Optimizer
+from neocog.optim.schedules import scheduled
 from neocog.recipes.recipe import Phase, Recipe
 from neocog.run import Live, Run, State
 from neocog.tasks.table import TASKS, task_name
