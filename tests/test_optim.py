@@ -132,7 +132,7 @@ def moved(network: Network, optim: Optim, lr: float) -> dict[str, float]:
     for parameter in network.parameters():
         parameter.grad = -torch.ones_like(parameter)
     optimizer.step(lr, torch.amp.GradScaler("cpu", enabled=False))
-    return {name: float((p - before[name]).mean()) for name, p in network.named_parameters()}
+    return {name: float((p.detach() - before[name]).mean()) for name, p in network.named_parameters()}
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 1e-12])
