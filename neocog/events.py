@@ -4,8 +4,10 @@ watchers of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from torch import Tensor
 
@@ -53,6 +55,19 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """Something is wrong with the training, noticed at `step`: its `name`, one sentence that says what, one
+    that says what mends it, and the numbers behind it.
+    """
+
+    step: int
+    name: str
+    sentence: str
+    cure: str
+    evidence: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Saved:
     """The state of the run after `step` is on disk."""
 
@@ -70,5 +85,25 @@ class Finished:
     best_epoch: int | None
 
 
-Event = Started | Step | Epoch | Saved | Finished
+Event = Started | Step | Epoch | Finding | Saved | Finished
 Watcher = Callable[[Event], None]
+
+
+def document(event: Event) -> dict[str, Any]:
+    """An event as JSON: its kind in small letters under 'event', then its fields. Reads a step's loss, which
+    waits for the device.
+    """
+    values = {field.name: getattr(event, field.name) for field in fields(event)}
+    plain = {name: _plain(value) for name, value in values.items()}
+    return {"event": type(event).__name__.lower(), **plain}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, str | int | None):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -19,6 +19,7 @@ from neocog.cli import app
 from neocog.cli import run as command
 from neocog.data import DATASETS, Data
 from neocog.data.augment.augment import Augment
+from neocog.events import Event
 from neocog.optim.settings import Optim
 from neocog.pictures.decode import Preprocess
 from neocog.recipes.chapters import FOR_DATA, RECIPES
@@ -251,12 +252,20 @@ def test_columns_of_lists(what: Any, run: Run, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_run_folder_and_the_model_file(run: Run) -> None:
     folder = section(DOCS / "json.md", "The folder of a run")
-    files, facts, metrics = re.split(r"^`facts.json`:$|^A line of", folder, flags=re.MULTILINE)
+    parts = re.split(r"^`facts.json`:$|^`status.json`, for|^A line of", folder, flags=re.MULTILINE)
+    files, facts, standing, happened, metrics = parts
     named = {row[0].strip("`") for row in rows(files)}
     assert named - {"tensorboard/"} == {path.name for path in run.path.iterdir()}
     status = json.loads((run.path / "status.json").read_text())
-    said = next(row[1] for row in rows(files) if row[0] == "`status.json`")
-    assert set(ticked(said)) == set(status)
+    assert keys(standing) == set(status)
+    table = {ticked(row[0])[0]: ticked(row[1]) for row in rows(happened)}
+    kinds = get_args(Event)
+    assert {name: [*dict.fromkeys(table[name])] for name in table} == {
+        kind.__name__.lower(): [field.name for field in fields(kind)] for kind in kinds
+    }
+    lines = [json.loads(line) for line in (run.path / "events.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines if line["event"] == "epoch"] == ["epoch"] * len(run.metrics())
+    assert all(set(line) == {"time", "event", *table[line["event"]]} for line in lines)
     assert keys(facts) == set(run.facts())
     assert keys(metrics) == set(run.metrics()[0])
     document = json.loads((run.path / "model.json").read_text())

@@ -9,11 +9,13 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from neocog.errors import optional
-from neocog.events import Epoch, Event, Finished, Started, Step
+from neocog.events import Epoch, Event, Finding, Finished, Saved, Started, Step, document
 from neocog.files import write_json
 from neocog.run import Run
 
@@ -48,6 +50,8 @@ class Console:
                 self._step(event)
             case Epoch():
                 self._print(epoch_line(event, self.epochs, left=self._left(event.step)))
+            case Finding():
+                self._print(f"{event.sentence} {event.cure}")
             case Finished():
                 self._close()
                 kept = f"; epoch {event.best_epoch} is kept" if event.best_epoch else ""
@@ -142,8 +146,8 @@ def duration(seconds: float) -> str:
 
 
 class Record:
-    """metrics.jsonl, one object per epoch, and status.json: where the training stands, for whoever watches
-    from outside.
+    """What whoever watches from outside can read: metrics.jsonl, one object an epoch; events.jsonl, whatever
+    happened, as it happens; status.json, where the training stands now.
     """
 
     def __init__(self, run: Run) -> None:
@@ -151,40 +155,56 @@ class Record:
         self.last = 0.0
         self.begun = time.monotonic()
         self.started: Started | None = None
+        self.figures: dict[str, Any] = {}
+        self.findings: list[dict[str, Any]] = []
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Step) and time.monotonic() - self.last < STATUS_EVERY:
+            return
+        said = document(event)
+        _append(self.run.path / "events.jsonl", {"time": _now(), **said})
         match event:
             case Started():
                 self.started = event
-                self._status(event.step, "training")
-            case Step() if time.monotonic() - self.last >= STATUS_EVERY:
-                self._status(event.step, "training")
+            case Step():
+                self.figures |= {"loss": said["loss"]}
             case Epoch():
-                with self.run.metrics_file.open("a") as file:
-                    file.write(json.dumps(metrics_of(event)) + "\n")
-            case Finished():
-                self._status(event.step, event.reason)
+                self.figures = metrics_of(event)
+                _append(self.run.metrics_file, metrics_of(event))
+            case Finding():
+                self.findings.append(said)
+        if not isinstance(event, Saved):
+            self._status(event.step, event.reason if isinstance(event, Finished) else "training")
 
     def _status(self, step: int, state: str) -> None:
         assert self.started is not None
-        self.last = time.monotonic()
-        done = step - self.started.step
-        left = (
-            (self.last - self.begun) / done * (self.started.steps - step)
-            if done and state == "training"
-            else None
-        )
-        epoch = min(step // max(self.started.steps_per_epoch, 1) + 1, self.started.epochs)
+        self.last, started = time.monotonic(), self.started
+        done, left = step - started.step, None
+        if done and state == "training":
+            left = (self.last - self.begun) / done * (started.steps - step)
         status = {
             "state": state,
             "pid": os.getpid(),
             "step": step,
-            "steps": self.started.steps,
-            "epoch": epoch,
+            "steps": started.steps,
+            "epoch": min(step // max(started.steps_per_epoch, 1) + 1, started.epochs),
+            "epochs": started.epochs,
+            "seconds_left": left,
+            "updated": _now(),
+            "figures": self.figures,
+            "remarks": list(started.remarks),
+            "findings": self.findings,
         }
-        write_json(
-            self.run.path / "status.json", {**status, "epochs": self.started.epochs, "seconds_left": left}
-        )
+        write_json(self.run.path / "status.json", status)
+
+
+def _append(path: Path, line: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def metrics_of(event: Epoch) -> dict[str, Any]:
