@@ -17,9 +17,9 @@ from neocog import sealed
 from neocog.data import DATASETS, Data
 from neocog.data import load as load_data
 from neocog.data.batches import plain_batches
+from neocog.data.choice import Divide
 from neocog.data.dataset import Dataset, Split
 from neocog.data.folders.picture_cache import Progress
-from neocog.data.folders.read import Divide
 from neocog.errors import UnreadableError, UsageError, unknown
 from neocog.files import read_json, write_json
 from neocog.pictures.decode import Preprocess

@@ -12,7 +12,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
-from neocog.data.dataset import class_counts, natural
+from neocog.data.dataset import class_counts
+from neocog.data.names import natural
 from neocog.data.sources import shapes
 from neocog.data.sources.shapes import COLOURS, SHAPES, Task, describe, read
 from neocog.errors import UsageError

@@ -20,8 +20,9 @@ import torch
 
 import neocog
 from neocog import sealed
-from neocog.data.batches import counted, cuts
+from neocog.data.batches import cuts
 from neocog.data.dataset import Dataset, Split
+from neocog.data.splits import counted
 from neocog.errors import CheckFailed, Interrupted, UnreadableError, UsageError
 from neocog.events import Epoch, Event, Saved, Started, Step
 from neocog.run import Run, open_run

@@ -12,8 +12,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from neocog.data.choice import Data
     from neocog.data.dataset import Dataset, Split
-    from neocog.data.loading import Data, load
+    from neocog.data.loading import load
 
 __all__ = ["DATASETS", "BuiltIn", "Data", "Dataset", "Split", "load"]
 
@@ -112,7 +113,7 @@ DATASETS: Mapping[str, BuiltIn] = MappingProxyType(
     }
 )
 
-_LAZY = {"Data": "loading", "load": "loading", "Dataset": "dataset", "Split": "dataset"}
+_LAZY = {"Data": "choice", "load": "loading", "Dataset": "dataset", "Split": "dataset"}
 
 
 def __getattr__(name: str) -> Any:

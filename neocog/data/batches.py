@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from neocog.data.dataset import Split
+from neocog.data.splits import counted
 from neocog.errors import UsageError
 from neocog.pictures.decode import Preprocess
 
@@ -25,17 +26,6 @@ def stream(*counters: int) -> torch.Generator:
     always.
     """
     return torch.Generator().manual_seed(counted(*counters))
-
-
-def counted(*counters: int) -> int:
-    """A seed of 63 bits for these counters."""
-    state = 0x9E3779B97F4A7C15
-    for counter in counters:  # splitmix64: neighbouring counters give unrelated seeds
-        state = (state + counter * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-        state ^= state >> 31
-    return state & 0x7FFFFFFFFFFFFFFF
 
 
 SHUFFLE, AUGMENT, DROPOUT, WEIGHTS = range(4)

@@ -6,22 +6,12 @@ by whoever reads the data; every split, model file and report carries that one t
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from neocog.errors import unknown
-
-
-def natural(name: str) -> tuple[Any, ...]:
-    """Sort key under which '2' comes before '10': digits compare as numbers, letters without case, the
-    name itself last.
-    """
-    parts = re.split(r"(\d+)", name.casefold())
-    return (*((int(p), "") if p.isdecimal() else (-1, p) for p in parts), name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Data, the recipe's part that says which pictures; and `load`, from there to a Dataset.
+"""load: from the recipe's `Data` to a Dataset.
 
 Files are looked for at the path given, in NEOCOG_DATA, in the cache, among Keras' downloads; then they are
 downloaded. What is held in memory is the pictures once: they are read, split and compacted in place.
@@ -9,54 +9,20 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from neocog.data import DATASETS, BuiltIn
+from neocog.data.choice import GIVEN, Data, Divide
 from neocog.data.dataset import Dataset, Split, class_counts
-from neocog.data.folders import read, scan
+from neocog.data.folders import listing, read
 from neocog.data.folders.picture_cache import Progress, nothing
 from neocog.data.sources import cifar, cifar_pickle, digits, idx, npz, own_arrays
 from neocog.data.sources.finding import find
-from neocog.data.splits import compact, hold_out, sample
-from neocog.errors import UnreadableError, UsageError, escaped, unknown
+from neocog.data.splits import compact, divided, numbered
+from neocog.errors import UnreadableError, UsageError, escaped
 from neocog.pictures.decode import Preprocess
-
-GIVEN = "given"
-
-
-class Data(BaseModel):
-    """Which pictures, and how they are divided; the path of a folder is no part of it.
-
-    `name` is a row of `DATASETS`, 'folder', or 'given' for a Dataset that was given in Python. `held_out` is
-    the share of the training pictures held out
-    where the set has no validation pictures of its own. `val` says what is watched each epoch: 'held-out'
-    (those, or the set's own), 'test' (the test set, as some published recipes do; nothing is held out), or
-    'none'. `limit` trains on so many pictures only, drawn by class after holding out, so validation and test
-    stay whole. `task` belongs to 'shapes'. `seed` decides the draws.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = "mnist"
-    held_out: float = Field(default=0.1, ge=0, lt=1)
-    val: Literal["held-out", "test", "none"] = "held-out"
-    limit: int | None = Field(default=None, ge=1)
-    task: Literal["colour", "shape", "both"] | None = None
-    seed: int = Field(default=0, ge=0, lt=2**31)
-
-    @model_validator(mode="after")
-    def _known(self) -> Data:
-        if self.name not in (*DATASETS, "folder", GIVEN):
-            raise unknown("data set", self.name, [*DATASETS, "folder"])
-        if self.task is not None and self.name != "shapes":
-            raise UsageError(
-                f"task '{self.task}' belongs to the data set shapes, not to {self.name}; leave it out"
-            )
-        return self
 
 
 def load(
@@ -65,7 +31,7 @@ def load(
     where: Path | None = None,
     preprocess: Preprocess | None = None,
     classes: tuple[str, ...] | None = None,
-    divide: read.Divide = "as trained",
+    divide: Divide = "as trained",
     progress: Progress | None = None,
 ) -> Dataset:
     """Read `data`, divide it, and place every picture as `preprocess` says where that differs from how it is
@@ -193,23 +159,17 @@ def _odd_counts(row: BuiltIn, splits: dict[str, Split]) -> list[str]:
 
 
 def _divided(dataset: Dataset, data: Data) -> Dataset:
-    """Choose what is watched, hold it out where need be, and take the sample that `limit` asks for."""
-    train, val, remarks = dataset.train, dataset.val, []
-    rows = torch.arange(len(train))
-    if data.val == "test":
-        val = dataset.test
-    elif data.val == "none":
-        val = None
-    elif val is None and data.held_out:
-        rows, held = hold_out(train.y, data.held_out, data.seed)
-        if len(held):
-            val = train.subset(held)
-            remarks.append(f"{len(held)} of {len(train)} training pictures are held out as val")
-    if data.limit is not None and data.limit < len(rows):
-        remarks.append(f"{data.limit} of {len(rows)} training pictures are used")
-        rows = rows[sample(train.y[rows], data.limit, data.seed)]
-    if len(rows) < len(train):
-        train = _taken(train, rows)
+    """A built-in set, divided by its rows' places; the training pictures that are not used are given up."""
+    rows, y = numbered({name: split.y for name, split in dataset.splits.items()})
+    found, remarks = divided(rows, y, data)
+    train, val = dataset.train, dataset.val
+    held = found["val"]
+    if data.val != "held-out":
+        val = dataset.test if data.val == "test" else None
+    elif len(held) and val is None:
+        val = train.subset(held)
+    if len(found["train"]) < len(train):
+        train = _taken(train, found["train"])
     return replace(dataset, train=train, val=val).with_remarks(*remarks)
 
 
@@ -225,7 +185,7 @@ def _taken(split: Split, rows: Tensor) -> Split:
 
 def _renumbered(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
     """The same pictures with labels numbered by name in the order of `classes`."""
-    place = torch.tensor(scan.places(dataset.classes, classes, dataset.name))
+    place = torch.tensor(listing.places(dataset.classes, classes, dataset.name))
 
     def moved(split: Split) -> Split:
         if split.y.ndim == 2:
@@ -237,7 +197,7 @@ def _renumbered(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
     changed = {name: moved(split) for name, split in dataset.splits.items()}
     result = replace(dataset, classes=classes, **changed)  # type: ignore[arg-type]
     counts = [sum(of_class) for of_class in zip(*(class_counts(s, len(classes)) for s in changed.values()))]
-    return result.with_remarks(*scan.without_pictures([c for c, n in zip(classes, counts) if not n]))
+    return result.with_remarks(*listing.without_pictures([c for c, n in zip(classes, counts) if not n]))
 
 
 def _placed(dataset: Dataset, preprocess: Preprocess) -> Dataset:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from neocog.data.augment.augment import Augment
-from neocog.data.dataset import Dataset, Split
-from neocog.data.folders.listing import shown
+from neocog.data.names import shown
 from neocog.errors import UsageError
 from neocog.pictures.decode import Pixels
 from neocog.show import grids
+
+if TYPE_CHECKING:
+    from neocog.data.dataset import Dataset, Split
 
 SAMPLE = 16
 VARIANTS = 3

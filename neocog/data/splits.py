@@ -8,14 +8,80 @@ update moves a picture.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neocog.data.choice import Data, Divide
+
 Draws = NDArray[np.uint64]
+GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+"""SplitMix64's step and its two factors."""
+TEST_SHARE = 0.2
+"""Of each class, where the data bring neither val nor test."""
+
+
+def numbered(labels: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+    """All labels after each other, and for train, val and test which rows of them are theirs."""
+    rows, start = {}, 0
+    for name, y in labels.items():
+        rows[name] = torch.arange(start, start + len(y))
+        start += len(y)
+    none = torch.empty(0, dtype=torch.int64)
+    return {name: rows.get(name, none) for name in ("train", "val", "test")}, torch.cat(list(labels.values()))
+
+
+def divided(
+    rows: Mapping[str, Tensor],
+    y: Tensor,
+    data: Data,
+    keys: Sequence[str] | None = None,
+    divide: Divide = "as trained",
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The row numbers of the splits that training sees, and what there is to say of them: own splits where
+    there are any, else held out of train.
+
+    `rows` are the data's own train, val and test (empty where there is none), `y` all labels; `keys`, one per
+    row, as in `hold_out`.
+    """
+    if divide != "as trained" and not len(rows["val"]) and not len(rows["test"]):
+        if divide == "as given":
+            return dict(rows), []
+        remark = f"all {len(rows['train'])} pictures are tested: the data say no test of their own"
+        return {"train": rows["val"], "val": rows["val"], "test": rows["train"]}, [remark]
+    train, val, test = rows["train"], rows["val"], rows["test"]
+    remarks = []
+
+    def of(chosen: Tensor, salt: str) -> list[str] | None:
+        return None if keys is None else [f"{salt}{keys[i]}" for i in chosen.tolist()]
+
+    def held(share: float, salt: str) -> tuple[Tensor, Tensor]:
+        keep, out = hold_out(y[train], share, data.seed, of(train, f"{salt} "))
+        return train[keep], train[out]
+
+    if not len(test) and len(val):
+        test, val = val, val[:0]
+        remarks.append("val is what is tested, since there is no test; it is never selected by")
+    elif not len(test):
+        total = len(train)
+        train, test = held(TEST_SHARE, "test")
+        said = "about a fifth of each class, chosen by a hash of the file"
+        remarks.append(f"{len(test)} of {total} pictures are the test set, {said}")
+    if data.val != "held-out":
+        if len(val):
+            remarks.append(f"the folder's val is not used: what is watched is '{data.val}'")
+        val = val[:0]
+    elif not len(val) and data.held_out:
+        total = len(train)
+        train, val = held(data.held_out, "val")
+        remarks.append(f"{len(val)} of {total} training pictures are held out as val")
+    if data.limit is not None and data.limit < len(train):
+        remarks.append(f"{data.limit} of {len(train)} training pictures are used")
+        train = train[sample(y[train], data.limit, data.seed, of(train, ""))]
+    return {"train": train, "val": val, "test": test}, remarks
 
 
 def hold_out(y: Tensor, share: float, seed: int, keys: Sequence[str] | None = None) -> tuple[Tensor, Tensor]:
@@ -84,7 +150,7 @@ def _classes(y: Tensor) -> list[NDArray[np.int64]]:
 def _draws(count: int, seed: int, keys: Sequence[str] | None) -> Draws:
     """One 64-bit number per row, uniform, from (seed, row) or (seed, key)."""
     if keys is None:
-        return _mixed(np.arange(count, dtype=np.uint64) + (_mixed(np.array([seed % 2**64], np.uint64))))
+        return _drawn(np.arange(count, dtype=np.uint64) + _drawn(np.array([seed % 2**64], np.uint64)))
     digests = (
         hashlib.blake2b(f"{seed}|{key}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
         for key in keys
@@ -92,13 +158,26 @@ def _draws(count: int, seed: int, keys: Sequence[str] | None) -> Draws:
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
 
+def counted(*counters: int) -> int:
+    """A seed of 63 bits for these counters: neighbouring ones give unrelated seeds."""
+    state = GOLDEN
+    for counter in counters:
+        summed = (state + counter * FIRST + SECOND) % 2**64
+        state = int(_mixed(np.array([summed], np.uint64))[0])
+    return state % 2**63
+
+
+def _drawn(z: Draws) -> Draws:
+    """Number z of SplitMix64's sequence that begins at 0."""
+    return _mixed(z * np.uint64(GOLDEN))
+
+
 def _mixed(z: Draws) -> Draws:
     """SplitMix64's finaliser (Steele, Lea and Flood, 'Fast splittable pseudorandom number generators',
     2014).
     """
-    z = z * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(FIRST)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(SECOND)
     mixed: Draws = z ^ (z >> np.uint64(31))
     return mixed
 

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from neocog._version import __version__
-from neocog.data.batches import DROPOUT, WEIGHTS, Feed, counted, cuts, plain_batches, stream
+from neocog.data.batches import DROPOUT, WEIGHTS, Feed, cuts, plain_batches, stream
 from neocog.data.dataset import Dataset
+from neocog.data.splits import counted
 from neocog.errors import CheckFailed
 from neocog.events import Epoch, Event, Finished, Saved, Started, Step
 from neocog.inside.shape_doctor import built

@@ -18,10 +18,11 @@ from pydantic import ValidationError
 from neocog.data import DATASETS, Data, load
 from neocog.data.augment.augment import Augment
 from neocog.data.dataset import Dataset, Skipped, Split, class_counts
-from neocog.data.folders.listing import Listing, shown, some
+from neocog.data.folders.listing import Listing
 from neocog.data.folders.picture_cache import Decoded, Progress, decoded, nothing
 from neocog.data.folders.read import assemble
 from neocog.data.folders.scan import scan
+from neocog.data.names import shown, some
 from neocog.data.samples import Sheet, View, draw, draw_variants
 from neocog.data.sources.own_arrays import find as find_arrays
 from neocog.errors import UsageError, first_complaint, unknown

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from neocog.answers import collect
 from neocog.data.batches import channels_last
-from neocog.data.dataset import natural
+from neocog.data.names import natural
 from neocog.errors import UnreadableError, UsageError, escaped
 from neocog.files import write_bytes
 from neocog.model import Trained, dataset_of, open_trained

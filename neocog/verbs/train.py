@@ -19,11 +19,12 @@ import torch
 from neocog._version import __version__
 from neocog.answers import collect
 from neocog.data import DATASETS, Data, load
+from neocog.data.choice import GIVEN
 from neocog.data.dataset import Dataset
 from neocog.data.folders.opened_archive import brings_pictures
 from neocog.data.folders.picture_cache import Progress
 from neocog.data.folders.read import extent
-from neocog.data.loading import GIVEN, identified
+from neocog.data.loading import identified
 from neocog.errors import (
     CheckFailed,
     Interrupted,

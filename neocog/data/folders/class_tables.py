@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 from neocog.data.dataset import Skipped
 from neocog.data.folders import table_rows as tables_of
 from neocog.data.folders.columns import Columns, guess
-from neocog.data.folders.listing import ORDER, SPLIT_NAMES, Placed, SplitName, Understood, shown, some
+from neocog.data.folders.listing import Placed, Understood
 from neocog.data.folders.picture_names import Named, Outside
 from neocog.data.folders.table_rows import Table
 from neocog.data.folders.walk import Walked
+from neocog.data.names import ORDER, SPLIT_NAMES, SplitName, shown, some
 from neocog.errors import UnreadableError
 
 LABEL_WORDS = (

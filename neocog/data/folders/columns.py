@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from neocog.data.folders.listing import SPLIT_NAMES, SplitName, shown, some
 from neocog.data.folders.table_rows import Table
+from neocog.data.names import SPLIT_NAMES, SplitName, shown, some
 from neocog.errors import UnreadableError
 from neocog.pictures.decode import PICTURE_SUFFIXES
 

@@ -11,24 +11,11 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from neocog.data.dataset import Skipped, natural
-from neocog.errors import UnreadableError, UsageError, escaped
-
-SplitName = Literal["train", "val", "test"]
-SPLIT_NAMES: dict[str, SplitName] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "eval": "val",
-    "test": "test",
-    "testing": "test",
-}
-ORDER = {"train": 0, "val": 1, "test": 2}
+from neocog.data.dataset import Skipped
+from neocog.data.names import ORDER, SplitName, natural, shown, some
+from neocog.errors import UnreadableError, UsageError
 
 
 class Item(NamedTuple):
@@ -157,14 +144,3 @@ def compare_splits(placed: list[Placed], root: Path) -> list[str]:
         if lacking:
             remarks.append(f"{split} has no pictures of: {some(lacking)}")
     return remarks
-
-
-def shown(path: str | Path) -> str:
-    """A path or name for one line of text: nothing in it can end the line or drive a terminal."""
-    return escaped(str(path)).replace("\n", "\\n")
-
-
-def some(names: Sequence[str], most: int = 20) -> str:
-    """The first of the names, and how many there are."""
-    listed = ", ".join(shown(name) for name in names[:most])
-    return listed + (f", ... ({len(names)} in all)" if len(names) > most else "")

@@ -9,8 +9,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from neocog.data.folders.listing import shown
 from neocog.data.folders.walk import TABLE_SUFFIXES
+from neocog.data.names import shown
 from neocog.errors import UnreadableError, UsageError
 from neocog.files import cache_dir, sha256_file
 from neocog.pictures.unpack import unpack

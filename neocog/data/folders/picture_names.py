@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from neocog.data.folders.listing import shown
+from neocog.data.names import shown
 from neocog.errors import UnreadableError
 from neocog.pictures.decode import PICTURE_SUFFIXES
 

@@ -8,27 +8,22 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
+from neocog.data.choice import Data, Divide
 from neocog.data.dataset import Dataset, Split, class_counts
-from neocog.data.folders.listing import Listing, shown, some
+from neocog.data.folders.listing import Listing
 from neocog.data.folders.picture_cache import Decoded, Progress, decoded, nothing
 from neocog.data.folders.scan import scan
+from neocog.data.names import shown, some
 from neocog.data.sources.npz import Arrays
 from neocog.data.sources.own_arrays import find as find_arrays
-from neocog.data.splits import hold_out, sample
+from neocog.data.splits import divided, numbered
 from neocog.errors import UnreadableError, UsageError
 from neocog.pictures.decode import Preprocess, decode
 
-if TYPE_CHECKING:
-    from neocog.data.loading import Data
-
-TEST_SHARE = 0.2
-"""Of each class, where a folder brings neither val nor test."""
-Divide = Literal["as trained", "as given", "all as test"]
 FEWER_COLOURS, ODD_SHARE = 20, 0.05
 """A picture is odd that has so many times fewer colours than is usual, where no more than this share has."""
 IMBALANCE = 5
@@ -77,7 +72,7 @@ def assemble(
         _refuse_emptied(listing, pictures, class_counts(Split(y, y[rows["train"]]), len(listing.classes)))
     if not pictures.rows:
         raise UnreadableError(f"{shown(listing.root)}: no picture can be decoded; {_first_reason(pictures)}")
-    rows, remarks = divided(rows, y, _keys(pictures), data, divide)
+    rows, remarks = divided(rows, y, data, _keys(pictures), divide)
     splits = {
         name: Split(
             pictures.take(numbers),
@@ -166,13 +161,11 @@ def of_arrays(arrays: Arrays, data: Data, *, divide: Divide = "as trained") -> D
     own = {name: arrays.splits.get(name) for name in ("train", "val", "test")}
     first = next(split for split in own.values() if split is not None)
     splits = {name: split or Split(first.x[:0], first.y[:0]) for name, split in own.items()}
-    rows, keys, start = {}, [], 0
-    for name, split in splits.items():
-        rows[name] = torch.arange(start, start + len(split))
-        keys += [hashlib.sha256(x.contiguous().numpy().data).hexdigest() for x in split.x]
-        start += len(split)
-    y = torch.cat([split.y for split in splits.values()])
-    found, remarks = divided(rows, y, keys, data, divide)
+    rows, y = numbered({name: split.y for name, split in splits.items()})
+    keys = [
+        hashlib.sha256(x.contiguous().numpy().data).hexdigest() for split in splits.values() for x in split.x
+    ]
+    found, remarks = divided(rows, y, data, keys, divide)
 
     def taken(name: str) -> Split | None:
         numbers = found[name]
@@ -217,48 +210,6 @@ def _numbers(listing: Listing, pictures: Decoded, split: str) -> Tensor:
     """Which decoded pictures lie in `split`, ascending."""
     numbers = [i for i, row in enumerate(pictures.rows) if listing.items[row.item].split == split]
     return torch.tensor(numbers, dtype=torch.int64)
-
-
-def divided(
-    rows: dict[str, Tensor], y: Tensor, keys: Sequence[str], data: Data, divide: Divide
-) -> tuple[dict[str, Tensor], list[str]]:
-    """The row numbers of the splits that training sees; own splits where there are any, else held out of
-    train.
-    """
-    if divide != "as trained" and not len(rows["val"]) and not len(rows["test"]):
-        if divide == "as given":
-            return rows, []
-        remark = f"all {len(rows['train'])} pictures are tested: the data say no test of their own"
-        return {"train": rows["val"], "val": rows["val"], "test": rows["train"]}, [remark]
-    train, val, test = rows["train"], rows["val"], rows["test"]
-    remarks = []
-
-    def held(share: float, salt: str) -> tuple[Tensor, Tensor]:
-        keep, out = hold_out(y[train], share, data.seed, [f"{salt} {keys[i]}" for i in train.tolist()])
-        return train[keep], train[out]
-
-    if not len(test) and len(val):
-        test, val = val, val[:0]
-        remarks.append("val is what is tested, since there is no test; it is never selected by")
-    elif not len(test):
-        total = len(train)
-        train, test = held(TEST_SHARE, "test")
-        remarks.append(
-            f"{len(test)} of {total} pictures are the test set, about a fifth of each class, "
-            f"chosen by a hash of the file"
-        )
-    if data.val != "held-out":
-        if len(val):
-            remarks.append(f"the folder's val is not used: what is watched is '{data.val}'")
-        val = val[:0]
-    elif not len(val) and data.held_out:
-        total = len(train)
-        train, val = held(data.held_out, "val")
-        remarks.append(f"{len(val)} of {total} training pictures are held out as val")
-    if data.limit is not None and data.limit < len(train):
-        remarks.append(f"{data.limit} of {len(train)} training pictures are used")
-        train = train[sample(y[train], data.limit, data.seed, [keys[i] for i in train.tolist()])]
-    return {"train": train, "val": val, "test": test}, remarks
 
 
 def _refuse_emptied(listing: Listing, pictures: Decoded, counts: list[int]) -> None:

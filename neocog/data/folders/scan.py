@@ -13,30 +13,23 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from neocog.data.dataset import Skipped, natural
+from neocog.data.dataset import Skipped
 from neocog.data.folders import class_tables
 from neocog.data.folders.class_tables import Tables
 from neocog.data.folders.listing import (
-    ORDER,
-    SPLIT_NAMES,
-    Item,
     Listing,
     Placed,
-    SplitName,
     Understood,
     compare_splits,
     items,
     places,
     refuse_twins,
-    shown,
-    some,
     without_pictures,
 )
 from neocog.data.folders.opened_archive import opened
 from neocog.data.folders.walk import Walked, walk
+from neocog.data.names import ORDER, SPLIT_NAMES, SplitName, natural, shown, some
 from neocog.errors import UnreadableError
-
-__all__ = ["Item", "Listing", "places", "scan", "shown", "without_pictures"]
 
 EXPECTED = (
     "cat/1.jpg and dog/2.jpg (a folder for each class; inside of train/, val/, test/ if you like)",

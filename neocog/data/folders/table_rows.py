@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from neocog.data.folders.listing import shown
+from neocog.data.names import shown
 from neocog.errors import UnreadableError
 from neocog.pictures.decode import PICTURE_SUFFIXES
 
 BYTES_AT_MOST = 256 << 20
-CELL_AT_MOST = 1 << 17
-"""Characters of one cell, the csv module's own limit."""
 DELIMITERS = ",\t;|"
 PROBED = 50
 """Rows from which the delimiter is found."""

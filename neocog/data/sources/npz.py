@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neocog.data.dataset import Split, natural
-from neocog.data.folders.listing import SPLIT_NAMES, SplitName, shown
+from neocog.data.dataset import Split
+from neocog.data.names import SPLIT_NAMES, SplitName, natural, shown
 from neocog.errors import UnreadableError
 
 PICTURES, LABELS = ("x", "images", "image", "data"), ("y", "labels", "label", "targets", "target")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from neocog.data.folders.listing import shown
+from neocog.data.names import shown
 from neocog.data.sources import cifar, cifar_pickle, idx, npz
 from neocog.data.sources.finding import recognised
 from neocog.data.sources.npz import Arrays

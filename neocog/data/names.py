@@ -1,0 +1,45 @@
+"""Names of pictures, classes and splits: their order, the words for a split, and how a name is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from neocog.errors import escaped
+
+SplitName = Literal["train", "val", "test"]
+SPLIT_NAMES: dict[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "eval": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""The split that a folder's, table's or array's word means."""
+ORDER = {"train": 0, "val": 1, "test": 2}
+"""In which splits come."""
+
+
+def natural(name: str) -> tuple[Any, ...]:
+    """Sort key under which '2' comes before '10': digits compare as numbers, letters without case, the
+    name itself last.
+    """
+    parts = re.split(r"(\d+)", name.casefold())
+    return (*((int(p), "") if p.isdecimal() else (-1, p) for p in parts), name)
+
+
+def shown(path: str | Path) -> str:
+    """A path or name for one line of text: nothing in it can end the line or drive a terminal."""
+    return escaped(str(path)).replace("\n", "\\n")
+
+
+def some(names: Sequence[str], most: int = 20) -> str:
+    """The first of the names, and how many there are."""
+    listed = ", ".join(shown(name) for name in names[:most])
+    return listed + (f", ... ({len(names)} in all)" if len(names) > most else "")
