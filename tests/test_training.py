@@ -266,7 +266,7 @@ def test_killed_through_the_command_line(tmp_path: Path) -> None:
 
 ZYGOTE = """
 import json, os, sys
-import neocog.training.loop as t, neocog.verbs.train, neocog.training.watchers, neocog.report.gather, torch
+import neocog.training.loop as t, neocog.verbs.train, neocog.training.watchers, neocog.report.page, torch
 from neocog.cli import run
 torch.set_num_threads(1)
 t.SAVE_EVERY, t.SAVE_SHARE = 0.0, float("inf")

@@ -38,8 +38,8 @@ from neocog.model import load as load_model
 from neocog.pretrained.network_files import layers_of
 from neocog.recipes import chapters
 from neocog.recipes.recipe import Recipe, from_json, override
-from neocog.report.gather import Subject
-from neocog.report.gather import write as write_report
+from neocog.report.page import write as write_report
+from neocog.report.subject import Subject
 from neocog.run import Run, create, open_run
 from neocog.show import charts, grids
 from neocog.training.loop import Training, prepare
