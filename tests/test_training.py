@@ -49,7 +49,7 @@ def test_it_learns_and_reports(run: Run) -> None:
     expected = (
         "recipe.json facts.json metrics.jsonl status.json last.safetensors model.safetensors model.json"
     )
-    assert {*expected.split(), "curves.png", "first_batch.png"} <= files
+    assert {*expected.split(), "curves.png", "first_batch.png", "answers.safetensors"} <= files
     assert json.loads((run.path / "status.json").read_text())["state"] == "done"
     assert [m["epoch"] for m in run.metrics()] == [1, 2, 3]
 
