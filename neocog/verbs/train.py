@@ -321,9 +321,6 @@ def _conclude(job: Training, run: Run, seconds: float, reason: str) -> None:
         remarks = keep_answers(run.path / ANSWERS_FILE, answers, dataset, run.model_file)
     if answers is not None and measured == "test":
         result |= {f"test_{name}": value for name, value in answers.report.result().items()}
-    remarks = (
-        keep_answers(run.path / ANSWERS_FILE, answers, dataset, run.model_file) if answers is not None else ()
-    )
     _note(run, seconds, result, remarks)
     write_report(run.report_file, Subject(trained=trained, dataset=dataset, answers=answers, run=run))
 
