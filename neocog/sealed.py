@@ -34,10 +34,10 @@ def write(path: Path, tensors: Mapping[str, Tensor], document: dict[str, Any]) -
     metadata = {"neocog": f'{{"sha256":"{BLANK}","document":{text}}}'}
     with replacing(path) as temporary:
         save_file(plain, str(temporary), metadata=metadata)
-        place, digest = _digest(temporary)
+        place, computed = _digest(temporary)
         with temporary.open("rb+") as file:
             file.seek(place)
-            file.write(digest.encode())
+            file.write(computed.encode())
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -46,10 +46,10 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors.torch import load_file
 
     try:
-        place, digest = _digest(path)
+        place, computed = _digest(path)
         with path.open("rb") as file:
             file.seek(place)
-            if file.read(64) != digest.encode():
+            if file.read(64) != computed.encode():
                 raise UnreadableError(
                     f"{path} was changed after it was written (its SHA-256 does not match); restore it"
                 )
@@ -69,6 +69,15 @@ def document(path: Path) -> dict[str, Any]:
     return dict(found)
 
 
+def digest(path: Path) -> str:
+    """The SHA-256 that stands in a sealed file, as 64 hex digits; that the file fits it is not checked."""
+    try:
+        place, header = _mark(path)
+    except OSError as error:
+        raise UnreadableError(f"cannot read {path}: {error.strerror or error}") from error
+    return header[place : place + 64].decode("ascii", "replace")
+
+
 def is_sealed(path: Path) -> bool:
     """Whether `path` looks like a file that `write` made."""
     try:
@@ -86,16 +95,22 @@ def _header(path: Path) -> bytes:
         return file.read(length)
 
 
-def _digest(path: Path) -> tuple[int, str]:
-    """Where the digest's digits stand, and the SHA-256 of the file with them as zeros."""
-    at = _header(path).find(MARK)
+def _mark(path: Path) -> tuple[int, bytes]:
+    """Where the digest's digits stand in the header, and the header."""
+    header = _header(path)
+    at = header.find(MARK)
     if at < 0:
         raise UnreadableError(f"{path} carries no SHA-256, so it is not a file that neocog wrote")
-    place = 8 + at + len(MARK)
-    digest = hashlib.sha256()
+    return at + len(MARK), header
+
+
+def _digest(path: Path) -> tuple[int, str]:
+    """Where the digest's digits stand in the file, and the SHA-256 of the file with them as zeros."""
+    place = 8 + _mark(path)[0]
+    found = hashlib.sha256()
     with path.open("rb") as file:
-        digest.update(file.read(place) + BLANK.encode())
+        found.update(file.read(place) + BLANK.encode())
         file.seek(place + 64)
         for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return place, digest.hexdigest()
+            found.update(block)
+    return place, found.hexdigest()

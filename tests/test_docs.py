@@ -15,6 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 import neocog
+from neocog import sealed
 from neocog.cli import app
 from neocog.cli import run as command
 from neocog.data import DATASETS, Data
@@ -273,6 +274,10 @@ def test_the_run_folder_and_the_model_file(run: Run) -> None:
     assert keys(told) == set(document)
     provenance = next(row[1] for row in rows(told) if row[0] == "`provenance`")
     assert set(ticked(provenance)) == set(document["provenance"])
+    tensors, document = sealed.read(run.path / "answers.safetensors")
+    there, told = section(DOCS / "json.md", "The answers").split("Its `document`:")
+    assert keys(there) - {"names"} == set(tensors)  # the digits are arrays, without names
+    assert keys(told) == set(document)
 
 
 def test_experiments_name_recipes_and_networks() -> None:

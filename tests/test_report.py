@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from markupsafe import Markup
 from PIL import Image
 
 import neocog
@@ -23,10 +24,14 @@ from neocog.answers import Answers, collect
 from neocog.cli import run as command
 from neocog.data.dataset import Dataset, Skipped, Split
 from neocog.model import Trained, dataset_of, open_trained
-from neocog.report import gather
-from neocog.report.gather import Subject
+from neocog.report import page as report_page
+from neocog.report.section import Section
+from neocog.report.sections import calibration, classes, confusion, gallery
+from neocog.report.sections.recipe import settings
+from neocog.report.subject import Subject
 from neocog.run import Run
 from neocog.show import grids, markup
+from neocog.tasks.classify import Classify
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -182,16 +187,14 @@ def test_it_says_what_happened(run: Run, page: str, answers: Answers) -> None:
 
 def test_the_settings_that_differ_are_those_of_the_recipe_file(run: Run) -> None:
     """A recipe's JSON leaves defaults out, which is another way to the same list."""
-    page = gather.describe(
-        Subject(trained=open_trained(run.path), dataset=dataset_of(open_trained(run.path)), run=run)
-    )
+    found = tuple(settings(run.recipe()))
     written = json.loads(run.recipe_file.read_text())
     expected = {f"data.{key}" for key in written["data"]} | {"model.name", "model.stem", "batch", "epochs"}
     expected |= {f"preprocess.{key}" for key in written.get("preprocess", {})}
     expected |= {f"optim.{key}" for key in written["phases"][0]["optim"]}
-    differing = {setting.field for setting in page.settings if setting.changed}
+    differing = {setting.field for setting in found if setting.changed}
     assert differing - {"model.stem"} == expected - {"model.stem"}
-    by_name = {setting.field: setting for setting in page.settings}
+    by_name = {setting.field: setting for setting in found}
     assert by_name["optim.lr"].value == "0.002"
     assert not by_name["seed"].changed
 
@@ -209,7 +212,7 @@ def test_the_command_trains_the_same(run: Run, tmp_path: Path, monkeypatch: pyte
 
 def test_hostile_names_stay_names(run: Run, trained: Trained, dataset: Dataset) -> None:
     subject = renamed(Subject(trained=trained, dataset=dataset, run=run), HOSTILE)
-    page = gather.html(subject)
+    page = report_page.html(subject)
     parsed = require_safe(page)
     assert "\x1b" not in page
     assert "\u202e" not in page
@@ -222,22 +225,27 @@ def test_hostile_names_stay_names(run: Run, trained: Trained, dataset: Dataset) 
 
 
 def test_the_pictures_are_the_answers(trained: Trained, dataset: Dataset, answers: Answers) -> None:
-    page = gather.describe(Subject(trained=trained, dataset=dataset, answers=answers))
+    subject = Subject(trained=trained, dataset=dataset, answers=answers)
+    mistakes, samples = gallery.worst(subject), gallery.even(subject)
     split = dataset.split("test")
     wrong = [i for i in range(len(answers)) if answers.probabilities[i].argmax() != split.y[i]]
     by_loss = sorted(wrong, key=lambda i: (-float(answers.losses[i]), i))
-    assert [m.name for m in page.mistakes] == [f"test[{i}]" for i in by_loss[: gather.MISTAKES]]
-    assert page.mistakes_in_all == len(wrong)
-    first = page.mistakes[0]
+    assert [m.name for m in mistakes] == [f"test[{i}]" for i in by_loss[: gallery.MISTAKES]]
+    text = Parsed(report_page.html(subject)).text
+    assert f"{len(wrong)} of {len(answers)} pictures were named wrongly" in text
+    first = mistakes[0]
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(first.source.partition(",")[2]))))
     assert np.array_equal(pixels, split.x[by_loss[0], 0].numpy())
     assert first.truth == str(int(split.y[by_loss[0]]))
     said = float((-answers.losses[by_loss[0]]).exp())
     assert first.surety[1] == f"truth {100 * said:.1f} %"
-    assert len(page.samples) == 32
-    assert len({s.name for s in page.samples}) == 32
-    assert [said for said, _ in page.examples] == ["right", "wrong"]
-    assert all(s.right == (s.truth == s.predicted) for s in page.samples)
+    assert len(samples) == 32
+    assert len({s.name for s in samples}) == 32
+    drawn = [
+        i["alt"] for i in Parsed(report_page.html(subject)).all("img") if i.get("class") == "paper answer"
+    ]
+    assert [alt.split()[4] for alt in drawn] == ["right", "wrong"]
+    assert all(s.right == (s.truth == s.predicted) for s in samples)
 
 
 def test_label_sets(trained: Trained, dataset: Dataset, run: Run) -> None:
@@ -254,12 +262,12 @@ def test_label_sets(trained: Trained, dataset: Dataset, run: Run) -> None:
     given = logits > 0
     assert torch.equal(found.predicted, given)
     assert found.report.accuracy == pytest.approx(float((given == (sets > 0)).all(1).float().mean()))
-    page = gather.html(Subject(trained=tagger, dataset=tagged, answers=found, run=run))
+    page = report_page.html(Subject(trained=tagger, dataset=tagged, answers=found, run=run))
     text = require_safe(page).text
     assert "mean average precision" in text
     assert "Confusions" not in text
     assert "Calibration" not in text
-    worst = gather.describe(Subject(trained=tagger, dataset=tagged, answers=found)).mistakes[0]
+    worst = gallery.worst(Subject(trained=tagger, dataset=tagged, answers=found))[0]
     row = int(worst.name[5:-1])
     assert worst.truth == " + ".join(str(i) for i in range(10) if sets[row, i])
     assert worst.predicted == (" + ".join(str(i) for i in range(10) if given[row, i]) or "none")
@@ -270,19 +278,19 @@ def test_label_sets(trained: Trained, dataset: Dataset, run: Run) -> None:
 
 def test_wrong_pictures_are_marked(trained: Trained, dataset: Dataset, answers: Answers) -> None:
     subject = Subject(trained=trained, dataset=dataset, answers=answers)
-    marked = [f["class"] for f in Parsed(gather.html(subject)).all("figure")]
-    page = gather.describe(subject)
-    assert marked == ["right" if e.right else "wrong" for e in (*page.mistakes, *page.samples)]
+    marked = [f["class"] for f in Parsed(report_page.html(subject)).all("figure")]
+    shown = (*gallery.worst(subject), *gallery.even(subject))
+    assert marked == ["right" if e.right else "wrong" for e in shown]
     assert "wrong" in marked
 
 
 def test_a_model_file_alone_and_nothing_held_out(trained: Trained, dataset: Dataset, run: Run) -> None:
     alone = replace(dataset, val=None, test=None)
-    parsed = require_safe(gather.html(Subject(trained=trained, dataset=alone)))
+    parsed = require_safe(report_page.html(Subject(trained=trained, dataset=alone)))
     assert "nothing was measured" in parsed.text
     assert "Recipe" not in parsed.text
     assert parsed.all("img") == []
-    only_run = require_safe(gather.html(Subject(trained=trained, dataset=alone, run=run)))
+    only_run = require_safe(report_page.html(Subject(trained=trained, dataset=alone, run=run)))
     assert "What differs from the defaults" in only_run.text
 
 
@@ -290,14 +298,14 @@ def test_no_mistakes_and_very_few_pictures(trained: Trained, dataset: Dataset, a
     rows = answers.right.nonzero().flatten()[:3]
     few = replace(dataset, test=dataset.split("test").subset(rows))
     measured = collect(trained, few.split("test"), "test", torch.device("cpu"))
-    text = require_safe(gather.html(Subject(trained=trained, dataset=few, answers=measured))).text
+    text = require_safe(report_page.html(Subject(trained=trained, dataset=few, answers=measured))).text
     assert "All answers were right" in text
     assert "No class was taken for another" in text
     none = replace(dataset, test=dataset.split("test").subset(rows[:0]))
     measured = collect(trained, none.split("test"), "test", torch.device("cpu"))
     assert (
         "no pictures: nothing was measured"
-        in require_safe(gather.html(Subject(trained=trained, dataset=none, answers=measured))).text
+        in require_safe(report_page.html(Subject(trained=trained, dataset=none, answers=measured))).text
     )
 
 
@@ -306,7 +314,6 @@ def test_many_classes(
     answers: Answers, trained: Trained, dataset: Dataset, n: int, table: bool, drawn: bool
 ) -> None:
     """Above 30 classes the matrix is a picture, above 150 it is left to the list of confusions."""
-    from neocog.tasks.classify import Classify
     from neocog.tasks.metrics import Tally
 
     generator = torch.Generator().manual_seed(0)
@@ -325,12 +332,15 @@ def test_many_classes(
     )
     wide = replace(dataset, classes=names, test=split, train=split, val=None)
     subject = Subject(trained=replace(trained, classes=names), dataset=wide, answers=measured)
-    page, described = gather.html(subject), gather.describe(subject)
+    page = report_page.html(subject)
     require_safe(page)
     assert ('class="matrix' in page) is table
-    assert (described.confusion_picture is not None) is drawn
-    assert len(described.rows) == min(n, gather.MOST_ROWS)
-    assert described.more_rows == max(0, n - gather.MOST_ROWS)
+    section = confusion.confusion(subject)
+    assert section is not None
+    assert ('alt="confusion matrix' in section.body) is drawn
+    listed = classes.classes(subject).body
+    assert sum(f"<th>{name}</th>" in listed for name in names) == min(n, classes.MOST_ROWS)
+    assert (f"and {n - classes.MOST_ROWS} more classes" in listed) is (n > classes.MOST_ROWS)
 
 
 def test_ten_thousand_pictures_cost_a_second_or_two(trained: Trained, dataset: Dataset) -> None:
@@ -338,9 +348,9 @@ def test_ten_thousand_pictures_cost_a_second_or_two(trained: Trained, dataset: D
     many = test.subset(torch.arange(10_000) % len(test))
     large = replace(dataset, test=many)
     measured = collect(trained, many, "test", torch.device("cpu"))
-    gather.html(Subject(trained=trained, dataset=large, answers=measured))  # matplotlib's first use
+    report_page.html(Subject(trained=trained, dataset=large, answers=measured))  # matplotlib's first use
     begun = time.process_time()
-    page = gather.html(Subject(trained=trained, dataset=large, answers=measured))
+    page = report_page.html(Subject(trained=trained, dataset=large, answers=measured))
     assert time.process_time() - begun < 4
     assert len(page) < 2_000_000
 
@@ -407,7 +417,7 @@ def test_groups_of_cifars_classes(run: Run, trained: Trained, dataset: Dataset) 
     agree = is_vehicle[subject.answers.predicted] == is_vehicle[subject.answers.truth]
     grouped = subject.answers.report.grouped({"vehicle": vehicles})
     assert grouped.accuracy == int(agree.sum()) / len(agree)
-    text = require_safe(gather.html(replace(subject, grouped=grouped))).text
+    text = require_safe(report_page.html(replace(subject, grouped=grouped))).text
     assert f"Accuracy {100 * int(agree.sum()) / len(agree):.2f} %" in text
 
 
@@ -431,6 +441,67 @@ def test_what_notebooks_show(run: Run, dataset: Dataset, tmp_path: Path) -> None
     assert "359 pictures" in parsed["run"].text
     counts = re.findall(r"<td[^>]*>([\d,]+)</td>", shown["dataset"])
     assert sum(int(c.replace(",", "")) for c in counts) == 1222 + 216 + 359
+
+
+def headings(page: str) -> list[str]:
+    return [attributes["id"] for tag, attributes in Parsed(page).elements if tag == "section"]
+
+
+def test_a_section_from_outside_the_package(
+    trained: Trained, dataset: Dataset, answers: Answers, run: Run, tmp_path: Path
+) -> None:
+    """It stands after the answers and before the recipe, its heading and its text are escaped, its HTML is
+    not; one that has nothing to show is left out.
+    """
+
+    def count(subject: Subject) -> Section:
+        assert subject.answers is not None
+        return Section("count", HOSTILE[0], Markup("<p>{} <b>bold</b></p>").format(len(subject.answers)))
+
+    def text(subject: Subject) -> Section:
+        return Section("text", "Text", HOSTILE[1], link="In <words>")  # type: ignore[arg-type]
+
+    def unlinked(subject: Subject) -> Section:
+        return Section("unlinked", "No link", Markup("<p>here</p>"), link="")
+
+    subject = Subject(trained=trained, dataset=dataset, answers=answers, run=run)
+    report_page.write(tmp_path / "out.html", subject, sections=[count, lambda _: None, text, unlinked])
+    page = (tmp_path / "out.html").read_text()
+    parsed = require_safe(page)
+    before = headings(report_page.html(subject))
+    place = before.index("batch")
+    assert headings(page) == [*before[:place], "count", "text", "unlinked", *before[place:]]
+    assert "359 bold" in parsed.text
+    assert parsed.text.count(HOSTILE[0]) == 2  # the link and the heading
+    assert HOSTILE[1] in parsed.text
+    links = [a["href"] for a in parsed.all("a")]
+    assert {"#count", "#text"} <= set(links)
+    assert "#unlinked" not in links
+    assert "In <words>" in parsed.text
+
+
+def test_two_sections_of_one_anchor_are_refused(trained: Trained, dataset: Dataset) -> None:
+    subject = Subject(trained=trained, dataset=dataset)
+    with pytest.raises(neocog.NeocogError, match="anchor 'facts'; give yours another"):
+        report_page.html(subject, sections=[lambda _: Section("facts", "Mine", Markup(""))])
+
+
+def test_the_task_decides_by_its_name_which_sections_there_are(
+    trained: Trained, dataset: Dataset, answers: Answers
+) -> None:
+    """A task that the table does not know gets what every result can show."""
+    subject = Subject(trained=trained, dataset=dataset, answers=answers)
+    assert {"answers", "confusion", "calibration"} <= set(headings(report_page.html(subject)))
+    own = replace(answers, task=Classify(answers.task.classes, name="mine"))
+    found = headings(report_page.html(replace(subject, answers=own)))
+    assert [name for name in found if name != "remarks"] == ["mistakes", "classes", "samples", "facts"]
+
+
+@pytest.mark.parametrize(("confidence", "lean"), [(0.8, "more sure"), (0.6, "less sure")])
+def test_whether_it_is_more_sure_than_right(confidence: float, lean: str) -> None:
+    words = calibration.said(0.1, confidence, 0.7, 15)
+    assert f"it is {lean} than it is right" in words
+    assert "10.00 points apart" in words
 
 
 def test_thumbnails() -> None:

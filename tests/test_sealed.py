@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from neocog import sealed
 from neocog.errors import UnreadableError
@@ -37,6 +39,17 @@ def test_same_content_same_bytes(path: Path, tmp_path: Path) -> None:
     tensors, document = sealed.read(path)
     sealed.write(tmp_path / "again", tensors, document)
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
+
+
+def test_the_digest_that_stands_in_a_file(path: Path, tmp_path: Path) -> None:
+    """It is that of the bytes with its own 64 digits as zeros; a file without one is refused."""
+    digest, whole = sealed.digest(path), path.read_bytes()
+    assert whole.count(digest.encode()) == 1
+    assert hashlib.sha256(whole.replace(digest.encode(), b"0" * 64)).hexdigest() == digest
+    save_file({"w": torch.zeros(2)}, str(tmp_path / "other.safetensors"))
+    for other in ("other.safetensors", "none.safetensors"):
+        with pytest.raises(UnreadableError, match=other):
+            sealed.digest(tmp_path / other)
 
 
 def test_every_single_changed_byte_is_refused(path: Path) -> None:

@@ -50,7 +50,7 @@ def test_it_learns_and_reports(run: Run) -> None:
     expected = (
         "recipe.json facts.json metrics.jsonl status.json last.safetensors model.safetensors model.json"
     )
-    assert {*expected.split(), "curves.png", "first_batch.png"} <= files
+    assert {*expected.split(), "curves.png", "first_batch.png", "answers.safetensors"} <= files
     assert json.loads((run.path / "status.json").read_text())["state"] == "done"
     assert [m["epoch"] for m in run.metrics()] == [1, 2, 3]
 
@@ -267,7 +267,7 @@ def test_killed_through_the_command_line(tmp_path: Path) -> None:
 
 ZYGOTE = """
 import json, os, sys
-import neocog.training.loop as t, neocog.verbs.train, neocog.training.watchers, neocog.report.gather, torch
+import neocog.training.loop as t, neocog.verbs.train, neocog.training.watchers, neocog.report.page, torch
 from neocog.cli import run
 torch.set_num_threads(1)
 t.SAVE_EVERY, t.SAVE_SHARE = 0.0, float("inf")

@@ -1,113 +1,67 @@
-"""Page: what stands on report.html, and its template, which says how that looks.
+"""report.html: everything about a training on one page that needs neither network, script nor other file.
 
-Class and file names are data: everything printed is escaped, pictures are data: URIs, and a content-security
-policy in the page forbids whatever is left.
+A page is its lead, the figures, and sections one after the other: those of every page, those that the task
+brings, and what others add.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
 
-from markupsafe import Markup
+from neocog.errors import UsageError
+from neocog.files import write_text
+from neocog.report.lead import lead
+from neocog.report.section import Maker, Section, fill
+from neocog.report.sections.calibration import calibration
+from neocog.report.sections.classes import classes
+from neocog.report.sections.confusion import confusion
+from neocog.report.sections.course import curves, first_batch
+from neocog.report.sections.facts import facts
+from neocog.report.sections.gallery import mistakes, one_of_each, samples
+from neocog.report.sections.recipe import recipe
+from neocog.report.sections.remarks import remarks
+from neocog.report.subject import Subject
 
-from neocog.errors import escaped
-from neocog.show.words import percent
-from neocog.tasks.metrics import Report
-from neocog.tasks.task import Result
+FIRST: tuple[Maker, ...] = (remarks, curves)
+"""What every page begins with."""
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
+OF_ANY_TASK: tuple[Maker, ...] = (mistakes, classes, samples)
+"""What pages show of a task that is not in `OF_TASK`."""
 
-MOST_CELLS = 30
-"""Classes up to which a confusion matrix stands as a table."""
+OF_TASK: Mapping[str, tuple[Maker, ...]] = MappingProxyType(
+    {"classify": (one_of_each, mistakes, confusion, classes, calibration, samples)}
+)
+"""Task -> what its pages show of the answers."""
 
-FEW = 10
-"""Pictures in a bin of the calibration below which its bar is drawn pale."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One picture with its answer: `surety` says in words how sure the network was."""
-
-    source: Markup
-    name: str
-    truth: str
-    predicted: str
-    right: bool
-    surety: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A field of the recipe; `changed` where it is not the default."""
-
-    field: str
-    value: str
-    default: str
-    changed: bool
+LAST: tuple[Maker, ...] = (first_batch, recipe, facts)
+"""What every page ends with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A class: its pictures in each split, then its scores."""
-
-    name: str
-    counts: tuple[int, ...]
-    scores: tuple[str, ...]
+def write(path: Path, subject: Subject, *, sections: Sequence[Maker] = ()) -> None:
+    """Write the page about `subject` to `path`, atomically; `sections` as in `html`."""
+    write_text(path, html(subject, sections=sections))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """What the template reads. A section whose field is empty is left out. `classified` is `report` where
-    each picture has one class.
+def html(subject: Subject, *, sections: Sequence[Maker] = ()) -> str:
+    """The page about `subject`: one HTML document. What `sections` make stands below the answers, in this
+    order.
+
+    Raises `UsageError` where two sections have one anchor.
     """
-
-    title: str
-    lead: str
-    command: str = ""
-    remarks: tuple[str, ...] = ()
-    report: Result | None = None
-    classified: Report | None = None
-    figures: tuple[tuple[str, str], ...] = ()
-    settings: tuple[Setting, ...] = ()
-    facts: tuple[tuple[str, str], ...] = ()
-    skipped: tuple[tuple[str, str], ...] = ()
-    more_skipped: int = 0
-    splits: tuple[str, ...] = ()
-    rows: tuple[Row, ...] = ()
-    more_rows: int = 0
-    score_names: tuple[str, ...] = ()
-    means: tuple[str, ...] = ()
-    curves: Markup | None = None
-    first_batch: Markup | None = None
-    confusion_picture: Markup | None = None
-    calibration_words: str = ""
-    mistakes: tuple[Example, ...] = ()
-    mistakes_in_all: int = 0
-    examples: tuple[tuple[str, Markup], ...] = ()
-    samples: tuple[Example, ...] = ()
-    grouped: Result | None = None
-    pixelated: bool = False
+    return str(fill("page", lead=lead(subject), sections=made(subject, sections)))
 
 
-def render(page: Page) -> str:
-    """`page` as one HTML document."""
-    return _environment().get_template("report.html.j2").render(page=page)
-
-
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda v: escaped(v) if isinstance(v, str) and not isinstance(v, Markup) else v,
-    )
-    environment.filters["percent"] = percent
-    environment.globals.update(most_cells=MOST_CELLS, few=FEW)
-    return environment
+def made(subject: Subject, further: Sequence[Maker] = ()) -> tuple[Section, ...]:
+    """The sections of the page about `subject`, in order."""
+    makers = (*FIRST, *OF_TASK.get(subject.task, OF_ANY_TASK), *further, *LAST)
+    found = tuple(section for make in makers if (section := make(subject)) is not None)
+    anchors = [section.anchor for section in found]
+    for anchor in anchors:
+        if anchors.count(anchor) > 1:
+            raise UsageError(
+                f"two sections of the report have the anchor '{anchor}'; give yours another, "
+                f"none of: {', '.join(sorted(set(anchors)))}"
+            )
+    return found

@@ -10,8 +10,8 @@ from neocog.answers import collect
 from neocog.data.dataset import Dataset
 from neocog.data.folders.picture_cache import Progress
 from neocog.model import Trained, dataset_of, open_trained
-from neocog.report.gather import Subject
-from neocog.report.gather import write as write_report
+from neocog.report.page import write as write_report
+from neocog.report.subject import Subject
 from neocog.run import Run, run_of
 from neocog.tasks.task import Result
 from neocog.world import find

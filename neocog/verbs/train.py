@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 from neocog._version import __version__
-from neocog.answers import collect
+from neocog.answers import ANSWERS_FILE, collect
+from neocog.answers import keep as keep_answers
 from neocog.data import DATASETS, Data, load
 from neocog.data.choice import GIVEN
 from neocog.data.dataset import Dataset
@@ -39,8 +40,8 @@ from neocog.model import load as load_model
 from neocog.pretrained.network_files import layers_of
 from neocog.recipes import chapters
 from neocog.recipes.recipe import Recipe, from_json, override
-from neocog.report.gather import Subject
-from neocog.report.gather import write as write_report
+from neocog.report.page import write as write_report
+from neocog.report.subject import Subject
 from neocog.run import Run, create, open_run
 from neocog.show import charts, grids
 from neocog.training.loop import Training, prepare
@@ -305,8 +306,8 @@ def _command(
 
 
 def _conclude(job: Training, run: Run, seconds: float, reason: str) -> None:
-    """Curves, the test accuracy (evaluate's own measurement, on the saved model file, in float32) and the
-    report, which shares its answers. The training pictures are not needed any more.
+    """Curves, the test accuracy (evaluate's own measurement, on the saved model file, in float32), and its
+    answers, which the report shares. The training pictures are not needed any more.
     """
     if job.recipe.data.name != GIVEN:
         job.dataset.free_train()
@@ -316,15 +317,21 @@ def _conclude(job: Training, run: Run, seconds: float, reason: str) -> None:
     trained, dataset = load_model(run.model_file), job.dataset
     measured = next((name for name in ("test", "val") if name in dataset.splits), None)
     answers = collect(trained, dataset.split(measured), measured, job.world.device) if measured else None
+    remarks: tuple[str, ...] = ()
+    if answers is not None:
+        remarks = keep_answers(run.path / ANSWERS_FILE, answers, dataset, run.model_file)
     if answers is not None and measured == "test":
         result |= {f"test_{name}": value for name, value in answers.report.result().items()}
-    _note(run, seconds, result)
+    _note(run, seconds, result, remarks)
     write_report(run.report_file, Subject(trained=trained, dataset=dataset, answers=answers, run=run))
 
 
-def _note(run: Run, seconds: float, result: dict[str, Any] | None = None) -> None:
+def _note(
+    run: Run, seconds: float, result: dict[str, Any] | None = None, remarks: Sequence[str] = ()
+) -> None:
     facts = run.facts()
     facts["seconds"] = round(facts.get("seconds", 0.0) + seconds, 3)
+    facts["remarks"] = list(dict.fromkeys((*facts.get("remarks", ()), *remarks)))
     run.write_facts({**facts, **({"result": result} if result is not None else {})})
 
 
