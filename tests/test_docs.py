@@ -27,6 +27,7 @@ from neocog.recipes.chapters import FOR_DATA, RECIPES
 from neocog.recipes.recipe import Phase, Recipe, Stop
 from neocog.run import Run
 from neocog.tasks.multilabel import MultiLabelReport
+from neocog.verbs.filter import filter_
 from neocog.verbs.list import list_
 from neocog.zoo import ZOO, Manner, Model
 from neocog.zoo.layer_list import KINDS
@@ -224,6 +225,7 @@ def printed(run: Run) -> dict[str, Any]:
         "summary": neocog.summary(run).json(),
         "look": neocog.look("digits").json(),
         "weights": neocog.weights("resnet18").json()[0],
+        "filter": filter_("1 2; 3 4", windows=["1"]).json(),
         "features": neocog.features(run, [run.path / "curves.png"], layer="pool1").json(),
     }
 

@@ -412,6 +412,68 @@ def list_command(
     )
 
 
+@app.command("filter")
+def filter_command(
+    image: Annotated[
+        str,
+        typer.Argument(help="A picture, DATASET:INDEX, numbers '1 0; 0 1', sound, video or text:WORDS."),
+    ],
+    kernel: Annotated[
+        list[str] | None,
+        typer.Option(help="A name, numbers, a file, random, or letters:WORD; may be given again."),
+    ] = None,
+    pool: Annotated[list[str] | None, typer.Option(help="max, average or l2, with a size: max:3.")] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="Pixels a step (default: 1; of pooling, its size).")
+    ] = None,
+    padding: Annotated[str, typer.Option(help="valid, same, or pixels on every side.")] = "valid",
+    border: Annotated[
+        str, typer.Option(help="What padding holds: zero, constant, reflect or nearest.")
+    ] = "zero",
+    value: Annotated[float, typer.Option(help="Of --border constant.")] = 0.0,
+    colour: Annotated[str, typer.Option(help="given (as it is), grey or rgb.")] = "given",
+    then: Annotated[str, typer.Option(help="none or sigmoid.")] = "none",
+    levels: Annotated[
+        str, typer.Option(help="clip to black..white, or scale from least to greatest.")
+    ] = "clip",
+    at: Annotated[str | None, typer.Option(help="ROW,COL: print the products there and their sum.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the kernel random.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write .png or .npz.")] = None,
+    as_json: Json = False,
+) -> None:
+    """A classical filter or pooling, with its numbers.
+
+    Example: neocog filter cat.jpg --kernel edges -o edges.png
+    """
+    from neocog.inside.filters import BORDERS, Pool, Sliding
+    from neocog.verbs.filter import filter_ as verb
+
+    windows = [*(kernel or []), *(_pool(text, Pool) for text in pool or [])]
+    if not windows:
+        raise UsageError("say what to slide over it: --kernel blur, --kernel '1 0; 0 1' or --pool max")
+    pads: Any = int(padding) if padding.isdecimal() else one_of("padding", padding, ("valid", "same"))
+    result = verb(
+        image,
+        windows=windows,
+        sliding=Sliding(stride, pads, one_of("border", border, BORDERS), value),
+        colour=one_of("colour", colour, ("given", "grey", "rgb")),
+        then=one_of("then", then, ("none", "sigmoid")),
+        levels=one_of("levels", levels, ("clip", "scale")),
+        at=_numbers(at) or None,
+        seed=seed,
+    )
+    save(result, out)
+    show(result, as_json)
+
+
+def _pool(text: str, make: Callable[..., Any]) -> Any:
+    """'max:3' -> Pool('max', 3)."""
+    kind, mark, size = text.partition(":")
+    if mark and not size.isdecimal():
+        raise UsageError(f"'{text}' is no pooling; write for example max or max:3")
+    return make(kind, int(size)) if mark else make(kind)
+
+
 def run(argv: list[str]) -> int:
     """One command, in this process: its exit code."""
     try:
