@@ -133,3 +133,29 @@ def test_an_old_recipe_keeps_its_identity() -> None:
     assert recipe.model_copy(update={"task": "auto"}).identity == recipe.identity
     assert recipe.model_copy(update={"task": "classify"}).identity != recipe.identity
     assert load(Data(name="digits")).fingerprint
+
+
+def test_a_frozen_normalisation_keeps_its_statistics_over_epochs(tmp_path: Path) -> None:
+    from neocog.recipes.chapters import RECIPES
+    from neocog.recipes.recipe import override
+    from neocog.run import Run
+    from neocog.training.loop import prepare
+    from neocog.world import find
+    from neocog.zoo.modes import freeze
+
+    recipe = override(RECIPES["c2"], ["epochs=2", "batch=50", "precision=float32", "data.name=digits"])
+    recipe = override(recipe, ["data.val=held-out", "preprocess.size=[16, 16]", "preprocess.channels=3"])
+    job = prepare(recipe, load(recipe.data, preprocess=recipe.preprocess), find("cpu", "float32"))
+    freeze(job.trained.network, until="pool1")
+    before = {name: tensor.clone() for name, tensor in job.trained.network.state_dict().items()}
+    (tmp_path / "run").mkdir()
+    for _ in job.events(Run(tmp_path / "run"), resume=False, stop=lambda: False):
+        pass
+    after = job.trained.network.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    counted = {name for name in before if name.endswith("running_mean")}
+    stages = [name for name, _ in job.trained.network.features.named_children()]
+    frozen = set(stages[: stages.index("pool1") + 1])
+    assert {name.split(".")[1] for name in moved if name.startswith("features.")}.isdisjoint(frozen)
+    assert counted & moved, "the others still count"
+    assert counted - moved, "there is a normalisation in the frozen part"

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from neocog.zoo.blocks import Network
+from neocog.zoo.modes import evaluating
 
 Onlooker = Callable[[Tensor, Tensor], None]
 """Is shown every batch that is measured: outputs, float32, and targets."""
@@ -164,14 +165,9 @@ def measure(
     `onlooker` sees every batch's outputs and targets.
     """
     tally = task.tally()
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
+    with evaluating(network):
         for x, y in batches:
             outputs = network(x).float()
             tally.add(outputs, y, task.losses(outputs, y).double().sum())
             onlooker(outputs, y)
-    finally:
-        for module, training in modes:
-            module.training = training
     return tally.report(task.classes, split=split)

@@ -33,6 +33,7 @@ from neocog.tasks.task import Objective, Outcome, Result, Task, measure
 from neocog.training.own import NOTHING, Own
 from neocog.world import World
 from neocog.zoo import Network, begin
+from neocog.zoo.modes import training_mode
 
 SAVE_EVERY = 30.0  # seconds between saves within an epoch
 SAVE_SHARE = 0.04  # of the time may go into saving; what costs more is saved more rarely
@@ -175,7 +176,7 @@ class Training:
         objective = Objective(live.network, self.task)
         state = live.state
         yield Started(state.step, plan.steps, plan.per_epoch, self.recipe.epochs)
-        live.network.train()
+        training_mode(live.network)
         for epoch in range(state.step // plan.per_epoch, self.recipe.epochs):
             phase, first_step = plan.phase(epoch)
             if state.step == first_step > 0:
