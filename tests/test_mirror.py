@@ -200,6 +200,16 @@ def test_a_convolution_by_hand() -> None:
     assert y.tolist() == [[[[10 + 1 + 4, 10 + 4 + 3 + 4]]]]
 
 
+def test_dropout_keeps_the_mean_while_training_and_everything_afterwards() -> None:
+    """Of n numbers, n (1 - rate) are kept, within five standard deviations, each divided by 1 - rate."""
+    network, x, rate = made([{"kind": "dropout", "rate": 0.3}], (1000,)), np.ones((100, 1000)), 0.3
+    y = network.forward(x, "training")
+    assert sorted(set(y.ravel())) == [0, 1 / (1 - rate)]
+    assert (y > 0).mean() == pytest.approx(1 - rate, abs=5 * np.sqrt(rate * (1 - rate) / x.size))
+    assert (network.forward(x, "training") != y).any(), "each batch has a mask of its own"
+    assert (network.forward(x, "inference") == x).all()
+
+
 # --- refusals ----------------------------------------------------------------------------------------------
 
 

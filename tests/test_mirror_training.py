@@ -164,6 +164,18 @@ def test_the_kept_epoch(select: Any) -> None:
     assert measure(learner, *held_out, settings).accuracy == wanted
 
 
+def test_of_equally_accurate_epochs_the_one_with_the_lowest_loss_is_kept() -> None:
+    held_out = bars(60, seed=2)
+    settings = Settings(epochs=12, batch=8, rule="momentum", lr=0.1)
+    learner = network(0)
+    epochs = train(learner, *bars(200), settings, held_out=held_out)
+    seen = [measure(learner, *held_out, settings) for _ in epochs]
+    highest = max(m.accuracy for m in seen)
+    losses = [m.loss for m in seen if m.accuracy == highest]
+    assert len(losses) > 2
+    assert measure(learner, *held_out, settings).loss == min(losses) < max(losses)
+
+
 def test_a_loss_that_is_not_finite_ends_the_training() -> None:
     dense = [{"kind": "flatten"}, {"kind": "dense", "units": "classes"}]
     learner = build(dense, shape=(1, 6, 6), classes=2, generator=np.random.default_rng(0))
