@@ -337,7 +337,7 @@ def test_tree_and_layers_are_those_of_the_code() -> None:
     text = (DOCS / "architecture.md").read_text()
     assert written(text) == text, "run python tools/tree.py"
     assert "tasks/" in text
-    assert "`arithmetic`" in text
+    assert "`arithmetic mirror`" in text
 
 
 def test_short_tree_names_every_part() -> None:

@@ -18,7 +18,7 @@ LAYERS: dict[str, int] = {
     **dict.fromkeys(
         ["_version", "downloads", "errors", "events", "files", "pictures", "sealed", "show", "world"], 0
     ),
-    **dict.fromkeys(["arithmetic"], 1),
+    **dict.fromkeys(["arithmetic", "mirror"], 1),
     **dict.fromkeys(["data", "zoo"], 2),
     **dict.fromkeys(["inside", "optim", "pretrained"], 3),
     **dict.fromkeys(["recipes", "tasks"], 4),
