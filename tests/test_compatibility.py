@@ -32,8 +32,8 @@ THEN = Path(__file__).parent / "a0c3f0b"
 SAID: dict[str, Any] = json.loads((THEN / "said.json").read_text())
 FACTS: dict[str, Any] = json.loads((THEN / "finished" / "facts.json").read_text())
 CLOSE = 1e-4
-"""On another machine: relative, or absolute below 1. Rounding grows over the 37 steps that the resume does: to
-1e-7 with AVX2 or plain kernels in place of AVX512, to 9e-7 with two threads in place of one."""
+"""On another machine: relative, or absolute below 1. Rounding grows over the 37 steps that the resume does:
+to 1e-7 with AVX2 or plain kernels in place of AVX512, to 9e-7 with two threads in place of one."""
 
 
 def same_machine() -> bool:
