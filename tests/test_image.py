@@ -11,18 +11,19 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
 from neocog.errors import UnreadableError
+from neocog.pictures import decode as decode_module
 from neocog.pictures.decode import PICTURE_SUFFIXES, Preprocess, decode, read
 
 H, W = 13, 21
@@ -308,7 +309,21 @@ def bomb_png(width: int = 13_000, height: int = 13_000) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-def test_bombs_are_refused_from_the_header() -> None:
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The formats of all pictures whose pixels Pillow was told to decode."""
+    seen: list[str] = []
+    load = ImageFile.ImageFile.load
+
+    def counted(self: ImageFile.ImageFile) -> object:
+        seen.append(str(self.format))
+        return load(self)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", counted)
+    return seen
+
+
+def test_bombs_are_refused_from_the_header(loads: list[str]) -> None:
     vp8x = b"VP8X" + struct.pack("<I", 10) + b"\0\0\0\0" + (12_999).to_bytes(3, "little") * 2
     sof = b"\xff\xc0" + struct.pack(">HBHHB", 11, 8, 60_000, 60_000, 1) + b"\1\x11\0"
     bombs = {
@@ -333,10 +348,9 @@ def test_bombs_are_refused_from_the_header() -> None:
     }
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for name, data in bombs.items():
-        start = time.perf_counter()
         with pytest.raises(UnreadableError, match=r"^<bytes>: .*; "):
             decode(data)
-        assert time.perf_counter() - start < 0.5, name
+        assert loads == [], name
     with pytest.raises(UnreadableError, match="more than 30,000,000"):
         decode(bombs["png"])
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # kilobytes
@@ -349,13 +363,12 @@ def test_the_pixel_ceiling_is_exact() -> None:
         decode(data, max_pixels=999)
 
 
-def test_a_jpeg_of_thousands_of_scans_is_refused() -> None:
+def test_a_jpeg_of_thousands_of_scans_is_refused(loads: list[str]) -> None:
     data = saved(Image.new("L", (3000, 3000)), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
-    start = time.perf_counter()
     with pytest.raises(UnreadableError, match="too many scans"):
         decode(data[:-2] + data[last:-2] * 2000 + data[-2:])
-    assert time.perf_counter() - start < 1
+    assert loads == []
     assert decode(data + b"\xff\xda\0\2" * 5000).shape == (
         3000,
         3000,
@@ -515,10 +528,18 @@ def test_content_counts_and_not_the_name(tmp_path: Path) -> None:
         assert path.read_bytes() == data
 
 
-def test_files_that_are_not_files(tmp_path: Path) -> None:
+def test_files_that_are_not_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is opened, so none is waited for."""
     fifo = tmp_path / "a.jpg"
     os.mkfifo(fifo)
-    start = time.perf_counter()
+    opened: list[object] = []
+    real = os.open
+
+    def noted(path: object, *given: object, **named: object) -> int:
+        opened.append(path)
+        return real(path, *given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", noted)
     for path, what in (
         (fifo, "is a pipe, socket or device"),
         (Path("/dev/zero"), "is a pipe, socket or device"),
@@ -529,7 +550,10 @@ def test_files_that_are_not_files(tmp_path: Path) -> None:
     ):
         with pytest.raises(UnreadableError, match=what):
             decode(path)
-    assert time.perf_counter() - start < 1
+    assert opened == []
+    (tmp_path / "a.png").write_bytes(SEEDS["png"])
+    decode(tmp_path / "a.png")
+    assert opened == [tmp_path / "a.png"]
 
 
 def test_a_file_over_the_size_cap_is_not_read(tmp_path: Path) -> None:
@@ -541,7 +565,7 @@ def test_a_file_over_the_size_cap_is_not_read(tmp_path: Path) -> None:
         decode(path)
 
 
-def test_first_frame_without_touching_the_others() -> None:
+def test_first_frame_without_touching_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     first, other = noise(H, W, seed=1), noise(H, W, seed=2)
     for kind in ("GIF", "PNG", "TIFF"):
         data = saved(Image.fromarray(first), kind, save_all=True, append_images=[Image.fromarray(other)])
@@ -549,10 +573,17 @@ def test_first_frame_without_touching_the_others() -> None:
     one = saved(Image.fromarray(noise(8, 8)), "GIF")
     frame = one[one.index(b",", 13 + 3 * 2 ** ((one[10] & 7) + 1)) : -1]
     data = one[:-1] + frame * 10_000 + b";"
-    decode(one)
-    start = time.perf_counter()
+    read_bytes: list[int] = []
+
+    class Counting(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            found = super().read(size)
+            read_bytes.append(len(found))
+            return found
+
+    monkeypatch.setattr(decode_module, "io", SimpleNamespace(BytesIO=Counting))
     decode(data)
-    assert time.perf_counter() - start < 0.05
+    assert len(one) / 2 < sum(read_bytes) < 2 * len(one) + ImageFile.MAXBLOCK < len(data) / 4
 
 
 def test_no_warning_escapes_and_filters_are_restored() -> None:
@@ -679,13 +710,13 @@ def mutated(chance: random.Random, pool: list[bytes]) -> bytes:
     return bytes(data)
 
 
-def battery(rounds: int, seed: int) -> tuple[int, float]:
+def battery(rounds: int, seed: int) -> int:
+    """How many of so many mutated pictures can be decoded."""
     chance = random.Random(seed)
     pool = list(SEEDS.values())
-    opened, slowest = 0, 0.0
+    opened = 0
     for _ in range(rounds):
         data = mutated(chance, pool)
-        start = time.perf_counter()
         try:
             pixels = decode(data)
         except UnreadableError as error:
@@ -694,12 +725,11 @@ def battery(rounds: int, seed: int) -> tuple[int, float]:
             opened += 1
             assert pixels.dtype == np.uint8
             assert pixels.ndim == 3
-        slowest = max(slowest, time.perf_counter() - start)
-    return opened, slowest
+    return opened
 
 
 def test_mutated_pictures_briefly() -> None:
-    opened, _ = battery(1500, seed=7)
+    opened = battery(1500, seed=7)
     assert 100 < opened < 1450
 
 
@@ -709,9 +739,8 @@ def test_twenty_thousand_mutated_pictures() -> None:
     print(f"seed {seed}")
     battery(200, seed=1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    opened, slowest = battery(20_000, seed)
+    opened = battery(20_000, seed)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(f"{opened} decoded, slowest {slowest:.2f} s, memory grew by {grown >> 10} MiB")
+    print(f"{opened} decoded, memory grew by {grown >> 10} MiB")
     assert opened > 1000
-    assert slowest < 5
     assert grown < 512 << 10

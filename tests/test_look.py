@@ -181,7 +181,6 @@ def test_what_must_be_a_name_or_a_path():
 
 
 def test_shapes():
-    pytest.importorskip("neocog.data.sources.shapes")
     found = look("shapes")
     assert sum(found.counts["train"]) > 0
     assert opened(found.sheet.png()).width > 100

@@ -337,7 +337,6 @@ def test_outputs_that_are_not_finite_fail_the_check() -> None:
 
 
 def test_save_writes_a_picture(tmp_path: Path) -> None:
-    pytest.importorskip("neocog.show.grids")
     from PIL import Image
 
     logits, y = guesses()

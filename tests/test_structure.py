@@ -7,6 +7,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,109 @@ def test_public_names() -> None:
         assert getattr(neocog, name) is not None
     with pytest.raises(AttributeError):
         _ = neocog.nothing  # type: ignore[attr-defined]
+
+
+# --- circles, sizes, names, doubles ----------------------------------------------------------------
+
+
+def named(path: Path) -> str:
+    """neocog/data/__init__.py -> neocog.data, neocog/run.py -> neocog.run."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {named(path): path for path in FILES}
+
+KNOWN_CIRCLES: frozenset[frozenset[str]] = frozenset()
+"""Circles that are there and shall go. Whoever breaks one takes it out here; none is ever added."""
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that `path` names in its imports, in functions too, but not for types only. A name that a
+    package hands on counts as the package; that a submodule runs its package first does not count."""
+    found = set()
+    for node in ast.walk(_without_type_checking(ast.parse(path.read_text()))):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path.name} line {node.lineno}: imports are absolute"
+            base = node.module or ""
+            found |= {
+                f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base for alias in node.names
+            }
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found & MODULES.keys()
+
+
+def circles(edges: Mapping[str, set[str]]) -> set[frozenset[str]]:
+    """The sets of nodes from each of which every other of its set is reached (more than one, or itself)."""
+    reached: dict[str, set[str]] = {}
+    for start in edges:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            for other in edges[waiting.pop()] - seen:
+                seen.add(other)
+                waiting.append(other)
+        reached[start] = seen
+    return {
+        frozenset(other for other in reached[node] if node in reached[other])
+        for node in edges
+        if node in reached[node]
+    }
+
+
+def test_circles_are_found() -> None:
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a", "d"}, "e": {"f"}, "f": set[str]()}
+    assert circles(edges) == {frozenset("abc"), frozenset("d")}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    found = circles({name: imported(path) for name, path in MODULES.items()})
+    assert found - KNOWN_CIRCLES == set(), "a new circle: put what both need into a module below them"
+    assert KNOWN_CIRCLES - found == set(), "a circle is gone: take it out of KNOWN_CIRCLES"
+
+
+MOST_MODULES = 22
+"""Modules of one folder that a reader still takes in."""
+
+
+def test_no_folder_is_crowded() -> None:
+    counts = Counter(path.parent for path in FILES if path.name != "__init__.py")
+    assert {str(folder): n for folder, n in counts.items() if n > MOST_MODULES} == {}
+
+
+def exported(path: Path) -> set[str]:
+    """The names in a package's `__all__`."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+KNOWN_SHADOWS = frozenset({"neocog.arithmetic.window", "neocog.zoo.architecture"})
+"""Modules named like a function that their package hands on; they shall be renamed. None is ever added."""
+
+
+def test_no_module_is_named_like_what_its_package_exports() -> None:
+    """Importing such a module puts it in the place of the function."""
+    exports = {f"{named(p)}.{name}" for p in FILES if p.name == "__init__.py" for name in exported(p)}
+    found = exports & MODULES.keys()
+    assert found - KNOWN_SHADOWS == set(), "a module that hides what its package hands on: rename it"
+    assert KNOWN_SHADOWS - found == set(), "a module was renamed: take it out of KNOWN_SHADOWS"
+
+
+def body(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """What a function does: its statements without the docstring."""
+    statements = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    return "\n".join(ast.dump(statement) for statement in statements)
+
+
+def test_no_two_public_functions_do_the_same() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("_"):
+                continue
+            if body(node):  # doing nothing, with whatever is given, is not doing the same
+                places[body(node)].append(f"{named(path)}.{node.name}")
+    assert [same for same in places.values() if len(same) > 1] == []
