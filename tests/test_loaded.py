@@ -30,7 +30,6 @@ OURS = {
     "neocog.data.loading",
     "neocog.data.samples",
     "neocog.data.sources",
-    "neocog.data.splits",
     "neocog.downloads",
     "neocog.inside",
     "neocog.optim",

@@ -113,6 +113,9 @@ def test_hostile_names_everywhere() -> None:
     share = np.full(n, 1 / n)
     sheets = [
         grids.grid([noise(8, 8)] * n, titles=HOSTILE, caption=" ".join(HOSTILE)),
+        charts.curves(
+            {name: [(0, 1), (1, 2)] for name in HOSTILE}, title=HOSTILE[1], x_label=HOSTILE[3], y_label="\0"
+        ),
         charts.answer(noise(8, 8), share, HOSTILE, truth=8),
         charts.confusion(np.eye(n, dtype=int), HOSTILE),
     ]
@@ -188,6 +191,18 @@ def test_confusion_is_dark_on_the_diagonal_with_truth_in_rows(classes: int) -> N
     if classes >= 10:
         assert inside[-1] - inside[0] < pixels.shape[1] / 8  # one column of cells, as tall as the matrix
         assert rows[-1] - rows[0] > pixels.shape[0] / 2
+
+
+def test_curves_draw_every_series_and_survive_gaps() -> None:
+    first, second = (31, 119, 180), (255, 127, 14)  # matplotlib's C0 and C1
+    points = [(0.0, 0.5), (1.0, float("nan")), (2.0, 0.7), (3.0, float("inf")), (4.0, 0.9)]
+    labels = {"title": "t", "x_label": "x", "y_label": "y"}
+    both = decode(charts.curves({"a": points, "b": [(0, 1), (4, 0)]}, **labels))
+    assert count(both, first) > 20
+    assert count(both, second) > 300
+    assert count(decode(charts.curves({"a": points}, **labels)), second) == 0
+    for series in ({}, {"a": []}, {str(i): [(0, i), (1, 1)] for i in range(25)}):
+        assert decode(charts.curves(series, **labels)).shape == both.shape
 
 
 def test_training_curves_with_and_without_held_out() -> None:

@@ -25,6 +25,17 @@ RIGHT, WRONG, OTHER = "blue", "red", "grey"
 MOST_BARS = 20
 
 
+def curves(
+    series: Mapping[str, Sequence[tuple[float, float]]], *, title: str, x_label: str, y_label: str
+) -> bytes:
+    """One line per name through its (x, y) points; points that are not finite leave a gap."""
+    figure = _figure(7.5, 4.5)
+    axes = figure.add_subplot()
+    _curves(axes, series)
+    axes.set(title=short(title, 90), xlabel=short(x_label, 90), ylabel=short(y_label, 60))
+    return _rendered(figure)
+
+
 def training_curves(epochs: Sequence[Mapping[str, float]]) -> bytes:
     """The task's figures (loss, accuracy) over epochs, training and held out, side by side.
 
@@ -153,7 +164,8 @@ def _curves(axes: Axes, series: Mapping[str, Sequence[tuple[float, float]]]) -> 
         x, y = np.array(points, dtype=float).reshape(-1, 2).T
         y = np.where(np.isfinite(y), y, np.nan)
         marker = "o" if len(x) <= 40 else None
-        axes.plot(x, y, color=f"C{n}", marker=marker, markersize=3.5, label=short(name, 40))
+        style = "-" if n < 10 else "--"  # ten colours, then again with broken lines
+        axes.plot(x, y, style, color=f"C{n % 10}", marker=marker, markersize=3.5, label=short(name, 40))
     axes.grid(alpha=0.3)
     if series:
         axes.legend(fontsize=8)
