@@ -8,27 +8,27 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from pydantic import ValidationError
 
 from neocog import sealed
-from neocog.data import DATASETS, Data
-from neocog.data import load as load_data
 from neocog.data.batches import plain_batches
-from neocog.data.choice import Divide
 from neocog.data.dataset import Dataset, Split
-from neocog.data.folders.picture_cache import Progress
 from neocog.errors import UnreadableError, UsageError, unknown
 from neocog.files import read_json, write_json
 from neocog.pictures.decode import Preprocess
-from neocog.pretrained import weights as published
 from neocog.tasks.table import TASKS
 from neocog.tasks.task import Onlooker, Result, Task, nobody
 from neocog.tasks.task import measure as measure_task
 from neocog.zoo import ZOO, Model, Shape, build
 from neocog.zoo.blocks import Network
+
+if TYPE_CHECKING:
+    from neocog.data.choice import Divide
+    from neocog.data.folders.picture_cache import Progress
+    from neocog.pretrained.weights import Published
 
 FORMAT = 1
 MODEL_FILE = "model.safetensors"
@@ -87,6 +87,9 @@ def dataset_of(
 
     Of a folder that `trained` has not seen, and that says no split, every picture is a test picture.
     """
+    from neocog.data import DATASETS, Data
+    from neocog.data import load as load_data
+
     if "data" not in trained.provenance and data is None:
         raise UsageError("these weights bring no data set; say which: --data NAME or FOLDER")
     part = Data.model_validate(trained.provenance.get("data", {"name": "folder"}))
@@ -172,7 +175,14 @@ def assign(network: Network, tensors: Mapping[str, torch.Tensor], path: Path) ->
         raise UnreadableError(f"{path} does not fit its own architecture: {' '.join(first)}") from error
 
 
-def open_trained(what: str | Path | Trained, weights: str | Path | None = None) -> Trained:
+class Kept(Protocol):
+    """What has its own place on disk, such as a `Run`."""
+
+    @property
+    def path(self) -> Path: ...
+
+
+def open_trained(what: str | Path | Kept | Trained, weights: str | Path | None = None) -> Trained:
     """A run folder, a model file, another library's weights, or a name of the zoo; an existing path wins.
 
     A name comes with `weights`: a file, 'hub:OWNER/NAME', or which public release; without, the first public
@@ -180,25 +190,31 @@ def open_trained(what: str | Path | Trained, weights: str | Path | None = None) 
     """
     if isinstance(what, Trained):
         return what
-    path = Path(what)
-    if weights is not None and (path.exists() or str(what) not in ZOO):
+    given = what if isinstance(what, str | Path) else what.path
+    path = Path(given)
+    if weights is not None and (path.exists() or str(given) not in ZOO):
         known = "brings its own weights" if path.exists() else "is no network of the zoo"
-        raise UsageError(f"{what} {known}; --weights goes with a name such as mobilenet_v2")
+        raise UsageError(f"{given} {known}; --weights goes with a name such as mobilenet_v2")
     if path.is_dir():
         if not (path / MODEL_FILE).exists():
             raise UnreadableError(f"{path} holds no {MODEL_FILE}, so it is no finished run; train it first")
         return load(path / MODEL_FILE)
     if path.exists():
-        ours = path.suffix not in published.SUFFIXES or sealed.is_sealed(path)
-        return load(path) if ours else borrowed(published.load_file(path))
-    if str(what) in ZOO:
-        return borrowed(published.load(str(what), weights, announce=_announce))
+        if sealed.is_sealed(path):
+            return load(path)
+        from neocog.pretrained import weights as published
+
+        return borrowed(published.load_file(path)) if path.suffix in published.SUFFIXES else load(path)
+    if str(given) in ZOO:
+        from neocog.pretrained import weights as published
+
+        return borrowed(published.load(str(given), weights, announce=_announce))
     if path.suffix or len(path.parts) > 1:
-        raise UnreadableError(f"there is no run or model file at {what}")
-    raise unknown("run, model file or network", str(what), ZOO)
+        raise UnreadableError(f"there is no run or model file at {given}")
+    raise unknown("run, model file or network", str(given), ZOO)
 
 
-def borrowed(found: published.Published) -> Trained:
+def borrowed(found: Published) -> Trained:
     """A network with another library's weights, as if it were a run's."""
     return Trained(
         network=found.network,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -114,7 +116,6 @@ def test_hostile_names_everywhere() -> None:
         charts.curves(
             {name: [(0, 1), (1, 2)] for name in HOSTILE}, title=HOSTILE[1], x_label=HOSTILE[3], y_label="\0"
         ),
-        charts.bars(share, HOSTILE, truth=1, predicted=2),
         charts.answer(noise(8, 8), share, HOSTILE, truth=8),
         charts.confusion(np.eye(n, dtype=int), HOSTILE),
     ]
@@ -122,11 +123,15 @@ def test_hostile_names_everywhere() -> None:
         assert decode(png).size > 1000
 
 
+def bars(values: Sequence[float], names: Sequence[str], *, truth: int | None) -> np.ndarray:
+    """The right part of an answer's chart, where its bars are."""
+    pixels = decode(charts.answer(noise(8, 8), values, names, truth=truth))
+    return pixels[:, int(0.45 * pixels.shape[1]) :]
+
+
 def test_bars_are_grey_blue_and_red_and_as_long_as_the_probability() -> None:
     names, values = ["a", "b", "c", "d"], [0.1, 0.5, 0.25, 0.15]
-    wrong = decode(charts.bars(values, names, truth=2, predicted=1))
-    right = decode(charts.bars(values, names, truth=1, predicted=1))
-    unknown = decode(charts.bars(values, names, truth=None, predicted=1))
+    wrong, right, unknown = (bars(values, names, truth=truth) for truth in (2, 1, None))
     assert count(wrong, RED) == pytest.approx(2 * count(wrong, BLUE), rel=0.06)
     assert count(wrong, GREY) == pytest.approx(count(wrong, BLUE), rel=0.1)
     assert count(right, RED) == 0
@@ -142,11 +147,7 @@ def test_bars_are_grey_blue_and_red_and_as_long_as_the_probability() -> None:
 def test_bars_of_any_number_of_classes(classes: int) -> None:
     values = np.random.default_rng(0).dirichlet(np.ones(classes))
     least = int(values.argmin())
-    pixels = decode(
-        charts.bars(
-            values, [f"class {i}" for i in range(classes)], truth=least, predicted=int(values.argmax())
-        )
-    )
+    pixels = bars(values, [f"class {i}" for i in range(classes)], truth=least)
     assert pixels.shape[0] < 900
     assert tinted(pixels, 2) > 10  # the true name is blue, however short its bar
 
@@ -216,6 +217,10 @@ def test_training_curves_with_and_without_held_out() -> None:
     assert count(full[:, middle:], held_out) > 100
     bare = [{"epoch": e["epoch"], "loss": e["loss"]} for e in epochs]
     assert count(decode(charts.training_curves(bare)), held_out) == 0
+    gaps = [
+        dict(e, val_loss=float("nan"), val_accuracy=float("inf")) if e["epoch"] == 4 else e for e in epochs
+    ]
+    assert 100 < count(decode(charts.training_curves(gaps)), held_out) < count(full, held_out)
     for few in ([], epochs[:1], [{"epoch": 1, "loss": float("inf"), "accuracy": float("nan")}]):
         assert decode(charts.training_curves(few)).shape == full.shape
 
@@ -250,8 +255,8 @@ def test_what_cannot_be_drawn_is_said() -> None:
         lambda: grids.grid([one], titles=["a", "b"]),
         lambda: grids.grid([one], titles=["a"], colours=["nocolour"]),
         lambda: grids.grid([one], columns=-1),
-        lambda: charts.bars([0.5], ["a", "b"], truth=0, predicted=0),
-        lambda: charts.bars([0.5, 0.5], ["a", "b"], truth=2, predicted=0),
+        lambda: charts.answer(one, [0.5], ["a", "b"], truth=0),
+        lambda: charts.answer(one, [0.5, 0.5], ["a", "b"], truth=2),
         lambda: charts.answer(one, [], [], truth=None),
         lambda: charts.confusion(np.eye(3), ["a", "b"]),
         lambda: grids.heat(np.array([[np.nan]])),

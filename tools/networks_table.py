@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from neocog.arithmetic import walk
-from neocog.zoo import ROWS, Architecture
+from neocog.zoo import ZOO, Architecture
 
 PAGE = Path(__file__).parent.parent / "docs" / "networks.md"
 BEGIN, END = "<!-- begin: made by tools/networks_table.py -->", "<!-- end -->"
@@ -25,10 +25,10 @@ def main() -> None:
 
 def written() -> str:
     """The table, then what departs from the papers: one line for all networks that say the same."""
-    rows = [HEAD, ("---",) * 2 + ("---:",) * 6 + ("---",), *map(_cells, ROWS)]
+    rows = [HEAD, ("---",) * 2 + ("---:",) * 6 + ("---",), *map(_cells, ZOO.values())]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     same: dict[tuple[str, str, str], list[str]] = {}
-    for row in ROWS:
+    for row in ZOO.values():
         if row.url.startswith("http"):
             same.setdefault((row.title, row.url, row.differs), []).append(row.name)
     lines = [

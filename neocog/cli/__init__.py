@@ -260,12 +260,9 @@ def predict(
     from neocog.verbs.predict import predict as verb
 
     one_of("format", format_, ("text", "jsonl", "csv"))
-    files = [
-        line for name in images or [] for line in (sys.stdin.read().splitlines() if name == "-" else [name])
-    ]
     predictions = verb(
         run,
-        files,
+        images or (),
         split=one_of("split", split, SPLITS),
         index=_numbers(index),
         data=data,
@@ -351,7 +348,7 @@ def weights(
 @app.command()
 def features(
     what: Annotated[str, typer.Argument(help="A run's folder, a model file, or a network's name.")],
-    images: Annotated[list[str], typer.Argument(help="Picture files.")],
+    images: Annotated[list[str], typer.Argument(help="Files, folders, globs; - reads names from stdin.")],
     layer: Annotated[str, typer.Option(help="Its name or number in neocog summary, or Keras' name.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write .npz or .csv.")] = None,
     weights: WeightsOption = None,
@@ -364,6 +361,8 @@ def features(
     result = verb(what, images, layer=layer, weights=weights, device=device)
     save(result, out)
     show(result, as_json)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
 
 
 @app.command()

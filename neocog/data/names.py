@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from neocog.errors import escaped
+from neocog.pictures.names import natural as natural
 
 SplitName = Literal["train", "val", "test"]
 SPLIT_NAMES: dict[str, SplitName] = {
@@ -24,14 +24,6 @@ SPLIT_NAMES: dict[str, SplitName] = {
 """The split that a folder's, table's or array's word means."""
 ORDER = {"train": 0, "val": 1, "test": 2}
 """In which splits come."""
-
-
-def natural(name: str) -> tuple[Any, ...]:
-    """Sort key under which '2' comes before '10': digits compare as numbers, letters without case, the
-    name itself last.
-    """
-    parts = re.split(r"(\d+)", name.casefold())
-    return (*((int(p), "") if p.isdecimal() else (-1, p) for p in parts), name)
 
 
 def shown(path: str | Path) -> str:

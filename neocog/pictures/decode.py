@@ -29,7 +29,7 @@ from PIL import Image
 from neocog.errors import UnreadableError
 from neocog.pictures.preprocess import Pixels, Preprocess
 
-__all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "PICTURE_SUFFIXES", "Pixels", "Preprocess", "decode", "read"]
+__all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "PICTURE_SUFFIXES", "Pixels", "Preprocess", "decode"]
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
@@ -120,11 +120,6 @@ def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
         raise UnreadableError(
             f"{name}: is damaged or cut off ({reason}); copy it again from its source or save it anew"
         ) from error
-
-
-def read(path: Path, preprocess: Preprocess) -> Pixels:
-    """The picture in `path` as the network's input before normalising: uint8 (C, h, w)."""
-    return preprocess.place(decode(path))
 
 
 class _Refusal(Exception):

@@ -109,11 +109,6 @@ class Preprocess(BaseModel):
             raise ValueError("order 'bgr' needs 3 channels; grey pictures have order 'rgb'")
         return self
 
-    @property
-    def is_resolved(self) -> bool:
-        """Whether size, channels, mean and standard deviation are all known."""
-        return None not in (self.size, self.channels, self.mean, self.std)
-
     def resolved(self, x: Tensor) -> Preprocess:
         """This with its open fields filled from training pictures `x`, uint8 (N, C, H, W), N at least 1.
 

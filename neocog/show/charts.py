@@ -59,22 +59,6 @@ def training_curves(epochs: Sequence[Mapping[str, float]]) -> bytes:
     return _rendered(figure)
 
 
-def bars(
-    probabilities: Sequence[float] | npt.NDArray[Any],
-    names: Sequence[str],
-    *,
-    truth: int | None,
-    predicted: int,
-) -> bytes:
-    """Probabilities 0..1 as bars: grey, the true class blue, a wrong guess red.
-
-    Of more than 20 classes the likeliest are shown, and the true one.
-    """
-    figure = _figure(5, _bars_height(len(names)))
-    _bars(figure.add_subplot(), probabilities, names, truth, predicted)
-    return _rendered(figure)
-
-
 def answer(
     picture: Pixels,
     probabilities: Sequence[float] | npt.NDArray[Any],
@@ -179,8 +163,8 @@ def _curves(axes: Axes, series: Mapping[str, Sequence[tuple[float, float]]]) -> 
     for n, (name, points) in enumerate(series.items()):
         x, y = np.array(points, dtype=float).reshape(-1, 2).T
         y = np.where(np.isfinite(y), y, np.nan)
-        style = "-" if n < 10 else "--"  # ten colours, then again with broken lines
         marker = "o" if len(x) <= 40 else None
+        style = "-" if n < 10 else "--"  # ten colours, then again with broken lines
         axes.plot(x, y, style, color=f"C{n % 10}", marker=marker, markersize=3.5, label=short(name, 40))
     axes.grid(alpha=0.3)
     if series:

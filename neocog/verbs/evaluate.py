@@ -37,7 +37,7 @@ def evaluate(
     everything as one HTML page. `weights` goes with a network of the zoo, see `open_trained`. Always in
     float32.
     """
-    trained = open_trained(what.path if isinstance(what, Run) else what, weights)
+    trained = open_trained(what, weights)
     if dataset is None:
         dataset = dataset_of(trained, data, progress=progress)
     chosen = split or ("test" if dataset.test is not None else "val" if dataset.val is not None else "train")

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from neocog.errors import UsageError, escaped
+from neocog.errors import UnreadableError, UsageError, escaped
 from neocog.files import replacing, write_text
 from neocog.inside.capture import capture, layer_named
 from neocog.model import Trained, open_trained
-from neocog.pictures.decode import decode
-from neocog.run import Run
+from neocog.pictures import reading
 from neocog.world import find
 from neocog.zoo import ZOO
+
+if TYPE_CHECKING:
+    from neocog.run import Run
 
 BATCH = 32  # pictures in memory at a time; what a layer says of them may be much larger than they are
 SUFFIXES = (".npz", ".csv")
@@ -30,12 +32,19 @@ SUFFIXES = (".npz", ".csv")
 class Features:
     """What `layer` (full name) says of each picture: `values` float32 (N, ...), for pictures (N, C, h, w).
 
-    channels first, as everywhere; Keras' order is `values.transpose(0, 2, 3, 1)`.
+    channels first, as everywhere; Keras' order is `values.transpose(0, 2, 3, 1)`. `unread` are the files that
+    could not be read, each with the reason.
     """
 
     layer: str
     files: tuple[str, ...]
     values: npt.NDArray[np.float32] = field(repr=False, compare=False)
+    unread: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """3 where a picture could not be read."""
+        return UnreadableError.exit_code if self.unread else 0
 
     def text(self) -> str:
         """Shape and range of what came out, one line a picture."""
@@ -46,11 +55,20 @@ class Features:
                 escaped(f"{file}: mean {value.mean():.4g}, min {value.min():.4g}, max {value.max():.4g}, ")
                 + f"{(value == 0).mean():.0%} zeros"
             )
+        lines += [escaped(f"{file}: {reason}") for file, reason in self.unread]
         return "\n".join(lines)
 
     def json(self) -> dict[str, Any]:
-        """Layer, shape and files; the numbers themselves are what `save` is for."""
-        return {"layer": self.layer, "shape": list(self.values.shape), "files": list(self.files)}
+        """Layer, shape and files, and `unread` where there are any; the numbers themselves are what `save` is
+        for.
+        """
+        unread = [{"file": file, "error": reason} for file, reason in self.unread]
+        return {
+            "layer": self.layer,
+            "shape": list(self.values.shape),
+            "files": list(self.files),
+            **({"unread": unread} if unread else {}),
+        }
 
     def save(self, path: str | Path) -> None:
         """Write `.npz` (arrays `features`, `files`) or `.csv` (one row a picture, channels first)."""
@@ -83,35 +101,38 @@ def features(
     weights: str | Path | None = None,
     device: str = "auto",
 ) -> Features:
-    """The output of `layer` of a run, a model file or a network of the zoo with `weights`, for picture files.
+    """The output of `layer` of a run, a model file or a network of the zoo with `weights`, for pictures:
+    files, folders (their pictures, in natural order) and globs.
 
     `layer` is a name as `neocog summary` lists it (with or without `features.`), a whole stage (pool4,
     bottleneck5), Keras' name of it (block4_pool), or its number in the summary. Pictures go through the
-    network's Preprocess. `UsageError` lists the layers where the name is unknown; `UnreadableError` names a
-    file that is no picture.
+    network's Preprocess. `UsageError` lists the layers where the name is unknown. A file that cannot be read
+    is listed in `unread` and does not stop the rest; `UnreadableError` where none can be read.
     """
-    trained = open_trained(what.path if isinstance(what, Run) else what, weights)
+    trained = open_trained(what, weights)
     row = ZOO.get(trained.model.name or "")
     name = layer_named(
         trained.network, str(layer), shape=trained.shape, aliases=row.aliases if row is not None else {}
     )
-    files = [Path(image) for image in images]
-    if not files:
-        raise UsageError("no pictures were given; name the files")
+    files = reading.named(images)
     place = find(device, "float32").device
     network = trained.network.to(place)
-    parts = [
-        _of_chunk(network, name, trained, files[start : start + BATCH], place)
-        for start in range(0, len(files), BATCH)
-    ]
-    return Features(name, tuple(str(file) for file in files), np.concatenate(parts))
+    parts, read, unread = [], [], []
+    for some in reading.read(files, trained.preprocess.place, most=BATCH):
+        placed = [one.pixels for one in some if one.pixels is not None]
+        read += [str(one.path) for one in some if one.pixels is not None]
+        unread += [(str(one.path), one.error) for one in some if one.pixels is None]
+        if placed:
+            parts.append(_of_chunk(network, name, trained, torch.from_numpy(np.stack(placed)).to(place)))
+    if not parts:
+        raise UnreadableError(f"none of {len(files)} pictures could be read; {unread[0][0]}: {unread[0][1]}")
+    return Features(name, tuple(read), np.concatenate(parts), tuple(unread))
 
 
 @torch.inference_mode()
 def _of_chunk(
-    network: torch.nn.Module, name: str, trained: Trained, files: Sequence[Path], device: torch.device
+    network: torch.nn.Module, name: str, trained: Trained, placed: torch.Tensor
 ) -> npt.NDArray[np.float32]:
-    placed = torch.from_numpy(np.stack([trained.preprocess.place(decode(file)) for file in files]))
     with capture(network, [name]) as found:
-        network(trained.preprocess.normalise(placed.to(device)))
+        network(trained.preprocess.normalise(placed))
     return np.asarray(found[name].float().cpu().numpy())

@@ -16,7 +16,7 @@ from neocog.pretrained.releases import RELEASES
 from neocog.recipes.chapters import RECIPES
 from neocog.run import RUNS, open_run
 from neocog.show.words import table
-from neocog.zoo import ROWS
+from neocog.zoo import ZOO
 
 What = Literal["models", "data", "recipes", "runs"]
 BYTES = 4  # of a float32 parameter
@@ -93,7 +93,7 @@ def _models() -> list[dict[str, Any]]:
             "licence": releases[0].licence.split(" (")[0] if releases else None,
             "title": row.title,
         }
-        for row in ROWS
+        for row in ZOO.values()
         for releases in [RELEASES.get(row.name, ())]
     ]
 

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import csv
-import glob
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from neocog.answers import collect
 from neocog.data.batches import channels_last
-from neocog.data.names import natural
 from neocog.errors import UnreadableError, UsageError, escaped
 from neocog.files import write_bytes
 from neocog.model import Trained, dataset_of, open_trained
-from neocog.pictures.decode import PICTURE_SUFFIXES, Preprocess, decode
-from neocog.run import Run
-from neocog.show import charts, grids, markup
+from neocog.pictures import reading
+from neocog.pictures.decode import Pixels, Preprocess
+from neocog.show import grids
 from neocog.world import find
 
-BATCH = 64  # pictures decoded and predicted at a time
+if TYPE_CHECKING:
+    from neocog.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +49,8 @@ class Shown:
     truth: int | None = None
 
     def png(self) -> bytes:
+        from neocog.show import charts
+
         return charts.answer(self.pixels, self.probabilities, self.classes, truth=self.truth)
 
 
@@ -107,14 +106,15 @@ class Predictions:
         """Write the first 20 answers as one PNG: each picture with its title and probability bars
         (experiment E4). `UsageError` where no picture could be read.
         """
-        pngs = [one.png() for one in self.shown]
-        if not pngs:
-            raise UsageError("none of the pictures could be read, so there is nothing to show")
-        write_bytes(Path(path), grids.stacked(pngs, caption=self.limit or None))
+        self._write(path, [one.png() for one in self.shown])
 
     def spectrum(self, path: str | Path) -> None:
         """Write the probabilities of all classes, for the first 20 pictures, as one PNG (experiment P2)."""
-        pngs = [charts.spectrum(one.probabilities, one.classes) for one in self.shown]
+        from neocog.show import charts
+
+        self._write(path, [charts.spectrum(one.probabilities, one.classes) for one in self.shown])
+
+    def _write(self, path: str | Path, pngs: Sequence[bytes]) -> None:
         if not pngs:
             raise UsageError("none of the pictures could be read, so there is nothing to show")
         write_bytes(Path(path), grids.stacked(pngs, caption=self.limit or None))
@@ -155,6 +155,8 @@ class Predictions:
         return lines.getvalue().rstrip("\n")
 
     def _repr_html_(self) -> str:
+        from neocog.show import markup
+
         rows = []
         for item in self.items:
             seen = markup.image(markup.thumbnail(item.shown.pixels), alt=item.file) if item.shown else ""
@@ -187,7 +189,7 @@ def predict(
     """
     if top < 1:
         raise UsageError(f"top {top} is not a number of classes; give 1 or more")
-    trained = open_trained(what.path if isinstance(what, Run) else what, weights)
+    trained = open_trained(what, weights)
     if not trained.classes:
         raise UsageError(
             f"the weights of {what} end before the classifier, so they name nothing; see features"
@@ -195,16 +197,14 @@ def predict(
     namer = _Namer(trained, min(top, len(trained.classes)), torch.device(find(device, "float32").device))
     if split is not None or index:
         return Predictions(tuple(_of_split(namer, split or "test", index, data)))
-    files = list(_files(images))
-    if not files:
+    pictures = list(images)
+    if not pictures:
         raise UsageError(
             "no pictures were given; name files, folders or globs, or use --split test --index 0,17"
         )
     items: list[Prediction] = []
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(files), BATCH):
-            chunk = files[start : start + BATCH]
-            items += namer.files(chunk, pool, polarity, shown=grids.MOST_STACKED - start)
+    for read in reading.read(reading.named(pictures), namer.placing(polarity)):
+        items += namer.named(read, shown=grids.MOST_STACKED - len(items))
     return Predictions(tuple(items))
 
 
@@ -215,25 +215,27 @@ class _Namer:
         self.trained, self.top, self.device = trained, top, device
         self.network = trained.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def files(
-        self, paths: Sequence[Path], pool: ThreadPoolExecutor, polarity: str, *, shown: int
-    ) -> list[Prediction]:
-        """Read `paths` side by side and name those that can be read, in their order; keep what it takes to
-        draw the first `shown`.
+    def placing(self, polarity: Literal["as given", "negative"]) -> Callable[[Pixels], Pixels]:
+        """From a decoded picture to the network's input before normalising."""
+        place = self.trained.preprocess.place
+        return place if polarity == "as given" else lambda pixels: place(255 - pixels)
+
+    def named(self, read: Sequence[reading.Reading], *, shown: int) -> list[Prediction]:
+        """Name those pictures that could be read, in their order; keep what it takes to draw the first
+        `shown`.
         """
         preprocess = self.trained.preprocess
-        read = list(pool.map(lambda path: _read(path, preprocess, polarity), paths))
-        placed = [pixels for pixels in read if isinstance(pixels, np.ndarray)]
+        placed = [one.pixels for one in read if one.pixels is not None]
         chances = self.chances(torch.from_numpy(np.stack(placed))) if placed else torch.empty(0, self.top)
         answers = zip(chances, self.guesses(chances), strict=True)
         items = []
-        for number, (path, pixels) in enumerate(zip(paths, read, strict=True)):
-            if isinstance(pixels, np.ndarray):
+        for number, one in enumerate(read):
+            if one.pixels is not None:
                 row, top = next(answers)
-                drawn = Shown(pixels, row.numpy(), self.trained.classes) if number < shown else None
-                items.append(Prediction(str(path), top, note=_note(pixels, preprocess), shown=drawn))
+                drawn = Shown(one.pixels, row.numpy(), self.trained.classes) if number < shown else None
+                items.append(Prediction(str(one.path), top, note=_note(one.pixels, preprocess), shown=drawn))
             else:
-                items.append(Prediction(str(path), error=pixels))
+                items.append(Prediction(str(one.path), error=one.error))
         return items
 
     @torch.inference_mode()
@@ -251,50 +253,18 @@ class _Namer:
             )
 
 
-def _read(path: Path, preprocess: Preprocess, polarity: str) -> np.ndarray[Any, np.dtype[np.uint8]] | str:
-    """The placed picture, or why it could not be read."""
-    try:
-        pixels = decode(path)
-    except UnreadableError as error:
-        return str(error).removeprefix(f"{path}: ")
-    return preprocess.place(255 - pixels if polarity == "negative" else pixels)
-
-
-def _note(placed: np.ndarray[Any, np.dtype[np.uint8]], preprocess: Preprocess) -> str:
+def _note(placed: Pixels, preprocess: Preprocess) -> str:
     if not preprocess.looks_inverted(placed):
         return ""
     light, dark = ("light", "dark") if (preprocess.background or 0) < 0.5 else ("dark", "light")
     return f"the background is {light}, in the training pictures it is {dark}: try --negative"
 
 
-def _files(images: Iterable[str | Path]) -> Iterator[Path]:
-    for image in images:
-        path = Path(image)
-        if path.is_dir():
-            found = [
-                p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and not _hidden(p, path)
-            ]
-            if not found:
-                raise UnreadableError(
-                    f"{path}: the folder holds no pictures ({' '.join(sorted(PICTURE_SUFFIXES))})"
-                )
-            yield from sorted(found, key=lambda p: natural(str(p)))
-        elif not path.exists() and glob.has_magic(str(image)):
-            found = [Path(p) for p in glob.glob(str(image), recursive=True)]
-            if not found:
-                raise UnreadableError(f"{image}: no file matches this pattern")
-            yield from sorted(found, key=lambda p: natural(str(p)))
-        else:
-            yield path
-
-
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(root).parts)
-
-
 def _of_split(
     namer: _Namer, split: str, index: Sequence[int], data: str | Path | None
 ) -> Iterator[Prediction]:
+    from neocog.answers import collect
+
     pictures = dataset_of(namer.trained, data).split(split)
     rows = list(index) if index else list(range(len(pictures)))
     outside = [i for i in rows if not 0 <= i < len(pictures)]

@@ -107,8 +107,8 @@ def summary(
     shape = None if input is None else (input[2], input[0], input[1])
     if isinstance(model, nn.Module):
         return _of_module(model, shape)
-    if isinstance(model, Run | Trained):
-        return _of_trained(open_trained(model.path if isinstance(model, Run) else model), shape)
+    if not isinstance(model, str | Path):
+        return _of_trained(open_trained(model), shape)
     if weights is not None:
         return _of_trained(open_trained(model, weights), shape)
     path = Path(model)

@@ -107,9 +107,9 @@ def weights(
     if file is not None:
         if what is None:
             return Weights(open_trained(Path(file)))
-        return Weights(open_trained(what.path if isinstance(what, Run) else what, file))
-    if isinstance(what, Run | Trained):
-        return Weights(open_trained(what.path if isinstance(what, Run) else what))
+        return Weights(open_trained(what, file))
+    if what is not None and not isinstance(what, str | Path):
+        return Weights(open_trained(what))
     if what is None:
         return Listing(tuple((name, r) for name, releases in RELEASES.items() for r in releases))
     if Path(what).exists():

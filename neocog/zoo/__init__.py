@@ -1,33 +1,24 @@
-"""The zoo: every network by name; Model, the recipe's part that says which one."""
+"""The zoo: every network by name; Model, the recipe's part that says which one.
+
+The table below names the networks of each family; a family's file is read when one of its rows is asked for.
+"""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, field_serializer, field_validator, model_validator
 
 from neocog.errors import unknown
-from neocog.zoo import (
-    alexnet,
-    chapters,
-    densenet,
-    fastres,
-    googlenet,
-    highway,
-    inception_v3,
-    lenet,
-    mobilenet,
-    resnet,
-    vgg,
-    xception,
-)
 from neocog.zoo.architecture import Architecture, Initialiser, Shape, Stem
 from neocog.zoo.blocks import Network
 from neocog.zoo.first_weights import initialise
 from neocog.zoo.habits import Manner
-from neocog.zoo.layer_list import Layer, document, parse
-from neocog.zoo.layer_list import build as build_layers
+from neocog.zoo.layer import Layer
 
 __all__ = [
     "ZOO",
@@ -44,12 +35,58 @@ __all__ = [
     "resolved",
 ]
 
-FAMILIES = (
-    lenet, alexnet, vgg, googlenet, inception_v3, resnet, highway, densenet, xception, mobilenet, fastres,
-    chapters,
-)  # fmt: skip
-ROWS: tuple[Architecture, ...] = tuple(row for family in FAMILIES for row in family.ARCHITECTURES)
-ZOO: dict[str, Architecture] = {row.name: row for row in ROWS}
+# fmt: off
+FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "lenet": ("lenet5", "lenet5-relu"),
+    "alexnet": ("alexnet", "alexnet-merged", "alexnet-owt", "zfnet"),
+    "vgg": ("vgg11", "vgg13", "vgg16", "vgg19", "vgg11-bn", "vgg13-bn", "vgg16-bn", "vgg19-bn"),
+    "googlenet": ("googlenet",),
+    "inception_v3": ("inception_v3",),
+    "resnet": (
+        "resnet18", "resnet34", "resnet50", "resnet50-keras", "resnet101", "resnet152",
+        "resnet20", "resnet32", "resnet44", "resnet56", "resnet110",
+    ),
+    "highway": ("highway",),
+    "densenet": (
+        "densenet121", "densenet161", "densenet169", "densenet201", "densenet40", "densenet100",
+    ),
+    "xception": ("xception",),
+    "mobilenet": ("mobilenet_v2",),
+    "fastres": ("resnet9", "resnet9-narrow"),
+    "chapters": (
+        "m0", "m1", "m2", "m5", "m6", "m7", "m8", "lenet", "m10",
+        "e1", "e1-without-pooling", "e2", "e7-dense", "e7",
+        "c0", "c1", "c2", "c4", "c5", "c6", "c7", "c9", "g-dense", "g1", "g2", "g3",
+    ),
+})
+# fmt: on
+"""File of a family -> the networks in its `ARCHITECTURES`, in their order."""
+
+
+class Zoo(Mapping[str, Architecture]):
+    """Every network by name. Names cost nothing; a row reads the file of its family, once."""
+
+    def __init__(self, families: Mapping[str, tuple[str, ...]]) -> None:
+        self._homes = {name: family for family, names in families.items() for name in names}
+        self._rows: dict[str, Architecture] = {}
+
+    def __getitem__(self, name: str) -> Architecture:
+        if name not in self._rows:
+            family = importlib.import_module(f"{__name__}.{self._homes[name]}")
+            self._rows |= {row.name: row for row in family.ARCHITECTURES}
+        return self._rows[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._homes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._homes)
+
+    def __len__(self) -> int:
+        return len(self._homes)
+
+
+ZOO = Zoo(FAMILIES)
 
 
 class Model(BaseModel):
@@ -68,15 +105,20 @@ class Model(BaseModel):
     @field_validator("layers", mode="before")
     @classmethod
     def _parsed(cls, value: Any) -> Any:
-        return (
-            parse(list(value))
-            if isinstance(value, list | tuple) and value and isinstance(value[0], dict)
-            else value
-        )
+        if not (isinstance(value, list | tuple) and value and isinstance(value[0], dict)):
+            return value
+        from neocog.zoo.layer_list import parse
+
+        return parse(list(value))
 
     @field_serializer("layers")
     def _written(self, layers: tuple[Layer, ...] | None) -> list[dict[str, Any]] | None:
-        return None if layers is None else document(layers)["layers"]
+        if layers is None:
+            return None
+        from neocog.zoo.layer_list import document
+
+        entries: list[dict[str, Any]] = document(layers)["layers"]
+        return entries
 
     @model_validator(mode="after")
     def _one(self) -> Model:
@@ -102,6 +144,8 @@ def build(model: Model, *, shape: Shape, classes: int) -> Network:
     Without `classes` (0) there is no classifier: only a `manner` that ends the network early has none.
     """
     if model.layers is not None:
+        from neocog.zoo.layer_list import build as build_layers
+
         return build_layers(model.layers, shape=shape, classes=classes)
     network = architecture(model.name or "").build(
         shape=shape, classes=max(classes, 1), stem=resolved(model, shape).stem

@@ -11,21 +11,22 @@ of classes of the data.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from torch import nn
 
 from neocog import arithmetic
 from neocog.errors import ShapeError, UsageError, first_complaint, unknown
 from neocog.zoo.architecture import Shape
 from neocog.zoo.blocks import Border, GlobalPool, L2Pool, Network, Pad, Same, SameAveragePool
+from neocog.zoo.layer import Layer as Layer
+from neocog.zoo.layer import Named
 
 Activation = Literal["none", "relu", "sigmoid", "tanh", "softmax"]
 Sizes = Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...]
 Padding = Literal["valid", "same"] | Annotated[int, Field(ge=0)] | tuple[Annotated[int, Field(ge=0)], ...]
-Named = Iterator[tuple[str, nn.Module]]
 
 # By number of axes. torch types each with its own tuple lengths; what is common to them is what is used here.
 CONV: tuple[Any, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -33,18 +34,6 @@ MAX_POOL: tuple[Any, ...] = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 AVERAGE_POOL: tuple[Any, ...] = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 BATCH_NORM: tuple[Any, ...] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 ACTIVATIONS: dict[str, Any] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
-
-
-class Layer(BaseModel):
-    """One entry of the list. `modules` yields (word, module) for an input of `shape`; the word becomes the
-    stage's name.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    name: str | None = None
-
-    def modules(self, shape: Shape, classes: int) -> Named:
-        raise AssertionError("every kind of layer says its own modules")
 
 
 class Conv(Layer):

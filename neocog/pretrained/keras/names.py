@@ -23,11 +23,6 @@ def keras(name: str, network: Network) -> dict[str, str]:
     return dict(family(network)) if family else {}
 
 
-def knows(name: str) -> bool:
-    """Whether Keras has weights for the row `name` of the zoo."""
-    return any(re.fullmatch(pattern, name) for pattern in KERAS)
-
-
 def may_be(name: str, layers: Container[str]) -> bool:
     """Whether a file with these `layers`, as `tidied` names them, may be of the row `name`."""
     return any(re.fullmatch(pattern, name) and mark in layers for pattern, mark in MARKS)
