@@ -12,6 +12,7 @@ from neocog.zoo import (
     alexnet,
     chapters,
     densenet,
+    efficientnet_lite,
     fastres,
     googlenet,
     highway,
@@ -45,8 +46,8 @@ __all__ = [
 ]
 
 FAMILIES = (
-    lenet, alexnet, vgg, googlenet, inception_v3, resnet, highway, densenet, xception, mobilenet, fastres,
-    chapters,
+    lenet, alexnet, vgg, googlenet, inception_v3, resnet, highway, densenet, xception, mobilenet,
+    efficientnet_lite, fastres, chapters,
 )  # fmt: skip
 ROWS: tuple[Architecture, ...] = tuple(row for family in FAMILIES for row in family.ARCHITECTURES)
 ZOO: dict[str, Architecture] = {row.name: row for row in ROWS}
