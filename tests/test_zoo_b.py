@@ -106,9 +106,30 @@ SIDES = {
         "bottleneck13": 14,
         "conv2": 7,
     },
-    "efficientnet_lite0": {"stage1": 112, "stage2": 112, "stage3": 56, "stage4": 28, "stage6": 14, "stage9": 7},
-    "efficientnet_lite1": {"stage1": 120, "stage2": 120, "stage3": 60, "stage4": 30, "stage6": 15, "stage9": 8},
-    "efficientnet_lite2": {"stage1": 130, "stage2": 130, "stage3": 65, "stage4": 33, "stage6": 17, "stage9": 9},
+    "efficientnet_lite0": {
+        "stage1": 112,
+        "stage2": 112,
+        "stage3": 56,
+        "stage4": 28,
+        "stage6": 14,
+        "stage9": 7,
+    },
+    "efficientnet_lite1": {
+        "stage1": 120,
+        "stage2": 120,
+        "stage3": 60,
+        "stage4": 30,
+        "stage6": 15,
+        "stage9": 8,
+    },
+    "efficientnet_lite2": {
+        "stage1": 130,
+        "stage2": 130,
+        "stage3": 65,
+        "stage4": 33,
+        "stage6": 17,
+        "stage9": 9,
+    },
     **{name: {"prep": 32, "layer1": 16, "layer2": 8, "layer3": 4} for name in fastres.WIDTHS},
 }
 

@@ -1,4 +1,4 @@
-"""A file that came in a wheel: found where pip put it, by the wheel's own list of files, and never imported."""
+"""A file that came in a wheel: found where pip put it, checked, and never imported."""
 
 from __future__ import annotations
 
@@ -30,5 +30,7 @@ def located(requirement: str, member: str, *, sha256: str) -> Path:
     if not path.is_file():
         raise UnreadableError(f"{name} is installed without its file {member}; {cure}")
     if sha256_file(path) != sha256:
-        raise UnreadableError(f"{path} is not the file that {requirement} brought: its SHA-256 differs; {cure}")
+        raise UnreadableError(
+            f"{path} is not the file that {requirement} brought: its SHA-256 differs; {cure}"
+        )
     return path

