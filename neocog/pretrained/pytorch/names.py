@@ -1,11 +1,12 @@
 """torchvision's and timm's names of our layers, family by family: what stands before `.weight` and `.bias`.
 
 torchvision 0.28 (torchvision.models) and timm 1.0 (pytorch-image-models); where timm took over torchvision's
-names, one table serves both.
+names, one table serves both. EfficientNet-Lite has the names of efficientnet_pytorch.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
 
@@ -23,9 +24,9 @@ def torchvision(name: str, network: Network) -> dict[str, str]:
     return dict(family(network)) if family else {}
 
 
-def torchvision_knows(name: str) -> bool:
-    """Whether torchvision (and timm) have weights for the row `name` of the zoo."""
-    return _family(name, TORCHVISION) is not None
+def known(name: str) -> bool:
+    """Whether one of these libraries has weights for the row `name` of the zoo."""
+    return any(_family(name, table) for table in (TORCHVISION, TIMM, EFFICIENTNET_PYTORCH))
 
 
 def may_be(name: str, keys: Container[str]) -> bool:
@@ -36,6 +37,12 @@ def may_be(name: str, keys: Container[str]) -> bool:
 def timm(name: str, network: Network) -> dict[str, str]:
     """timm's names -> ours, where they differ from torchvision's; empty for the others."""
     family = _family(name, TIMM)
+    return dict(family(network)) if family else {}
+
+
+def efficientnet_pytorch(name: str, network: Network) -> dict[str, str]:
+    """efficientnet_pytorch's names (L. Melas-Kyriazi) -> ours; empty for the others."""
+    family = _family(name, EFFICIENTNET_PYTORCH)
     return dict(family(network)) if family else {}
 
 
@@ -189,6 +196,24 @@ def _timm_mobilenet_v2(network: Network) -> Pairs:
     yield "classifier", "head.linear"
 
 
+def _efficientnet_lite(network: Network) -> Pairs:
+    """Blocks are numbered through all stages; a block's normalisations are 0 to 2, as in one that expands."""
+    yield from _pair("_conv_stem", "_bn0", "features.stage1")
+    numbers = itertools.count()
+    theirs = {"expand": ("_expand_conv", "_bn0"), "depthwise": ("_depthwise_conv", "_bn1")}
+    theirs["project"] = ("_project_conv", "_bn2")
+    for stage, blocks in network.features.named_children():
+        if stage in ("stage1", "stage9"):
+            continue
+        for block, module in blocks.named_children():
+            place = f"_blocks.{next(numbers)}"
+            for part, _ in module.get_submodule("body").named_children():
+                convolution, normalisation = (f"{place}.{name}" for name in theirs[part])
+                yield from _pair(convolution, normalisation, f"features.{stage}.{block}.body.{part}")
+    yield from _pair("_conv_head", "_bn1", "features.stage9")
+    yield "_fc", "head.linear"
+
+
 def _pair(convolution: str, normalisation: str, ours: str) -> Pairs:
     yield from ((convolution, f"{ours}.conv"), (normalisation, f"{ours}.norm"))
 
@@ -206,6 +231,9 @@ TIMM: Mapping[str, Callable[[Network], Pairs]] = {
     r"vgg\d+(-bn)?": _timm_vgg,
     "mobilenet_v2": _timm_mobilenet_v2,
 }
+EFFICIENTNET_PYTORCH: Mapping[str, Callable[[Network], Pairs]] = {
+    r"efficientnet_lite[012]": _efficientnet_lite,
+}
 MARKS = (
     (r"vgg\d+(-bn)?", "features.0.weight"),
     ("alexnet-owt", "features.10.weight"),
@@ -214,5 +242,6 @@ MARKS = (
     ("inception_v3", "Mixed_7c.branch_pool.conv.weight"),
     ("mobilenet_v2", "features.18.0.weight"),
     ("mobilenet_v2", "conv_stem.weight"),
+    (r"efficientnet_lite[012]", "_conv_stem.weight"),
 )
 """A tensor that every file of a family has."""

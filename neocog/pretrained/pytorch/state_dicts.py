@@ -60,16 +60,17 @@ def _fold_biases(tensors: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> No
 
 
 def _torch_table(name: str, theirs: Mapping[str, Tensor], path: Path) -> tuple[Source, dict[str, str]]:
-    """The table of names, torchvision's or timm's, that knows more of the file's tensors."""
+    """The table of names, by whose library, that knows most of the file's tensors."""
     network = bare(name)
     tables: dict[Source, dict[str, str]] = {
         "torchvision": torch_names.torchvision(name, network),
         "timm": torch_names.timm(name, network),
+        "efficientnet_pytorch": torch_names.efficientnet_pytorch(name, network),
     }
     known = {source: sum(k.rpartition(".")[0] in table for k in theirs) for source, table in tables.items()}
-    best: Source = "timm" if known["timm"] > known["torchvision"] else "torchvision"
-    if not tables[best]:
-        accepted = ", ".join(n for n in ZOO if torch_names.torchvision_knows(n))
+    best = max(tables, key=known.__getitem__)  # torchvision where they know alike
+    if not any(tables.values()):
+        accepted = ", ".join(n for n in ZOO if torch_names.known(n))
         raise UnreadableError(
             f"no published state dict is known for {name}, so {path} cannot be read (known: {accepted})"
         )
@@ -97,13 +98,29 @@ def fits(name: str, theirs: set[str]) -> bool:
     theirs = {key for key in theirs if not ignored(key)}
     network = bare(name)
     ours = {key for key in network.state_dict() if not ignored(key) and not key.startswith("aux.")}
-    for table in (torch_names.torchvision(name, network), torch_names.timm(name, network)):
+    for names in (torch_names.torchvision, torch_names.timm, torch_names.efficientnet_pytorch):
+        table = names(name, network)
         back = {mine: their for their, mine in table.items()}
         expected = {f"{back[k.rpartition('.')[0]]}.{k.rpartition('.')[2]}" for k in ours} if table else {""}
         biases = {f"{their}.bias" for their in table}  # some are folded
         if expected <= theirs and theirs - expected <= biases:
             return True
     return False
+
+
+def misfits(name: str, theirs: Mapping[str, Tensor]) -> int:
+    """How many tensors of a file whose names `fits` the row `name` have another size than its network's; the
+    classifier's do not count, which may have other classes.
+    """
+    network = bare(name)
+    _, names = _torch_table(name, theirs, Path(name))
+    *body, _ = names
+    sizes = {key: tensor.numel() for key, tensor in network.state_dict().items()}
+    return sum(
+        theirs[f"{layer}.weight"].numel() != sizes[f"{names[layer]}.weight"]
+        for layer in body
+        if f"{layer}.weight" in theirs
+    )
 
 
 def _check_architecture(name: str, found: str | None, path: Path) -> None:
