@@ -27,7 +27,7 @@ from neocog.training.loop import prepare
 from neocog.world import find
 from neocog.zoo import ZOO, Architecture, Model, Network, Shape, Stem, begin, resolved
 
-QUICK = {"lenet5-relu", "resnet20", "densenet40", "mobilenet_v2", "c2", "g3"}
+QUICK = {"lenet5-relu", "resnet20", "g3"}
 """Rows in the fast suite; the rest are slow."""
 STEPS, BATCH = 300, 16
 ENOUGH = 0.25

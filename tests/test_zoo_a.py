@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from neocog.arithmetic import walk
 from neocog.errors import ShapeError, UsageError
 from neocog.zoo import alexnet, googlenet, highway, inception_v3, lenet, vgg
-from neocog.zoo.architecture import Architecture
+from neocog.zoo.architectures import Architecture
 from neocog.zoo.blocks import Concat, Gate, Network
 from neocog.zoo.first_weights import initialise
 

@@ -8,8 +8,8 @@ chain of sizes that led there.
 
 from neocog.arithmetic.record import Impossible, Row, Walk, label
 from neocog.arithmetic.rules import RULES, Rule, rule
+from neocog.arithmetic.sliding_window import Refusal, Shape, Window, window, written
 from neocog.arithmetic.walker import output_shape, walk
-from neocog.arithmetic.window import Refusal, Shape, Window, window, written
 
 __all__ = [
     "RULES",

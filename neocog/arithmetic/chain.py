@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 
 from neocog.arithmetic.record import Impossible, Row
-from neocog.arithmetic.window import Refusal, Shape, written
+from neocog.arithmetic.sliding_window import Refusal, Shape, written
 
 LONGEST = 17
 """Words in a chain before its middle is left out."""

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
 from neocog.arithmetic.rules import rule
-from neocog.arithmetic.window import Shape, window
+from neocog.arithmetic.sliding_window import Shape, window
 
 Axes = tuple[Fraction, ...]
 _BORDERS = {"padding", "pad", "same"}

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from neocog.arithmetic.rules import rule
-from neocog.arithmetic.window import Refusal, Shape, times, window
+from neocog.arithmetic.sliding_window import Refusal, Shape, times, window
 from neocog.errors import ShapeError
 
 

@@ -28,7 +28,7 @@ from torch.nn.modules.pooling import (
     _MaxPoolNd,
 )
 
-from neocog.arithmetic.window import Refusal, Shape, dimensions, per_axis, times, window, written
+from neocog.arithmetic.sliding_window import Refusal, Shape, dimensions, per_axis, times, window, written
 
 # --- what every rule may have to refuse --------------------------------------------------------------------
 

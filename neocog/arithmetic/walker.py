@@ -26,7 +26,7 @@ from neocog.arithmetic.ghost import frozen_norm, ghost, tensors_in
 from neocog.arithmetic.receptive import Trace, merged
 from neocog.arithmetic.record import Impossible, Row, Walk, label, multiply_accumulates, window_words
 from neocog.arithmetic.rules import rule
-from neocog.arithmetic.window import Refusal, Shape, dimensions, dropped_pixels, window, written
+from neocog.arithmetic.sliding_window import Refusal, Shape, dimensions, dropped_pixels, window, written
 from neocog.errors import ShapeError
 
 BYTES = 4

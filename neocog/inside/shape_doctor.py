@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from neocog.arithmetic import Impossible, Shape, walk
-from neocog.arithmetic.window import times
+from neocog.arithmetic.sliding_window import times
 from neocog.errors import NeocogError, ShapeError
 from neocog.zoo import Model, Network
 from neocog.zoo import build as build_model

@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, field_serializer, field_validator, model_validator
 
 from neocog.errors import unknown
-from neocog.zoo.architecture import Architecture, Initialiser, Shape, Stem
+from neocog.zoo.architectures import Architecture, Initialiser, Shape, Stem
 from neocog.zoo.blocks import Network
 from neocog.zoo.first_weights import initialise
 from neocog.zoo.habits import Manner

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from neocog.zoo.architecture import Architecture, Shape, Stem
+from neocog.zoo.architectures import Architecture, Shape, Stem
 from neocog.zoo.blocks import Network, conv
 from neocog.zoo.sizes import dense_head, out_shape
 

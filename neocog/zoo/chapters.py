@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from neocog.zoo.architecture import Architecture, Shape
+from neocog.zoo.architectures import Architecture, Shape
 from neocog.zoo.layer_list import build, parse
 
 GREY: Shape = (1, 28, 28)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from torch import nn
 
 from neocog.errors import UsageError, unknown
-from neocog.zoo.architecture import Architecture, Shape, Stem
+from neocog.zoo.architectures import Architecture, Shape, Stem
 from neocog.zoo.blocks import Grow, Network, conv, pooled
 from neocog.zoo.sizes import out_shape
 

@@ -15,7 +15,7 @@ from functools import partial
 
 from torch import nn
 
-from neocog.zoo.architecture import Architecture, Shape, Stem
+from neocog.zoo.architectures import Architecture, Shape, Stem
 from neocog.zoo.blocks import Network, Residual, Same, pooled
 from neocog.zoo.sizes import out_shape
 

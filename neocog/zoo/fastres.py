@@ -17,7 +17,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from neocog.errors import UsageError, unknown
-from neocog.zoo.architecture import Architecture, Shape, Stem
+from neocog.zoo.architectures import Architecture, Shape, Stem
 from neocog.zoo.blocks import GlobalPool, Network, Residual, conv
 from neocog.zoo.sizes import out_shape
 

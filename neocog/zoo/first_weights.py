@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from neocog.zoo.architecture import Initialiser
+from neocog.zoo.architectures import Initialiser
 
 
 def initialise(network: nn.Module, how: Initialiser, generator: torch.Generator) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from neocog.zoo.architecture import Architecture, Shape, Stem
+from neocog.zoo.architectures import Architecture, Shape, Stem
 from neocog.zoo.blocks import Concat, GlobalPool, Network, conv
 from neocog.zoo.sizes import dense, out_shape, stage_shapes
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from neocog.errors import unknown
-from neocog.zoo.architecture import Architecture, Shape, Stem
+from neocog.zoo.architectures import Architecture, Shape, Stem
 from neocog.zoo.blocks import Gate, GlobalPool, Network, conv
 from neocog.zoo.sizes import out_shape
 

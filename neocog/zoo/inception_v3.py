@@ -15,7 +15,7 @@ from typing import Literal
 
 from torch import nn
 
-from neocog.zoo.architecture import Architecture, Shape, Stem
+from neocog.zoo.architectures import Architecture, Shape, Stem
 from neocog.zoo.blocks import Concat, GlobalPool, Network, conv
 from neocog.zoo.sizes import stage_shapes
 

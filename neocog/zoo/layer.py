@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from neocog.zoo.architecture import Shape
+from neocog.zoo.architectures import Shape
 
 Named = Iterator[tuple[str, nn.Module]]
 

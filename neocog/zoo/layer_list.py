@@ -19,7 +19,7 @@ from torch import nn
 
 from neocog import arithmetic
 from neocog.errors import ShapeError, UsageError, first_complaint, unknown
-from neocog.zoo.architecture import Shape
+from neocog.zoo.architectures import Shape
 from neocog.zoo.blocks import Border, GlobalPool, L2Pool, Network, Pad, Same, SameAveragePool
 from neocog.zoo.layer import Layer as Layer
 from neocog.zoo.layer import Named

@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from neocog.zoo.architecture import Architecture, Shape, Stem
+from neocog.zoo.architectures import Architecture, Shape, Stem
 from neocog.zoo.blocks import Network, Residual, conv, pooled
 from neocog.zoo.sizes import out_shape
 

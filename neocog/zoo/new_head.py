@@ -10,7 +10,7 @@ from torch import nn
 
 from neocog.arithmetic import walk
 from neocog.errors import UsageError
-from neocog.zoo.architecture import Shape
+from neocog.zoo.architectures import Shape
 from neocog.zoo.blocks import GlobalPool, Network
 from neocog.zoo.first_weights import initialise
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from neocog.arithmetic import walk
 from neocog.errors import ShapeError
-from neocog.zoo.architecture import Shape
+from neocog.zoo.architectures import Shape
 
 
 def out_shape(stages: Mapping[str, nn.Module], shape: Shape) -> Shape:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from torch import nn
 
 from neocog.errors import unknown
-from neocog.zoo.architecture import Architecture, Shape, Stem
+from neocog.zoo.architectures import Architecture, Shape, Stem
 from neocog.zoo.blocks import Network, conv
 from neocog.zoo.sizes import dense_head, out_shape
 

@@ -14,7 +14,7 @@ from functools import partial
 
 from torch import nn
 
-from neocog.zoo.architecture import Architecture, Shape, Stem
+from neocog.zoo.architectures import Architecture, Shape, Stem
 from neocog.zoo.blocks import Network, Residual, Same, conv, pooled
 from neocog.zoo.sizes import out_shape
 

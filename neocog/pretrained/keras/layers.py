@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from neocog.errors import UsageError
-from neocog.zoo.architecture import Shape
+from neocog.zoo.architectures import Shape
 from neocog.zoo.layer_list import (
     Activate,
     BatchNorm,

@@ -21,7 +21,7 @@ from neocog.files import read_json, write_json
 from neocog.pretrained.keras import h5 as keras_h5
 from neocog.pretrained.keras.layers import entries, input_shape, written
 from neocog.pretrained.keras.tensors import Order, from_keras, hwc_to_chw, to_keras
-from neocog.zoo.architecture import Shape
+from neocog.zoo.architectures import Shape
 from neocog.zoo.blocks import Network
 from neocog.zoo.layer_list import Layer, build, parse
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from neocog.errors import UnreadableError
 from neocog.pretrained.keras.h5 import Variable
-from neocog.zoo.architecture import Shape
+from neocog.zoo.architectures import Shape
 
 Order = npt.NDArray[np.int64]
 """For each of our flat features, Keras' number of it."""
