@@ -14,6 +14,7 @@ from torch import Tensor
 from neocog.data.augment import colour, mix, warp
 from neocog.data.augment.amounts import Draw
 from neocog.data.augment.augment import PRESETS, Augment
+from neocog.data.targets import CLASS_INDICES
 from neocog.errors import UsageError
 
 FILLS = get_args(warp.Fill)
@@ -377,7 +378,7 @@ def test_rescale_is_a_factor() -> None:
 
 
 def test_mixing_with_weight_one_is_nothing_and_zero_is_the_partner() -> None:
-    x, y, partner = pictures(), mix.soft(labels(), 4), torch.tensor([3, 4, 5, 0, 1, 2])
+    x, y, partner = pictures(), CLASS_INDICES.shares(labels(), 4), torch.tensor([3, 4, 5, 0, 1, 2])
     same = mix.mix(x, y, torch.ones(6, 1, 1, 1), partner)
     assert torch.equal(same[0], x)
     assert torch.equal(same[1], y)

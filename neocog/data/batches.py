@@ -12,9 +12,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from neocog.data import targets
 from neocog.data.dataset import Split
 from neocog.data.splits import counted
-from neocog.errors import UsageError
 from neocog.pictures.decode import Preprocess
 
 EVALUATION_BATCH = 64
@@ -92,12 +92,8 @@ class Feed:
             return torch.arange(n)
         if self.order == "shuffled":
             return torch.randperm(n, generator=draws)
-        if self.split.y.ndim == 2:
-            raise UsageError(
-                "balance=sampler needs one class a picture, these have label sets; use balance=loss"
-            )
-        counts = torch.bincount(self.split.y, minlength=self.classes).clamp(min=1)
-        return torch.multinomial(1 / counts[self.split.y].double(), n, replacement=True, generator=draws)
+        chances = targets.form_of(self.split.y).chances(self.split.y, self.classes)
+        return torch.multinomial(chances, n, replacement=True, generator=draws)
 
 
 def plain_batches(

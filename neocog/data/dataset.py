@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from neocog.data import targets
 from neocog.errors import unknown
 
 
@@ -24,8 +25,8 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Pictures `x`, uint8 (N, C, H, W), and labels `y`: int64 class indices (N,), or float32 0/1 label sets
-    (N, classes).
+    """Pictures `x`, uint8 (N, C, H, W), and targets `y`, (N, ...): class indices or label sets, as `targets`
+    has their forms.
 
     `names` says where each picture came from (a path relative to the folder), empty for sets that are arrays.
     """
@@ -113,6 +114,4 @@ class Dataset:
 
 def class_counts(split: Split, classes: int) -> list[int]:
     """How many pictures of each class a split holds (for label sets: how many carry each label)."""
-    if split.y.ndim == 2:
-        return [int(n) for n in split.y.sum(0)]
-    return [int(n) for n in torch.bincount(split.y, minlength=classes)]
+    return targets.form_of(split.y).counts(split.y, classes)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from neocog.data import DATASETS, BuiltIn
+from neocog.data import DATASETS, BuiltIn, targets
 from neocog.data.choice import GIVEN, Data, Divide
 from neocog.data.dataset import Dataset, Split, class_counts
 from neocog.data.folders import listing, read
@@ -188,11 +188,7 @@ def _renumbered(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
     place = torch.tensor(listing.places(dataset.classes, classes, dataset.name))
 
     def moved(split: Split) -> Split:
-        if split.y.ndim == 2:
-            y = torch.zeros(len(split), len(classes), dtype=split.y.dtype)
-            y[:, place] = split.y
-            return replace(split, y=y)
-        return replace(split, y=place[split.y])
+        return replace(split, y=targets.form_of(split.y).renumbered(split.y, place, len(classes)))
 
     changed = {name: moved(split) for name, split in dataset.splits.items()}
     result = replace(dataset, classes=classes, **changed)  # type: ignore[arg-type]

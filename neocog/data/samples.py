@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from neocog.data import targets
 from neocog.data.augment.augment import Augment
 from neocog.data.names import shown
 from neocog.errors import UsageError
@@ -72,15 +73,15 @@ def draw(dataset: Dataset, view: View = "sample", index: int | None = None) -> S
 
 def _in_turn(train: Split, classes: int) -> list[int]:
     """Rows of `SAMPLE` pictures, as evenly over the classes as there are pictures, class by class."""
-    members = [_carrying(train, k) for k in range(classes)]
+    members = _members(train, classes)
     rounds = [(turn, row) for of in members for turn, row in enumerate(of[:SAMPLE])]
     return sorted(list(dict.fromkeys(row for _, row in sorted(rounds)))[:SAMPLE])
 
 
-def _carrying(split: Split, k: int) -> list[int]:
-    """The rows of class `k`, or that carry label `k`."""
-    carries = split.y[:, k] > 0 if split.y.ndim == 2 else split.y == k
-    return [int(row) for row in carries.nonzero().flatten()]
+def _members(split: Split, classes: int) -> list[list[int]]:
+    """The rows of each class, or that carry each label."""
+    members = targets.form_of(split.y).members(split.y, classes)
+    return [of.nonzero().flatten().tolist() for of in members.T]
 
 
 def _by_class(dataset: Dataset) -> Sheet:
@@ -90,8 +91,8 @@ def _by_class(dataset: Dataset) -> Sheet:
     blank = torch.full(train.shape, 255, dtype=torch.uint8).numpy()
     pictures: list[Pixels] = []
     titles: list[str] = []
-    for k, name in enumerate(names):
-        rows = _carrying(train, k)[:each]
+    for name, of_class in zip(names, _members(train, len(dataset.classes)), strict=False):
+        rows = of_class[:each]
         pictures += [*_pictures(train, rows), *[blank] * (each - len(rows))]
         titles += [shown(name) if i % ACROSS == 0 else "" for i in range(each)]
     left_out = (
@@ -148,9 +149,7 @@ def _pictures(split: Split, rows: Sequence[int]) -> tuple[Pixels, ...]:
 
 
 def _labels(split: Split, classes: tuple[str, ...], row: int) -> str:
-    y = split.y[row]
-    names = [classes[k] for k in y.nonzero().flatten().tolist()] if y.ndim else [classes[int(y)]]
-    return shown(" + ".join(names)) or "no label"
+    return shown(targets.named(split.y[row : row + 1], classes)[0]) or "no label"
 
 
 def _with_scale(pixels: Pixels, title: str) -> bytes:

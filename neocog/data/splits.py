@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neocog.data import targets
 from neocog.data.choice import Data, Divide
 
 Draws = NDArray[np.uint64]
@@ -141,7 +142,7 @@ def compact(x: Tensor, rows: Tensor, *, chunk: int = 1024) -> Tensor:
 
 def _classes(y: Tensor) -> list[NDArray[np.int64]]:
     """The row numbers of each label (of each distinct label set), ascending."""
-    label = y if y.ndim == 1 else torch.unique(y, dim=0, return_inverse=True)[1]
+    label = targets.form_of(y).strata(y)
     order = torch.argsort(label, stable=True).numpy()
     edges = np.cumsum(torch.unique(label, return_counts=True)[1].numpy())[:-1]
     return list(np.split(order, edges)) if len(order) else []

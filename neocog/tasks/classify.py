@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from neocog.data.targets import CLASS_INDICES
 from neocog.tasks.metrics import Tally
 
 
@@ -30,7 +31,7 @@ class Classify:
     @classmethod
     def fits(cls, y: Tensor) -> bool:
         """Whether the targets `y` of a data set are one class each."""
-        return y.ndim == 1 and not y.is_floating_point()
+        return CLASS_INDICES.fits(y)
 
     @classmethod
     def balanced(cls, y: Tensor, classes: int) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from neocog.data.targets import LABEL_SETS
 from neocog.errors import CheckFailed, UsageError, escaped
 from neocog.show.words import jsonable, percent, plural, table
 from neocog.tasks.intervals import wilson
@@ -45,7 +46,7 @@ class MultiLabel:
     @classmethod
     def fits(cls, y: Tensor) -> bool:
         """Whether the targets `y` of a data set are label sets."""
-        return y.ndim == 2
+        return LABEL_SETS.fits(y)
 
     @classmethod
     def balanced(cls, y: Tensor, classes: int) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from neocog.data import DATASETS, Data, load
+from neocog.data import DATASETS, Data, load, targets
 from neocog.data.augment.augment import Augment
 from neocog.data.dataset import Dataset, Skipped, Split, class_counts
 from neocog.data.folders.listing import Listing
@@ -355,7 +355,7 @@ def _brightness(split: Split, classes: int) -> tuple[tuple[float | None, ...], f
     squares = torch.cat([part.square().mean(1) for part in parts])
     mean = float(per_picture.mean())
     spread = max(float(squares.mean()) - mean**2, 0.0) ** 0.5
-    members = split.y.bool() if split.y.ndim == 2 else torch.nn.functional.one_hot(split.y, classes).bool()
+    members = targets.form_of(split.y).members(split.y, classes)
     by_class = [float(per_picture[of].mean()) if of.any() else None for of in members.T]
     return tuple(by_class), mean, spread
 

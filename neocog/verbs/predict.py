@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from neocog.data.batches import channels_last
+from neocog.data.targets import form_of
 from neocog.errors import UnreadableError, UsageError, escaped
 from neocog.files import write_bytes
 from neocog.model import Trained, dataset_of, open_trained
@@ -274,12 +275,12 @@ def _of_split(
         )
     chosen = pictures.subset(torch.tensor(rows)) if index else pictures
     answers = collect(namer.trained, chosen, split, namer.device)
-    classes = namer.trained.classes
+    classes, numbers = namer.trained.classes, form_of(answers.truth).only(answers.truth)
     for number, (row, top) in enumerate(zip(rows, namer.guesses(answers.probabilities), strict=True)):
         truth = answers.truth[number]
         file = pictures.names[row] if pictures.names else f"{split}[{row}]"
         drawn = None
         if number < grids.MOST_STACKED:
             pixels, chances = chosen.x[number].numpy(), answers.probabilities[number].numpy()
-            drawn = Shown(pixels, chances, classes, int(truth) if truth.ndim == 0 else None)
+            drawn = Shown(pixels, chances, classes, numbers[number])
         yield Prediction(file, top, truth=answers.named(truth), shown=drawn)

@@ -19,7 +19,7 @@ import torch
 from neocog._version import __version__
 from neocog.answers import ANSWERS_FILE, collect
 from neocog.answers import keep as keep_answers
-from neocog.data import DATASETS, Data, load
+from neocog.data import DATASETS, Data, load, targets
 from neocog.data.choice import GIVEN
 from neocog.data.dataset import Dataset
 from neocog.data.folders.opened_archive import brings_pictures
@@ -343,10 +343,9 @@ def _first_batch(job: Training, run: Run) -> None:
     x, y = x[:32].float().cpu(), y[:32].cpu()
     low, high = x.amin(), x.amax()
     shown = ((x - low) / (high - low).clamp(min=1e-6) * 255).round().to(torch.uint8)
-    truth = y if y.ndim == 1 else y.argmax(1)
     png = grids.grid(
         list(shown.numpy()),
-        titles=[job.dataset.classes[i] for i in truth.tolist()],
+        titles=targets.named(y, job.dataset.classes),
         caption="the first batch as the network sees it; "
         f"values from {float(low):.3g} (black) to {float(high):.3g} (white)",
     )

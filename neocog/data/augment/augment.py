@@ -22,6 +22,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 
+from neocog.data import targets
 from neocog.data.augment import colour, mix, warp
 from neocog.data.augment.amounts import Draw
 from neocog.errors import UsageError
@@ -234,9 +235,9 @@ class Augment(BaseModel):
         return tuple(dict.fromkeys(found))
 
     def _check(self, x: Tensor, y: Tensor) -> None:
-        if y.ndim not in (1, 2):
+        if not targets.are_labels(y):
             raise UsageError(
-                f"augmentation needs labels (N,) or (N, classes), and these targets have {y.ndim} axes; "
+                f"augmentation needs labels (N,) or (N, classes), and these targets are {tuple(y.shape)}; "
                 "leave augment off where pictures are the targets"
             )
         if x.shape[1] != 3 and (self.saturation or self.hue):
@@ -304,7 +305,8 @@ class Augment(BaseModel):
             centre = draw.whole(0, height - 1), draw.whole(0, width - 1)
             mine = (~mix.cutmix_box((height, width), draw.beta(self.cutmix), *centre)).float()
             weight = torch.where(draw.coin()[:, None, None, None], weight, mine) if self.mixup else mine
-        return mix.mix(x, mix.soft(y, classes), weight.to(x.device), draw.partners().to(x.device))
+        shares = targets.form_of(y).shares(y, classes)
+        return mix.mix(x, shares, weight.to(x.device), draw.partners().to(x.device))
 
 
 def _mirrors(rows: Tensor | None, columns: Tensor | None, draw: Draw) -> Tensor:

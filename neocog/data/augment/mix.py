@@ -10,7 +10,6 @@ the batch.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -45,8 +44,3 @@ def mix(x: Tensor, y: Tensor, weight: Tensor, partner: Tensor) -> tuple[Tensor, 
     """
     share = weight.mean(dim=(1, 2, 3))[:, None]
     return torch.lerp(x[partner], x, weight), torch.lerp(y[partner], y, share)
-
-
-def soft(y: Tensor, classes: int) -> Tensor:
-    """Labels as float32 (N, classes): indices become one-hot, label sets stay."""
-    return F.one_hot(y, classes).float() if y.ndim == 1 else y.float()
