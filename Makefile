@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/python examples/demo.py
 
 test: setup
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" --durations=20
 
 slow: setup
 	$(PYTEST) -m slow

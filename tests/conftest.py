@@ -5,6 +5,7 @@ run.
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,16 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
-    """A small network trained for a few epochs on the embedded digits; shared, so nobody may change it."""
+    """A small network trained for a few epochs on the embedded digits, once a test process; shared, so nobody
+    may change it: see `copied_run`.
+    """
     import neocog
 
     out = tmp_path_factory.mktemp("runs") / "digits"
     return neocog.train("digits", changes=["epochs=3", "optim.schedule=constant", "optim.lr=0.002"], out=out)
+
+
+@pytest.fixture
+def copied_run(run, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """A copy of that run, to go on with, to damage, to rename."""
+    return type(run)(shutil.copytree(run.path, tmp_path / "digits"))

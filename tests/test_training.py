@@ -108,16 +108,15 @@ def test_resume_in_mid_epoch_ends_with_the_same_bits(
     assert whole.metrics()[1]["loss"] == cut.metrics()[1]["loss"]
 
 
-def test_more_epochs_go_on_and_say_so(tmp_path: Path) -> None:
-    run = train(tmp_path / "a")
+def test_more_epochs_go_on_and_say_so(copied_run: Run) -> None:
     with pytest.raises(UsageError, match="is finished"):
-        neocog.resume(run.path)
+        neocog.resume(copied_run.path)
     seen: list[Event] = []
-    more = neocog.resume(run.path, epochs=3, watchers=[lambda run: seen.append])
-    assert [m["epoch"] for m in more.metrics()] == [1, 2, 3]
+    more = neocog.resume(copied_run.path, epochs=4, watchers=[lambda run: seen.append])
+    assert [m["epoch"] for m in more.metrics()] == [1, 2, 3, 4]
     assert isinstance(seen[0], Started)
     assert "stretched" in " ".join(seen[0].remarks)
-    assert more.recipe().epochs == 3
+    assert more.recipe().epochs == 4
 
 
 def test_two_and_one_epochs_are_three_where_the_schedule_is_constant(tmp_path: Path) -> None:
@@ -175,27 +174,24 @@ def test_the_last_good_state_survives_a_divergence(tmp_path: Path) -> None:
     neocog.resume(run.path, epochs=4, changes=["optim.lr=0.01"])
 
 
-def test_resume_refuses_changed_pictures(tmp_path: Path) -> None:
-    run = train(tmp_path / "a")
-    facts = run.facts()
-    run.write_facts({**facts, "data_fingerprint": "0" * 64})
+def test_resume_refuses_changed_pictures(copied_run: Run) -> None:
+    facts = copied_run.facts()
+    copied_run.write_facts({**facts, "data_fingerprint": "0" * 64})
     with pytest.raises(CheckFailed, match="pictures changed"):
-        neocog.resume(run.path, epochs=3)
+        neocog.resume(copied_run.path, epochs=4)
 
 
-def test_two_trainings_in_one_folder_are_refused(tmp_path: Path) -> None:
-    run = train(tmp_path / "a")
-    with run.alone(), pytest.raises(UsageError, match="another process is training"):
-        neocog.resume(run.path, epochs=3)
+def test_two_trainings_in_one_folder_are_refused(copied_run: Run) -> None:
+    with copied_run.alone(), pytest.raises(UsageError, match="another process is training"):
+        neocog.resume(copied_run.path, epochs=4)
     with pytest.raises(UsageError, match="exists already"):
-        train(tmp_path / "a")
+        train(copied_run.path)
 
 
-def test_a_cut_state_file_is_refused(tmp_path: Path) -> None:
-    run = train(tmp_path / "a")
-    run.state_file.write_bytes(run.state_file.read_bytes()[:-100])
+def test_a_cut_state_file_is_refused(copied_run: Run) -> None:
+    copied_run.state_file.write_bytes(copied_run.state_file.read_bytes()[:-100])
     with pytest.raises(UnreadableError):
-        neocog.resume(run.path, epochs=3)
+        neocog.resume(copied_run.path, epochs=4)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc is told")
