@@ -32,7 +32,7 @@ from neocog.data.dataset import Dataset, Split
 from neocog.events import Epoch
 from neocog.recipes.recipe import override
 from neocog.recipes.chapters import RECIPES
-from neocog.run import Run
+from neocog.runs.run import Run
 from neocog.training.loop import prepare
 from neocog.world import find
 from neocog.training.watchers import Record

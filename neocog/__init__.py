@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from neocog.errors import NeocogError
     from neocog.model import Trained, open_trained
     from neocog.recipes.recipe import Recipe
-    from neocog.run import Run
+    from neocog.runs.run import Run
     from neocog.training.own import Own
     from neocog.verbs.evaluate import evaluate
     from neocog.verbs.features import features
@@ -46,7 +46,7 @@ _HOMES = {
     "NeocogError": "errors",
     "Own": "training.own",
     "Recipe": "recipes.recipe",
-    "Run": "run",
+    "Run": "runs.run",
     "Trained": "model",
     "evaluate": "verbs.evaluate",
     "features": "verbs.features",

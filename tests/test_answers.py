@@ -16,7 +16,7 @@ from neocog.data import Data, load
 from neocog.data.dataset import Split
 from neocog.errors import CheckFailed, UnreadableError
 from neocog.model import Trained, open_trained
-from neocog.run import Run
+from neocog.runs.run import Run
 from neocog.tasks.intervals import mcnemar
 
 CPU = torch.device("cpu")

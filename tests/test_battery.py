@@ -22,7 +22,7 @@ from neocog.events import Step
 from neocog.inside.shape_doctor import built
 from neocog.recipes.chapters import for_model
 from neocog.recipes.recipe import Phase, Recipe
-from neocog.run import Run
+from neocog.runs.run import Run
 from neocog.training.loop import prepare
 from neocog.world import find
 from neocog.zoo import ZOO, Architecture, Model, Network, Shape, Stem, begin, resolved

@@ -13,7 +13,7 @@ from PIL import Image
 
 import neocog
 from neocog.cli import run as command
-from neocog.run import Run
+from neocog.runs.run import Run
 
 Capture = pytest.CaptureFixture[str]
 NET = {

@@ -26,7 +26,7 @@ from neocog.data.folders.scan import scan
 from neocog.errors import UsageError
 from neocog.model import load, open_trained
 from neocog.recipes.recipe import from_json
-from neocog.run import Run
+from neocog.runs.run import Run
 
 THEN = Path(__file__).parent / "a0c3f0b"
 SAID: dict[str, Any] = json.loads((THEN / "said.json").read_text())

@@ -25,7 +25,7 @@ from neocog.optim.settings import Optim
 from neocog.pictures.decode import Preprocess
 from neocog.recipes.chapters import FOR_DATA, RECIPES
 from neocog.recipes.recipe import Phase, Recipe, Stop
-from neocog.run import Run
+from neocog.runs.run import Run
 from neocog.tasks.multilabel import MultiLabelReport
 from neocog.verbs.filter import filter_
 from neocog.verbs.list import list_

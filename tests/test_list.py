@@ -9,7 +9,7 @@ import pytest
 from neocog.data import DATASETS
 from neocog.errors import UsageError
 from neocog.recipes.chapters import RECIPES
-from neocog.run import Run
+from neocog.runs.run import Run
 from neocog.verbs.list import list_
 from neocog.zoo import ZOO
 

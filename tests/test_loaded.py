@@ -36,7 +36,7 @@ OURS = {
     "neocog.pretrained",
     "neocog.recipes",
     "neocog.report",
-    "neocog.run",
+    "neocog.runs",
     "neocog.show.charts",
     "neocog.training",
 }

@@ -138,7 +138,7 @@ def test_an_old_recipe_keeps_its_identity() -> None:
 def test_a_frozen_normalisation_keeps_its_statistics_over_epochs(tmp_path: Path) -> None:
     from neocog.recipes.chapters import RECIPES
     from neocog.recipes.recipe import override
-    from neocog.run import Run
+    from neocog.runs.run import Run
     from neocog.training.loop import prepare
     from neocog.world import find
     from neocog.zoo.modes import freeze

@@ -23,7 +23,7 @@ from neocog.events import Epoch, Event, Finished, Started, Step
 from neocog.model import Trained
 from neocog.pictures.decode import Preprocess
 from neocog.recipes.recipe import Recipe
-from neocog.run import Run, open_run
+from neocog.runs.run import Run, open_run
 from neocog.tasks.multilabel import MultiLabel
 from neocog.training import watchers
 from neocog.training.loop import Training, prepare

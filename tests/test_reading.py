@@ -14,7 +14,7 @@ from neocog.cli import run as command
 from neocog.errors import UnreadableError, UsageError
 from neocog.pictures import reading
 from neocog.pictures.decode import decode
-from neocog.run import Run
+from neocog.runs.run import Run
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from neocog.report.section import Section
 from neocog.report.sections import calibration, classes, confusion, gallery
 from neocog.report.sections.recipe import settings
 from neocog.report.subject import Subject
-from neocog.run import Run
+from neocog.runs.run import Run
 from neocog.show import grids, markup
 from neocog.tasks.classify import Classify
 

@@ -24,7 +24,7 @@ LAYERS: dict[str, int] = {
     **dict.fromkeys(["data", "zoo"], 2),
     **dict.fromkeys(["inside", "optim", "pretrained"], 3),
     **dict.fromkeys(["recipes", "tasks"], 4),
-    **dict.fromkeys(["answers", "model", "report", "run", "training"], 5),
+    **dict.fromkeys(["answers", "model", "report", "runs", "training"], 5),
     **dict.fromkeys(["verbs"], 6),
     **dict.fromkeys(["server", "studies"], 7),
     **dict.fromkeys(["__init__", "__main__", "cli"], 8),
@@ -123,7 +123,7 @@ def test_public_names() -> None:
 
 
 def named(path: Path) -> str:
-    """neocog/data/__init__.py -> neocog.data, neocog/run.py -> neocog.run."""
+    """neocog/data/__init__.py -> neocog.data, neocog/model.py -> neocog.model."""
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 

@@ -16,7 +16,7 @@ from neocog.optim.average import Average
 from neocog.pictures.decode import Preprocess
 from neocog.recipes.chapters import RECIPES
 from neocog.recipes.recipe import override
-from neocog.run import Run
+from neocog.runs.run import Run
 from neocog.tasks.classify import Classify
 from neocog.tasks.metrics import Report
 from neocog.tasks.multilabel import MultiLabel, MultiLabelReport

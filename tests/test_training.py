@@ -25,7 +25,7 @@ from neocog.data.dataset import Dataset, Split
 from neocog.data.splits import counted
 from neocog.errors import CheckFailed, Interrupted, UnreadableError, UsageError
 from neocog.events import Epoch, Event, Saved, Started, Step
-from neocog.run import Run, open_run
+from neocog.runs.run import Run, open_run
 from neocog.training import loop
 
 QUICK = ["epochs=2", "optim.schedule=constant", "optim.lr=0.001", "data.limit=320"]

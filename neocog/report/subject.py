@@ -11,7 +11,7 @@ from neocog.answers import Answers
 from neocog.data.dataset import Dataset
 from neocog.model import Trained
 from neocog.recipes.recipe import Recipe
-from neocog.run import Run
+from neocog.runs.run import Run
 from neocog.show import markup
 from neocog.tasks.task import Result
 

@@ -27,7 +27,7 @@ from neocog.optim.average import Average
 from neocog.optim.optimizers import Optimizer
 from neocog.optim.schedules import scheduled
 from neocog.recipes.recipe import Phase, Recipe
-from neocog.run import Live, Run, State
+from neocog.runs.run import Live, Run, State
 from neocog.tasks.table import TASKS, task_name
 from neocog.tasks.task import Objective, Outcome, Result, Task, measure
 from neocog.training.own import NOTHING, Own

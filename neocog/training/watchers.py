@@ -17,7 +17,7 @@ from typing import IO, Any
 from neocog.errors import optional
 from neocog.events import Epoch, Event, Finding, Finished, Saved, Started, Step, document
 from neocog.files import write_json
-from neocog.run import Run
+from neocog.runs.run import Run
 
 STATUS_EVERY = 5.0  # seconds between two writes of status.json
 

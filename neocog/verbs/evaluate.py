@@ -12,7 +12,7 @@ from neocog.data.folders.picture_cache import Progress
 from neocog.model import Trained, dataset_of, open_trained
 from neocog.report.page import write as write_report
 from neocog.report.subject import Subject
-from neocog.run import Run, run_of
+from neocog.runs.run import Run, run_of
 from neocog.tasks.task import Result
 from neocog.world import find
 

@@ -22,7 +22,7 @@ from neocog.world import find
 from neocog.zoo import ZOO
 
 if TYPE_CHECKING:
-    from neocog.run import Run
+    from neocog.runs.run import Run
 
 BATCH = 32  # pictures in memory at a time; what a layer says of them may be much larger than they are
 SUFFIXES = (".npz", ".csv")

@@ -14,7 +14,7 @@ from neocog.data import DATASETS
 from neocog.errors import NeocogError, UsageError, escaped, unknown
 from neocog.pretrained.releases import RELEASES
 from neocog.recipes.chapters import RECIPES
-from neocog.run import RUNS, open_run
+from neocog.runs.run import RUNS, open_run
 from neocog.show.words import table
 from neocog.zoo import ZOO
 

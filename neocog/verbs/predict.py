@@ -26,7 +26,7 @@ from neocog.show import grids
 from neocog.world import find
 
 if TYPE_CHECKING:
-    from neocog.run import Run
+    from neocog.runs.run import Run
 
 
 @dataclass(frozen=True, slots=True)

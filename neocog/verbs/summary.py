@@ -19,7 +19,7 @@ from neocog.errors import ShapeError, UsageError, unknown
 from neocog.inside.shape_doctor import built, fitting_sizes, with_remedies
 from neocog.model import Trained, open_trained
 from neocog.pretrained.network_files import layers_of
-from neocog.run import Run
+from neocog.runs.run import Run
 from neocog.zoo import ZOO, Model, architecture, resolved
 from neocog.zoo.layer_list import Dense, Layer
 

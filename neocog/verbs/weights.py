@@ -10,7 +10,7 @@ from neocog.errors import UsageError, unknown
 from neocog.model import Trained, open_trained, write_model
 from neocog.pretrained.keras import sequential
 from neocog.pretrained.releases import RELEASES, Release
-from neocog.run import Run
+from neocog.runs.run import Run
 from neocog.zoo import ZOO
 
 _HEADINGS = ("network", "release", "top-1", "top-5", "MB", "parameters", "file", "licence")

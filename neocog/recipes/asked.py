@@ -1,0 +1,81 @@
+"""Asked: what the WHAT of a training means: a recipe, a data set that has one, or a user's own pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from neocog.data import DATASETS, Data
+from neocog.data.folders.opened_archive import brings_pictures
+from neocog.data.folders.read import extent
+from neocog.errors import UsageError, unknown
+from neocog.files import read_json
+from neocog.pretrained.network_files import layers_of
+from neocog.recipes import chapters
+from neocog.recipes.recipe import Recipe, from_json
+from neocog.zoo import Model, architecture
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What WHAT turned out to mean."""
+
+    recipe: Recipe
+    name: str
+    where: Path | None = None
+    reasons: tuple[str, ...] = ()
+
+
+def asked(what: str | Path | Recipe, data: str | Path | None) -> Asked:
+    """What `what` names (a recipe, its name, its JSON file, a data set, pictures), on `data` where given."""
+    found = Asked(what, "run") if isinstance(what, Recipe) else _named(str(what), Path(what), data)
+    if data is None or found.where is not None:
+        if found.recipe.data.name == "folder" and found.where is None:
+            raise UsageError(f"'{found.name}' was trained on a folder of pictures; say which: --data FOLDER")
+        return found
+    place = Path(data)
+    if str(data) in DATASETS and not place.exists():
+        other = found.recipe.data.model_copy(update={"name": str(data), "task": None})
+        return Asked(found.recipe.model_copy(update={"data": other}), f"{found.name}-{data}")
+    if not place.exists():
+        raise unknown("data set or folder", str(data), DATASETS)
+    built_in = (
+        found.recipe.data
+        if found.recipe.data.name == "folder"
+        else Data(name="folder", held_out=found.recipe.data.held_out)
+    )
+    return Asked(found.recipe.model_copy(update={"data": built_in}), found.name, place)
+
+
+def _named(what: str, path: Path, data: str | Path | None) -> Asked:
+    if (path / "recipe.json").exists():
+        raise UsageError(f"{path} is a run; to go on with it: neocog train --resume {path}")
+    if brings_pictures(path):
+        found = extent(path)
+        recipe, reasons = chapters.for_folder(found)
+        name = path.name.split(".")[0] if path.is_file() else path.resolve().name
+        return Asked(recipe, name or "photos", path, reasons)
+    if path.is_file():
+        return Asked(from_json(read_json(path), within=str(path)), path.stem)
+    if what in chapters.RECIPES:
+        return Asked(chapters.RECIPES[what], what)
+    if what in chapters.FOR_DATA:
+        name = chapters.FOR_DATA[what]
+        return Asked(
+            chapters.RECIPES[name],
+            what,
+            reasons=(f"{what}: recipe '{name}', {chapters.RECIPES[name].title}",),
+        )
+    if path.suffix or len(path.parts) > 1:
+        raise UsageError(
+            f"there is no file or folder at {what}; "
+            "give a recipe, a recipe.json, a data set or a folder of pictures"
+        )
+    raise unknown("recipe, data set or folder", what, [*chapters.RECIPES, *chapters.FOR_DATA])
+
+
+def model_of(model: str | Path) -> Model:
+    """A network of the zoo by its name, or the layer list in a JSON file."""
+    if Path(model).suffix == ".json":
+        return Model(layers=layers_of(read_json(Path(model))))
+    return Model(name=architecture(str(model)).name)

@@ -1,0 +1,67 @@
+"""What a training leaves behind besides its state: the first batch as a picture, curves, result, report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from neocog.answers import ANSWERS_FILE, collect
+from neocog.answers import keep as keep_answers
+from neocog.data import targets
+from neocog.data.choice import GIVEN
+from neocog.files import write_bytes
+from neocog.model import load as load_model
+from neocog.report.page import write as write_report
+from neocog.report.subject import Subject
+from neocog.runs.run import Run
+from neocog.show import charts, grids
+from neocog.training.loop import Training
+from neocog.world import give_back_memory
+
+
+def first_batch(job: Training, run: Run) -> None:
+    """The first pictures as the network sees them: augmented, placed and scaled, then scaled back to be
+    looked at.
+    """
+    x, y = next(job.batches(0))
+    x, y = x[:32].float().cpu(), y[:32].cpu()
+    low, high = x.amin(), x.amax()
+    shown = ((x - low) / (high - low).clamp(min=1e-6) * 255).round().to(torch.uint8)
+    png = grids.grid(
+        list(shown.numpy()),
+        titles=targets.named(y, job.dataset.classes),
+        caption="the first batch as the network sees it; "
+        f"values from {float(low):.3g} (black) to {float(high):.3g} (white)",
+    )
+    write_bytes(run.path / "first_batch.png", png)
+
+
+def conclude(job: Training, run: Run, seconds: float, reason: str) -> None:
+    """Curves, the test accuracy (evaluate's own measurement, on the saved model file, in float32), and its
+    answers, which the report shares. The training pictures are not needed any more.
+    """
+    if job.recipe.data.name != GIVEN:
+        job.dataset.free_train()
+    give_back_memory()
+    write_bytes(run.path / "curves.png", charts.training_curves(run.metrics()))
+    result: dict[str, Any] = {"reason": reason, "epochs": len(run.metrics()), "test_accuracy": None}
+    trained, dataset = load_model(run.model_file), job.dataset
+    measured = next((name for name in ("test", "val") if name in dataset.splits), None)
+    answers = collect(trained, dataset.split(measured), measured, job.world.device) if measured else None
+    remarks: tuple[str, ...] = ()
+    if answers is not None:
+        remarks = keep_answers(run.path / ANSWERS_FILE, answers, dataset, run.model_file)
+    if answers is not None and measured == "test":
+        result |= {f"test_{name}": value for name, value in answers.report.result().items()}
+    note(run, seconds, result, remarks)
+    write_report(run.report_file, Subject(trained=trained, dataset=dataset, answers=answers, run=run))
+
+
+def note(run: Run, seconds: float, result: dict[str, Any] | None = None, remarks: Sequence[str] = ()) -> None:
+    """Add `seconds`, `remarks` and the `result` to the run's facts."""
+    facts = run.facts()
+    facts["seconds"] = round(facts.get("seconds", 0.0) + seconds, 3)
+    facts["remarks"] = list(dict.fromkeys((*facts.get("remarks", ()), *remarks)))
+    run.write_facts({**facts, **({"result": result} if result is not None else {})})
