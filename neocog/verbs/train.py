@@ -23,8 +23,8 @@ from neocog.runs.run import Run, create, open_run
 from neocog.training.driving import drive
 from neocog.training.loop import prepare
 from neocog.training.own import NOTHING, Own
-from neocog.world import find
 from neocog.world import facts as world_facts
+from neocog.world import find
 from neocog.zoo import resolved
 
 
