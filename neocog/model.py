@@ -89,6 +89,7 @@ def dataset_of(
     """
     from neocog.data import DATASETS, Data
     from neocog.data import load as load_data
+    from neocog.data.own import open_own
 
     if "data" not in trained.provenance and data is None:
         raise UsageError("these weights bring no data set; say which: --data NAME or FOLDER")
@@ -106,10 +107,12 @@ def dataset_of(
                 "say which: --data FOLDER"
             )
 
+    opened = open_own(where, classes=trained.classes) if where is not None else None
+
     def read(divide: Divide) -> Dataset:
         return load_data(
             part,
-            where=where,
+            opened=opened,
             preprocess=trained.preprocess,
             classes=trained.classes,
             divide=divide,

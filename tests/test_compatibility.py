@@ -22,7 +22,7 @@ import neocog
 from neocog import sealed
 from neocog.cli import run as command
 from neocog.data.folders import picture_cache
-from neocog.data.folders.scan import scan
+from neocog.data.own import open_own
 from neocog.errors import UsageError
 from neocog.model import load, open_trained
 from neocog.recipes.recipe import from_json
@@ -161,7 +161,7 @@ def entry() -> Path:
 
 def test_the_key_of_a_cache_is_the_one_of_then() -> None:
     before = SAID["cache"]
-    listing = scan(THEN / "pictures")
+    listing = open_own(THEN / "pictures").listing
     items = tuple(item._replace(stamp=before["stamps"][item.path]) for item in listing.items)
     moved = type(listing)(
         **{
@@ -177,7 +177,7 @@ def test_the_key_of_a_cache_is_the_one_of_then() -> None:
 def test_a_cache_of_then_is_read_without_decoding(
     then: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    listing = scan(then / "pictures")
+    listing = open_own(then / "pictures").listing
     preprocess = load(THEN / "label_sets.model.safetensors").preprocess
     anew = picture_cache.decoded(listing, preprocess)
     pixels = anew.take(torch.arange(len(anew.rows))).clone()

@@ -555,6 +555,9 @@ def test_pictures_of_another_size_are_refused(tmp_path):
 def test_a_folder_needs_its_path_and_a_size(tmp_path):
     with pytest.raises(UsageError, match="needs the path"):
         load(Data(name="folder"))
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"not opened")
     with pytest.raises(UsageError, match="need one size"):
         load(Data(name="folder"), where=tmp_path)
 

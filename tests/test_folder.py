@@ -15,7 +15,7 @@ from PIL import Image
 from neocog.data import Data, load
 from neocog.data.folders import picture_cache
 from neocog.data.folders.picture_cache import decoded
-from neocog.data.folders.scan import scan
+from neocog.data.own import open_own
 from neocog.errors import UnreadableError, UsageError, error_line
 from neocog.pictures.decode import Preprocess
 
@@ -53,6 +53,10 @@ def pets(root: Path, count: int = 30) -> Path:
     return fill(root, *(f"{name}/{k}.png" for name in ("cat", "dog") for k in range(count)))
 
 
+def listing_of(where: Path, **fields):
+    return open_own(where, **fields).listing
+
+
 def read(root: Path, **fields):
     return load(Data(name="folder", **fields), where=root, preprocess=SMALL)
 
@@ -86,7 +90,7 @@ SPLIT_LAYOUTS = [
 @pytest.mark.parametrize(("folders", "given"), SPLIT_LAYOUTS)
 def test_split_layouts(root, folders, given):
     fill(root, *(f"{split}/{name}/{k}.png" for split in folders for name in ("cat", "dog") for k in range(3)))
-    listing = scan(root)
+    listing = listing_of(root)
     assert listing.given == given
     assert listing.classes == ("cat", "dog")
     assert [item.split for item in listing.items] == [split for split in given for _ in range(6)]
@@ -95,7 +99,7 @@ def test_split_layouts(root, folders, given):
 
 def test_class_folders_in_natural_order(root):
     fill(root, *(f"{name}/{k}.png" for name in ("10", "2", "b", "A", "1") for k in (1, 2)))
-    listing = scan(root)
+    listing = listing_of(root)
     assert listing.classes == ("1", "2", "10", "A", "b")
     assert listing.given == ()
     assert [listing.classes[item.label] for item in listing.items] == [
@@ -105,7 +109,7 @@ def test_class_folders_in_natural_order(root):
 
 def test_subfolders_belong_to_their_class(root):
     fill(root, "cat/a.png", "cat/siam/b.png", "cat/siam/old/c.png", "dog/d.png")
-    assert [(i.path, i.label) for i in scan(root).items] == [
+    assert [(i.path, i.label) for i in listing_of(root).items] == [
         ("cat/a.png", 0),
         ("cat/siam/b.png", 0),
         ("cat/siam/old/c.png", 0),
@@ -116,7 +120,7 @@ def test_subfolders_belong_to_their_class(root):
 def test_classes_that_are_called_like_splits(root):
     """Vehicles: 'train' is a class beside car and bus, also where it has sub-folders."""
     fill(root, "train/a.png", "train/steam/b.png", "car/a.png", "bus/a.png")
-    assert scan(root).classes == ("bus", "car", "train")
+    assert listing_of(root).classes == ("bus", "car", "train")
 
 
 def test_other_folders_beside_splits_are_skipped(root):
@@ -129,14 +133,14 @@ def test_other_folders_beside_splits_are_skipped(root):
         "masks/cat/1.png",
         "x.png",
     )
-    listing = scan(root)
+    listing = listing_of(root)
     assert len(listing.items) == 4
     assert {s.path for s in listing.skipped} == {"masks/cat/1.png", "x.png"}
 
 
 def test_a_flat_test_folder_is_said_and_not_used(root):
     fill(root, "train/cat/1.png", "train/dog/1.png", "test/1.png", "test/2.png")
-    listing = scan(root)
+    listing = listing_of(root)
     assert listing.given == ("train",)
     assert any("test/ holds pictures in no class folder" in remark for remark in listing.remarks)
     assert len(listing.skipped) == 2
@@ -145,7 +149,7 @@ def test_a_flat_test_folder_is_said_and_not_used(root):
 def test_a_class_that_val_lacks_is_a_remark_and_shifts_no_label(root):
     """The live bug of tools that number each split by itself."""
     fill(root, "train/a/1.png", "train/b/1.png", "train/c/1.png", "val/b/2.png", "val/c/2.png")
-    listing = scan(root)
+    listing = listing_of(root)
     assert {(i.path, i.label) for i in listing.items if i.split == "val"} == {
         ("val/b/2.png", 1),
         ("val/c/2.png", 2),
@@ -158,7 +162,7 @@ def test_a_class_that_train_lacks_is_an_error_with_both_lists(root):
     with pytest.raises(
         UnreadableError, match=r"val has classes that train does not have: d; train has: a, b"
     ):
-        scan(root)
+        listing_of(root)
 
 
 REFUSED = {
@@ -191,7 +195,7 @@ def test_refused_layouts(root, name):
             (root / file).parent.mkdir(exist_ok=True)
             (root / file).write_text("x")
     with pytest.raises(UnreadableError, match=f"(?s){says}") as caught:
-        scan(root)
+        listing_of(root)
     said = str(caught.value)
     assert str(root) in said
     if "expected:" in said:
@@ -203,18 +207,18 @@ def test_refused_layouts(root, name):
 
 def test_no_folder(tmp_path):
     with pytest.raises(UnreadableError, match="does not exist"):
-        scan(tmp_path / "none")
+        listing_of(tmp_path / "none")
     with pytest.raises(UnreadableError, match="is a file"):
-        scan(draw(tmp_path / "a.png", 1))
+        listing_of(draw(tmp_path / "a.png", 1))
 
 
 def test_a_class_of_empty_files_is_an_accident(root):
     fill(root, "cat/1.png", "dog/1.png")
     (root / "emu").mkdir()
-    assert any("emu" in remark for remark in scan(root).remarks)
+    assert any("emu" in remark for remark in listing_of(root).remarks)
     (root / "emu" / "1.png").touch()
     with pytest.raises(UnreadableError, match="every picture of class 'emu' is an empty file"):
-        scan(root)
+        listing_of(root)
 
 
 # --- the nasty tree ---
@@ -276,7 +280,7 @@ def nasty(root, tmp_path):
 def test_the_nasty_tree_is_counted_exactly(nasty):
     before = tree_hash(nasty)
     made = []
-    worker = threading.Thread(target=lambda: made.append(scan(nasty)), daemon=True)
+    worker = threading.Thread(target=lambda: made.append(listing_of(nasty)), daemon=True)
     worker.start()
     worker.join(20)
     assert made, "the scan hangs"
@@ -333,7 +337,7 @@ def test_a_link_to_a_hidden_place_inside_is_followed_once(root):
     (root / "cat").mkdir()
     for name in ("a.png", "b.png"):
         (root / "cat" / name).symlink_to("../.store/1.png")
-    assert [i.path for i in scan(root).items] == ["cat/a.png", "dog/1.png", "dog/2.png"]
+    assert [i.path for i in listing_of(root).items] == ["cat/a.png", "dog/1.png", "dog/2.png"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -342,7 +346,7 @@ def test_a_folder_that_may_not_be_listed_is_skipped(root):
     fill(root, "emu/1.png")
     (root / "emu").chmod(0)
     try:
-        listing = scan(root)
+        listing = listing_of(root)
     finally:
         (root / "emu").chmod(0o755)
     assert listing.found == len(listing.items) + len(listing.skipped)
@@ -554,7 +558,7 @@ def test_without_a_cache_the_pictures_stay_in_memory(root, tmp_path, monkeypatch
     sound = read(root)
     (tmp_path / "blocked").write_text("a file, not a folder")
     monkeypatch.setenv("NEOCOG_HOME", str(tmp_path / "blocked"))
-    assert decoded(scan(root), SMALL).path is None
+    assert decoded(listing_of(root), SMALL).path is None
     assert read(root).fingerprint == sound.fingerprint
 
 
@@ -568,7 +572,7 @@ def test_the_pictures_handed_out_do_not_write_through(root):
 
 def test_a_file_that_vanishes_after_the_scan_is_skipped(root):
     pets(root, 4)
-    listing = scan(root)
+    listing = listing_of(root)
     (root / "cat/2.png").unlink()
     (root / "cat/3.png").unlink()
     os.mkfifo(root / "cat/3.png")
@@ -581,7 +585,7 @@ def test_ants_and_bees():
     photos = REAL / "photos" / "ants-bees"
     if not photos.is_dir():
         pytest.skip(f"no photos in {REAL}")
-    listing = scan(photos)
+    listing = listing_of(photos)
     assert listing.classes == ("ants", "bees")
     assert listing.found == 398
     dataset = read(photos)
@@ -597,7 +601,7 @@ def test_all_as_test_measures_every_picture(root):
     pets(root, 20)
     whole = load(Data(name="folder"), where=root, preprocess=SMALL, divide="all as test")
     assert list(whole.splits) == ["test"]
-    assert sorted(whole.test.names) == sorted(i.path for i in scan(root).items)
+    assert sorted(whole.test.names) == sorted(i.path for i in listing_of(root).items)
     assert whole.shape == (3, 8, 8)
     assert "all 40 pictures are tested: the data say no test of their own" in whole.remarks
     given = load(Data(name="folder"), where=root, preprocess=SMALL, divide="as given")
@@ -614,7 +618,7 @@ def test_all_as_test_keeps_a_test_that_is_there(root):
 def test_a_root_of_test_or_val_alone_can_be_evaluated(root, split):
     fill(root, *(f"{split}/{c}/{k}.png" for c in ("a", "b") for k in range(4)))
     with pytest.raises(UnreadableError, match="no class folders in a training folder"):
-        scan(root)
+        listing_of(root)
     for divide in ("as trained", "all as test"):
         dataset = load(
             Data(name="folder"), where=root, preprocess=SMALL, classes=("b", "a", "c"), divide=divide
@@ -681,7 +685,7 @@ def test_ten_thousand_nasty_entries(root, monkeypatch):
     scandir = os.scandir
     with monkeypatch.context() as patch:
         patch.setattr(os, "scandir", lambda path: listed.append(os.path.realpath(path)) or scandir(path))
-        listing = scan(root)
+        listing = listing_of(root)
     listed.remove(os.path.realpath(root))  # whether it can be read at all is asked first
     assert len(listed) == len(set(listed))
     entries = sum(len(names) for _, _, names in os.walk(root)) + sum(

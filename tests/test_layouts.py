@@ -15,7 +15,7 @@ from PIL import Image
 
 import neocog
 from neocog.data import Data, load
-from neocog.data.folders.scan import scan
+from neocog.data.own import open_own
 from neocog.errors import UnreadableError, UsageError
 from neocog.pictures.decode import Preprocess
 
@@ -60,9 +60,13 @@ def table(header: str, names=FILES, labels=PETS, mark: str = ",") -> str:
     return "\n".join([header, *(f"{name}{mark}{label}" for name, label in zip(names, labels))]) + "\n"
 
 
+def listing_of(where: Path, **fields):
+    return open_own(where, **fields).listing
+
+
 def understood(where: Path, **fields) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Path -> (split, classes), and the account checked on the way."""
-    listing = scan(where, **fields)
+    listing = listing_of(where, **fields)
     assert listing.found == len(listing.items) + len(listing.skipped)
     assert len({item.path for item in listing.items}) == len(listing.items)
     return {i.path: (i.split, tuple(listing.classes[k] for k in i.labels)) for i in listing.items}
@@ -121,7 +125,7 @@ def test_a_flat_folder_with_a_table(root, case):
     name, text, says = ONE_TABLE[case]
     write(root, name, text, "utf-16" if case == "utf-16" else "utf-8")
     assert understood(root) == PLAIN
-    layout = scan(root).layout
+    layout = listing_of(root).layout
     assert layout.startswith(f"read {name} (")
     assert says in layout
     assert understood(root / name) == PLAIN  # the table itself, given
@@ -149,7 +153,7 @@ def test_a_split_column(root):
         "train",
         "train",
     ]
-    listing = scan(root)
+    listing = listing_of(root)
     assert listing.given == ("train", "val", "test")
     assert "'split' the split" in listing.layout
 
@@ -172,7 +176,7 @@ def test_a_column_of_folds_is_no_split_and_said(root):
     fill(root, *FILES)
     write(root, "labels.csv", "file,label,set\n" + "".join(f"{f},{c},A\n" for f, c in zip(FILES, PETS)))
     assert understood(root) == PLAIN
-    assert any("column 'set' holds A, which are no splits" in remark for remark in scan(root).remarks)
+    assert any("column 'set' holds A, which are no splits" in remark for remark in listing_of(root).remarks)
 
 
 def test_a_table_for_each_split(root):
@@ -189,7 +193,9 @@ def test_a_picture_in_two_splits_stays_in_the_first(root):
     write(root, "train.txt", table("", FILES[:4], mark=" "))
     write(root, "test.txt", table("", FILES[2:], PETS[2:], mark=" "))
     assert [s for s, _ in sorted_values(understood(root))] == ["train"] * 4 + ["test"] * 2
-    assert any("2 pictures of test.txt stand in train.txt too" in remark for remark in scan(root).remarks)
+    assert any(
+        "2 pictures of test.txt stand in train.txt too" in remark for remark in listing_of(root).remarks
+    )
 
 
 def test_lists_of_indices_as_mmpretrain_has_them(root):
@@ -203,9 +209,9 @@ def test_lists_of_indices_as_mmpretrain_has_them(root):
     assert len(got) == 8
     write(root, "classes.txt", "tench\ngoldfish\n")
     assert understood(root)["val/b.png"] == ("val", ("goldfish",))
-    assert any("those in classes.txt" in remark for remark in scan(root).remarks)
+    assert any("those in classes.txt" in remark for remark in listing_of(root).remarks)
     write(root, "classes.txt", "tench\n")
-    assert any("classes.txt has 1 names, and 1 is a class" in remark for remark in scan(root).remarks)
+    assert any("classes.txt has 1 names, and 1 is a class" in remark for remark in listing_of(root).remarks)
 
 
 def test_lists_of_paths_leave_the_class_to_the_folder(root):
@@ -246,7 +252,7 @@ def test_kaggles_competition(root):
     write(root, "test.csv", "id\nx\ny\n")
     write(root, "sample_submission.csv", "id,cat,dog\nx,0.5,0.5\ny,0.5,0.5\n")
     assert understood(root) == {f"train/{f}": ("train", (c,)) for f, c in zip(FILES, PETS)}
-    assert any("test.csv is not used" in remark for remark in scan(root).remarks)
+    assert any("test.csv is not used" in remark for remark in listing_of(root).remarks)
 
 
 # --- several labels ---
@@ -272,7 +278,7 @@ SEVERAL = {
 def test_several_labels_to_a_picture(root, case):
     fill(root, *FILES[:4])
     write(root, *SEVERAL[case])
-    listing = scan(root)
+    listing = listing_of(root)
     assert listing.several
     dataset = load(Data(name="folder", held_out=0), where=root, preprocess=SMALL, divide="as given")
     assert dataset.classes == ("cat", "dog", "emu")
@@ -289,10 +295,10 @@ def test_classes_of_a_model_number_label_sets(root):
     fill(root, *FILES[:4])
     write(root, *SEVERAL["semicolons"])
     order = ("emu", "fox", "dog", "cat")
-    listing = scan(root, classes=order)
+    listing = listing_of(root, classes=order)
     assert {i.path: i.labels for i in listing.items}["3.png"] == (0, 3)
     with pytest.raises(UsageError, match="does not know: emu"):
-        scan(root, classes=("cat", "dog"))
+        listing_of(root, classes=("cat", "dog"))
 
 
 # --- class folders and a table ---
@@ -305,7 +311,7 @@ def test_class_folders_win_where_the_table_says_the_same(root):
         "labels.csv",
         "file,label\n" + "".join(f"{c}/{k}.png,{c * 2}\n" for c in ("a", "b") for k in range(3)),
     )
-    listing = scan(root)
+    listing = listing_of(root)
     assert listing.classes == ("a", "b")
     assert any("labels.csv is not used: the class folders say the same" in r for r in listing.remarks)
 
@@ -314,13 +320,13 @@ def test_the_table_wins_where_folders_are_only_parts(root):
     """HAM10000: two folders of pictures, the diagnosis in a table."""
     fill(root, *(f"images_part_{1 + k // 3}/{k}.png" for k in range(6)))
     write(root, "HAM10000_metadata.csv", table("image_id,dx", [str(k) for k in range(6)]))
-    assert scan(root).classes == ("cat", "dog")
+    assert listing_of(root).classes == ("cat", "dog")
 
 
 def test_a_table_of_answers_does_not_take_over(root):
     fill(root, *(f"{c}/{k}.png" for c in ("a", "b") for k in range(3)))
     write(root, "predictions.csv", "file,class\n" + "".join(f"a/{k}.png,{'ab'[k % 2]}\n" for k in range(3)))
-    listing = scan(root)
+    listing = listing_of(root)
     assert listing.classes == ("a", "b")
     assert len(listing.items) == 6
     assert any("to use it, give the file itself" in r for r in listing.remarks)
@@ -330,7 +336,7 @@ def test_a_table_of_answers_does_not_take_over(root):
 def test_class_folders_outlive_a_torn_table(root, text):
     fill(root, *(f"{c}/{k}.png" for c in ("a", "b") for k in range(3)))
     write(root, "labels.csv", text)
-    listing = scan(root)
+    listing = listing_of(root)
     assert listing.classes == ("a", "b")
     assert len(listing.items) == 6
 
@@ -341,7 +347,7 @@ def test_class_folders_outlive_a_torn_table(root, text):
 def test_missing_files_and_pictures_without_a_row_are_counted(root):
     fill(root, *FILES, "extra.png")
     write(root, "labels.csv", table("file,label") + "gone.png,cat\n,dog\n")
-    listing = scan(root)
+    listing = listing_of(root)
     assert {s.path: s.reason for s in listing.skipped} == {
         "extra.png": "is not named in labels.csv",
         "labels.csv": "the table that says the classes",
@@ -359,7 +365,7 @@ def test_rows_twice(root):
     got = understood(root)
     assert "0.png" in got
     assert "1.png" not in got
-    skipped = {s.path: s.reason for s in scan(root).skipped}
+    skipped = {s.path: s.reason for s in listing_of(root).skipped}
     assert "says two things of it: dog, and cat" in skipped["1.png"]
 
 
@@ -367,7 +373,7 @@ def test_a_blank_class_is_no_class(root):
     fill(root, *FILES)
     write(root, "labels.csv", table("file,label", labels=("", *PETS[1:])))
     assert "0.png" not in understood(root)
-    assert "gives it no class" in {s.path: s.reason for s in scan(root).skipped}["0.png"]
+    assert "gives it no class" in {s.path: s.reason for s in listing_of(root).skipped}["0.png"]
 
 
 REFUSED = {
@@ -386,7 +392,7 @@ def test_paths_out_of_the_folder_are_refused(root, name):
     draw(root.parent / "x.jpg")
     write(root, "labels.csv", table("file,label") + f"{name},cat\n")
     with pytest.raises(UnreadableError, match=REFUSED[name]) as caught:
-        scan(root)
+        listing_of(root)
     assert "\n" not in str(caught.value)
 
 
@@ -394,14 +400,14 @@ def test_a_table_of_nothing_but_outside_paths_says_so(root):
     fill(root, *FILES)
     write(root, "labels.csv", table("file,label", [f"../{f}" for f in FILES]))
     with pytest.raises(UnreadableError, match="leads out of the folder"):
-        scan(root)
+        listing_of(root)
 
 
 def test_class_words_like_paths_are_no_paths(root):
     """Open Images calls its classes /m/01abc."""
     fill(root, *FILES)
     write(root, "labels.csv", table("file,label", labels=[f"/m/{c}" for c in PETS]))
-    assert scan(root).classes == ("/m/cat", "/m/dog")
+    assert listing_of(root).classes == ("/m/cat", "/m/dog")
 
 
 TORN = {
@@ -427,7 +433,7 @@ def test_torn_tables(root, case):
     text, says = TORN[case]
     write(root, "labels.csv", text)
     with pytest.raises(UnreadableError, match=says) as caught:
-        scan(root)
+        listing_of(root)
     assert len(str(caught.value)) < 600
 
 
@@ -435,7 +441,7 @@ def test_not_utf_8(root):
     fill(root, *FILES)
     (root / "labels.csv").write_bytes(table("file,label").encode() + b"5.png,caf\xe9\n")
     with pytest.raises(UnreadableError, match="not UTF-8 text"):
-        scan(root)
+        listing_of(root)
 
 
 JSON_TORN = {
@@ -450,17 +456,17 @@ def test_torn_json_lines(root, case):
     fill(root, *FILES)
     write(root, "metadata.jsonl", JSON_TORN[case][0])
     with pytest.raises(UnreadableError, match=JSON_TORN[case][1]):
-        scan(root)
+        listing_of(root)
 
 
 def test_quoted_line_ends_and_names_that_drive_a_terminal(root):
     fill(root, *FILES)
     write(root, "labels.csv", 'file,label,note\n0.png,"cat\n\x1b[31m","a\nb"\n1.png,dog,"say ""x"", y"\n')
-    listing = scan(root)
+    listing = listing_of(root)
     assert listing.classes == ("cat\n\x1b[31m", "dog")
     gone = table("file,label") + "\x1b[2Jgone.png,dog\n"
     write(root, "labels.csv", gone)
-    assert not any("\x1b" in remark for remark in scan(root).remarks)
+    assert not any("\x1b" in remark for remark in listing_of(root).remarks)
 
 
 def test_half_a_character_in_json(root):
@@ -486,7 +492,7 @@ def test_a_name_in_two_folders_is_not_guessed(root):
     assert set(understood(root)) == {"x/1.png", "y/2.png", "x/3.png"}
     assert any(
         "1 rows name pictures that are not there, or in several folders: 0.png" in r
-        for r in scan(root).remarks
+        for r in listing_of(root).remarks
     )
 
 
@@ -500,7 +506,7 @@ def test_a_link_out_of_the_folder_is_not_opened_up_by_a_table(root, tmp_path):
 def test_errors_show_three_layouts(root):
     fill(root, *FILES)
     with pytest.raises(UnreadableError, match="6 pictures but no class folders; expected:") as caught:
-        scan(root)
+        listing_of(root)
     _, *example = str(caught.value).split("\n")
     assert len(example) == 3
     assert [word in line for word, line in zip(("cat/1.jpg", "labels.csv", "train.txt"), example)] == [
@@ -556,14 +562,14 @@ def test_archives(root, tmp_path, home, prefix, kind, layout):
 def test_a_file_that_is_nothing_known(tmp_path):
     (tmp_path / "x.bin").write_bytes(b"hello")
     with pytest.raises(UnreadableError, match=r"is a file; give a folder of pictures, a zip or tar"):
-        scan(tmp_path / "x.bin")
+        listing_of(tmp_path / "x.bin")
 
 
 def test_an_archive_that_leads_out_is_refused(tmp_path, home):
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
         archive.writestr("../x.png", "x")
     with pytest.raises(UnreadableError, match="leads out"):
-        scan(tmp_path / "bad.zip")
+        listing_of(tmp_path / "bad.zip")
     assert not list((home / "unpacked").glob("*"))
 
 

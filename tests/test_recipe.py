@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from neocog.data.folders.read import Extent
+from neocog.data.folders.extent import Extent
 from neocog.errors import UsageError
 from neocog.recipes.chapters import FOR_DATA, RECIPES, for_folder, for_model
 from neocog.recipes.recipe import Phase, from_json, override

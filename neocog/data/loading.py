@@ -10,15 +10,15 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from neocog.data import DATASETS, BuiltIn, targets
+from neocog.data import DATASETS, BuiltIn
 from neocog.data.choice import GIVEN, Data, Divide
-from neocog.data.dataset import Dataset, Split, class_counts
-from neocog.data.folders import listing, read
+from neocog.data.dataset import Dataset, Split
+from neocog.data.fitted import fitted
 from neocog.data.folders.picture_cache import Progress, nothing
-from neocog.data.sources import cifar, cifar_pickle, digits, idx, npz, own_arrays
+from neocog.data.own import OwnData, open_own
+from neocog.data.sources import cifar, cifar_pickle, digits, idx, npz
 from neocog.data.sources.finding import find
 from neocog.data.splits import compact, divided, numbered
 from neocog.errors import UnreadableError, UsageError, escaped
@@ -29,6 +29,7 @@ def load(
     data: Data,
     *,
     where: Path | None = None,
+    opened: OwnData | None = None,
     preprocess: Preprocess | None = None,
     classes: tuple[str, ...] | None = None,
     divide: Divide = "as trained",
@@ -38,10 +39,11 @@ def load(
     stored.
 
     `where` is the folder of pictures (or a zip or tar of one, a table of labels, an .npz), or a folder with a
-    built-in set's files. `classes` are those of a trained model: labels are then numbered by name in that
-    order. For a folder `preprocess.size` is needed. Of a folder that says no val or test, `divide` 'all as
-    test' tests every picture and trains on none, 'as given' holds none out. `progress` hears how many
-    pictures of how many were decoded.
+    built-in set's files; `opened` takes the place of the user's own that were opened before. `classes` are
+    those of a trained model: labels are then numbered by name in that order (what was opened has its own).
+    For a folder `preprocess.size` is needed. Of a folder that says no val or test, `divide` 'all as test'
+    tests every picture and trains on none, 'as given' holds none out. `progress` hears how many pictures of
+    how many were decoded.
 
     `UsageError`: no folder or size given, a class that the model does not know. `UnreadableError`: files
     missing or damaged.
@@ -51,32 +53,17 @@ def load(
             "these pictures were given in Python and are in no file; give them again as dataset="
         )
     if data.name == "folder":
-        if where is None:
-            raise UsageError(
-                "data 'folder' needs the path of the folder; give it as where=, "
-                "or name a folder in place of a data set"
-            )
-        found = own_arrays.find(Path(where))
-        if found is None:
-            dataset = read.read(
-                Path(where),
-                data,
-                preprocess=preprocess or Preprocess(),
-                classes=classes,
-                divide=divide,
-                progress=progress or nothing,
-            )
-        else:
-            dataset = _fitted(read.of_arrays(found, data, divide=divide), preprocess, classes)
+        if opened is None:
+            if where is None:
+                raise UsageError(
+                    "data 'folder' needs the path of the folder; give it as where=, "
+                    "or name a folder in place of a data set"
+                )
+            opened = open_own(Path(where), classes=classes)
+        dataset = opened.dataset(data, preprocess=preprocess, divide=divide, progress=progress or nothing)
     else:
-        dataset = _fitted(_built_in(data, where), preprocess, classes)
+        dataset = fitted(_built_in(data, where), preprocess, classes)
     return replace(dataset, fingerprint=fingerprint(dataset))
-
-
-def _fitted(dataset: Dataset, preprocess: Preprocess | None, classes: tuple[str, ...] | None) -> Dataset:
-    if classes is not None:
-        dataset = _renumbered(dataset, classes)
-    return dataset if preprocess is None else _placed(dataset, preprocess)
 
 
 def identified(dataset: Dataset) -> Dataset:
@@ -181,48 +168,3 @@ def _taken(split: Split, rows: Tensor) -> Split:
         return split.subset(rows)
     names = tuple(split.names[i] for i in rows.tolist()) if split.names else ()
     return Split(compact(split.x, rows), split.y[rows], names)
-
-
-def _renumbered(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
-    """The same pictures with labels numbered by name in the order of `classes`."""
-    place = torch.tensor(listing.places(dataset.classes, classes, dataset.name))
-
-    def moved(split: Split) -> Split:
-        return replace(split, y=targets.form_of(split.y).renumbered(split.y, place, len(classes)))
-
-    changed = {name: moved(split) for name, split in dataset.splits.items()}
-    result = replace(dataset, classes=classes, **changed)  # type: ignore[arg-type]
-    counts = [sum(of_class) for of_class in zip(*(class_counts(s, len(classes)) for s in changed.values()))]
-    return result.with_remarks(*listing.without_pictures([c for c, n in zip(classes, counts) if not n]))
-
-
-def _placed(dataset: Dataset, preprocess: Preprocess) -> Dataset:
-    """Every picture through `preprocess.place`, where it asks for another size or number of channels than
-    there is.
-    """
-    c, h, w = dataset.shape
-    zooms = preprocess.fit == "crop" and preprocess.crop_share < 1
-    if preprocess.size in (None, (h, w)) and preprocess.channels in (None, c) and not zooms:
-        return dataset
-    shared = dataset.val is dataset.test
-    changed = {
-        name: _placed_split(split, preprocess)
-        for name, split in dataset.splits.items()
-        if not (shared and name == "val")
-    }
-    if shared and dataset.test is not None:
-        changed["val"] = changed["test"]
-    return replace(dataset, **changed)  # type: ignore[arg-type]
-
-
-def _placed_split(split: Split, preprocess: Preprocess) -> Split:
-    first = torch.from_numpy(preprocess.place(_pixels(split.x[0])))
-    x = torch.empty(len(split), *first.shape, dtype=torch.uint8)
-    for row, picture in enumerate(split.x):
-        x[row] = torch.from_numpy(preprocess.place(_pixels(picture)))
-    return replace(split, x=x)
-
-
-def _pixels(picture: Tensor):  # type: ignore[no-untyped-def]
-    """(C, H, W) as `place` takes it: (H, W) for one channel, else (H, W, 3)."""
-    return picture[0].numpy() if len(picture) == 1 else picture.permute(1, 2, 0).numpy()

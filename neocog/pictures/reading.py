@@ -6,11 +6,12 @@ A file that cannot be read comes with the reason and does not stop the rest.
 from __future__ import annotations
 
 import glob
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from neocog.errors import UnreadableError, UsageError
 from neocog.pictures.decode import PICTURE_SUFFIXES, Pixels, decode
@@ -76,7 +77,7 @@ def _listed(images: Iterable[str | Path]) -> Iterator[str | Path]:
 def _files(image: str | Path) -> Sequence[Path]:
     path = Path(image)
     if path.is_dir():
-        found = [p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and not _hidden(p, path)]
+        found = list(_pictures(path))
         if not found:
             raise UnreadableError(
                 f"{path}: the folder holds no pictures ({' '.join(sorted(PICTURE_SUFFIXES))})"
@@ -90,5 +91,16 @@ def _files(image: str | Path) -> Sequence[Path]:
     return sorted(found, key=lambda p: natural(str(p)))
 
 
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(root).parts)
+def _pictures(root: Path) -> Iterator[Path]:
+    """Everything below `root` that is called like a picture, but for what is hidden; each folder is listed
+    once, which `Path.rglob` does twice.
+    """
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not _hidden(name)]
+        for name in (*folders, *files):
+            if not _hidden(name) and PurePath(name).suffix.lower() in PICTURE_SUFFIXES:
+                yield Path(folder, name)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"

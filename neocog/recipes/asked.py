@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neocog.data import DATASETS, Data
-from neocog.data.folders.opened_archive import brings_pictures
-from neocog.data.folders.read import extent
+from neocog.data.own import OwnData, find_own
 from neocog.errors import UsageError, unknown
 from neocog.files import read_json
 from neocog.pretrained.network_files import layers_of
@@ -18,12 +17,13 @@ from neocog.zoo import Model, architecture
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What WHAT turned out to mean."""
+    """What WHAT turned out to mean; `opened` where it was a user's own data."""
 
     recipe: Recipe
     name: str
     where: Path | None = None
     reasons: tuple[str, ...] = ()
+    opened: OwnData | None = None
 
 
 def asked(what: str | Path | Recipe, data: str | Path | None) -> Asked:
@@ -50,11 +50,11 @@ def asked(what: str | Path | Recipe, data: str | Path | None) -> Asked:
 def _named(what: str, path: Path, data: str | Path | None) -> Asked:
     if (path / "recipe.json").exists():
         raise UsageError(f"{path} is a run; to go on with it: neocog train --resume {path}")
-    if brings_pictures(path):
-        found = extent(path)
-        recipe, reasons = chapters.for_folder(found)
+    opened = find_own(path)
+    if opened is not None:
+        recipe, reasons = chapters.for_folder(opened.extent())
         name = path.name.split(".")[0] if path.is_file() else path.resolve().name
-        return Asked(recipe, name or "photos", path, reasons)
+        return Asked(recipe, name or "photos", path, reasons, opened)
     if path.is_file():
         return Asked(from_json(read_json(path), within=str(path)), path.stem)
     if what in chapters.RECIPES:

@@ -9,7 +9,7 @@ from typing import Any
 
 from neocog.data import DATASETS, Data
 from neocog.data.augment.augment import Augment
-from neocog.data.folders.read import Extent
+from neocog.data.folders.extent import Extent
 from neocog.optim.settings import Optim
 from neocog.pictures.decode import Preprocess
 from neocog.recipes.recipe import Phase, Recipe, Stop

@@ -19,12 +19,10 @@ from neocog.data import DATASETS, Data, load, targets
 from neocog.data.augment.augment import Augment
 from neocog.data.dataset import Dataset, Skipped, Split, class_counts
 from neocog.data.folders.listing import Listing
-from neocog.data.folders.picture_cache import Decoded, Progress, decoded, nothing
-from neocog.data.folders.read import assemble
-from neocog.data.folders.scan import scan
+from neocog.data.folders.picture_cache import Decoded, Progress, nothing
 from neocog.data.names import shown, some
+from neocog.data.own import OwnPictures, open_own
 from neocog.data.samples import Sheet, View, draw, draw_variants
-from neocog.data.sources.own_arrays import find as find_arrays
 from neocog.errors import UsageError, first_complaint, unknown
 from neocog.files import write_bytes
 from neocog.pictures.decode import Preprocess
@@ -275,16 +273,15 @@ class _Source:
 def _own(path: Path, size: tuple[int, int] | None, wanted: _Wanted, progress: Progress) -> Look:
     """The user's own: arrays, or pictures in a folder."""
     data = Data(name="folder", held_out=0)
-    arrays = find_arrays(path)
-    if arrays is not None:
+    own = open_own(path)
+    if not isinstance(own, OwnPictures):
         preprocess = Preprocess(size=size, fit="crop") if size else None
-        dataset = load(data, where=path, preprocess=preprocess, divide="as given")
-        return _looked(dataset, _Source(arrays.layout), wanted)
-    listing = scan(path)
+        dataset = own.dataset(data, preprocess=preprocess, divide="as given")
+        return _looked(dataset, _Source(own.layout), wanted)
     preprocess = Preprocess(size=size or FOLDER_SIZE, fit="crop")  # no padding, which is no brightness
-    pictures = decoded(listing, preprocess, progress=progress)
-    dataset = assemble(listing, pictures, data, divide="as given")
-    return _looked(dataset, _Source(listing.layout, listing, pictures), wanted)
+    pictures = own.decoded(preprocess, progress)
+    dataset = own.dataset(data, preprocess=preprocess, divide="as given")
+    return _looked(dataset, _Source(own.layout, own.listing, pictures), wanted)
 
 
 def _built_in(name: str, size: tuple[int, int] | None, wanted: _Wanted) -> Look:

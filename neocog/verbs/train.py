@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,14 @@ def train(
     recipe = override(recipe, changes)
     world = find(device, recipe.precision)
     if dataset is None:
-        dataset = load(recipe.data, where=found.where, preprocess=recipe.preprocess, progress=progress)
+        dataset = load(
+            recipe.data,
+            where=found.where,
+            opened=found.opened,
+            preprocess=recipe.preprocess,
+            progress=progress,
+        )
+        found = replace(found, opened=None)  # what was opened is large, and is not needed any more
     else:
         dataset = identified(dataset)
         recipe = recipe.model_copy(update={"data": Data(name=GIVEN)})

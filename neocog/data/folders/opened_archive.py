@@ -1,17 +1,16 @@
 """Where pictures given by a path are: a folder as it is, a table's folder, or an archive unpacked in the
-cache.
+cache, which is hashed to find it there.
 """
 
 from __future__ import annotations
 
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from neocog.data.folders.walk import TABLE_SUFFIXES
+from neocog.data.folders.walk import TABLE_SUFFIXES, Folders
 from neocog.data.names import shown
-from neocog.errors import UnreadableError, UsageError
+from neocog.errors import UsageError
 from neocog.files import cache_dir, sha256_file
 from neocog.pictures.unpack import unpack
 
@@ -30,21 +29,18 @@ class Place:
     remarks: tuple[str, ...] = ()
 
 
-def opened(where: Path) -> Place:
-    """The folder that `where` means. `UnreadableError`: it is missing, or a file that is neither a table nor
-    an archive.
+def opened(where: Path, folders: Folders) -> Place | None:
+    """The folder that `where` means, whether it is there or not; None for a file that is neither a table nor
+    an archive. `folders` keeps what was looked at. `UnreadableError`: a damaged archive.
     """
     if not where.is_file():
         return Place(where, shown(where.resolve().name) or "folder")
     if where.suffix.lower() in TABLE_SUFFIXES:
         return Place(where.parent, shown(where.stem), where.name)
-    if not is_archive(where):
-        raise UnreadableError(
-            f"{shown(where)} is a file; give a folder of pictures, a zip or tar of one, "
-            "a table (.csv, .tsv, .jsonl, .txt) or an .npz of arrays"
-        )
+    if not _is_archive(where):
+        return None
     root = _unpacked(where)
-    inner = _inner(root)
+    inner = _inner(root, folders)
     remarks = [f"unpacked into the cache from {shown(where.name)}"]
     if inner != root:
         remarks.append(f"its pictures lie in {shown(inner.relative_to(root))}/")
@@ -52,24 +48,15 @@ def opened(where: Path) -> Place:
     return Place(inner, shown(Path(name).stem), None, tuple(remarks))
 
 
-def brings_pictures(path: Path) -> bool:
-    """Whether a path may be a user's own data: a folder, a table, an archive, or an .npz of arrays."""
-    if not path.is_file():
-        return path.is_dir()
-    return path.suffix.lower() in (*TABLE_SUFFIXES, ".npz") or is_archive(path)
-
-
-def is_archive(path: Path) -> bool:
+def _is_archive(path: Path) -> bool:
     """Whether a file is a zip or a tar (packed or not), by its content; of gzip, by its name too."""
     try:
         with path.open("rb") as file:
             head = file.read(TAR_MAGIC_AT + len(TAR_MAGIC))
+            packed = head[:2] == b"\x1f\x8b" and path.name.lower().endswith((".tar.gz", ".tgz"))
+            return packed or head[TAR_MAGIC_AT:] == TAR_MAGIC or zipfile.is_zipfile(file)
     except OSError:
         return False
-    if path.suffix.lower() == ".npz":
-        return False
-    packed = head[:2] == b"\x1f\x8b" and path.name.lower().endswith((".tar.gz", ".tgz"))
-    return packed or head[TAR_MAGIC_AT:] == TAR_MAGIC or zipfile.is_zipfile(path)
 
 
 def _unpacked(archive: Path) -> Path:
@@ -84,13 +71,13 @@ def _unpacked(archive: Path) -> Path:
     return into
 
 
-def _inner(root: Path) -> Path:
+def _inner(root: Path, folders: Folders) -> Path:
     """Down through folders that hold one folder and nothing else, as many archives are packed."""
     while True:
-        entries = [e for e in os.scandir(root) if not e.name.startswith((".", "__MACOSX"))]
+        entries = [e for e in folders.entries(root) if not e.name.startswith((".", "__MACOSX"))]
         if len(entries) != 1 or not entries[0].is_dir(follow_symlinks=False):
             return root
-        below = [Path(e) for e in os.scandir(entries[0].path) if not e.name.startswith(".")]
+        below = [Path(e) for e in folders.entries(entries[0].path) if not e.name.startswith(".")]
         if not any(path.is_dir() or path.suffix.lower() in TABLE_SUFFIXES for path in below):
             return root  # a folder of nothing but pictures is one class, which `scan` explains
         root = Path(entries[0].path)

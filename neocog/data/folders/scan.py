@@ -26,8 +26,8 @@ from neocog.data.folders.listing import (
     refuse_twins,
     without_pictures,
 )
-from neocog.data.folders.opened_archive import opened
-from neocog.data.folders.walk import Walked, walk
+from neocog.data.folders.opened_archive import Place
+from neocog.data.folders.walk import Folders, Walked, walk
 from neocog.data.names import ORDER, SPLIT_NAMES, SplitName, natural, shown, some
 from neocog.errors import UnreadableError
 
@@ -39,17 +39,15 @@ EXPECTED = (
 """Three lines on the layouts that are accepted, each to be written below the folder's name."""
 
 
-def scan(where: Path, *, classes: tuple[str, ...] | None = None) -> Listing:
-    """Understand the folder, table or archive `where` without opening a picture; with `classes`, number them
-    as that trained model does.
+def scan(place: Place, *, classes: tuple[str, ...] | None = None, folders: Folders | None = None) -> Listing:
+    """Understand the folder at `place` without opening a picture; with `classes`, number them as that trained
+    model does. `folders` are those that were listed already.
 
-    Links are followed inside the root only, and every file counts once however many names it has. A zip or
-    tar is unpacked into the cache first.
+    Links are followed inside the root only, and every file counts once however many names it has.
     `UnreadableError`: no folder, no or one class, names that differ in case or Unicode form only, or a val or
     test class that train lacks. `UsageError`: a class that is not among `classes`.
     """
-    place = opened(where)
-    found = walk(place.root)
+    found = walk(place.root, folders)
     understood = _understood(found, place.root, place.table, evaluated=classes is not None)
     names = understood.names
     refuse_twins(names, place.root, what="classes")

@@ -38,9 +38,32 @@ class Walked:
     found: int = 0
 
 
-def walk(root: Path) -> Walked:
+class Folders:
+    """What is in folders, each of them listed once: what was looked at before the walk is not listed again
+    by it.
+    """
+
+    def __init__(self) -> None:
+        self._listed: dict[str, list[os.DirEntry[str]]] = {}
+
+    def entries(self, folder: str | Path) -> list[os.DirEntry[str]]:
+        """The entries of a folder, kept for who comes next; `OSError` where it cannot be listed."""
+        name = os.fspath(folder)
+        if name not in self._listed:
+            self._listed[name] = self.last(name)
+        return self._listed[name]
+
+    def last(self, folder: str) -> list[os.DirEntry[str]]:
+        """The same, for the last time: nothing is kept."""
+        if folder in self._listed:
+            return self._listed.pop(folder)
+        with os.scandir(folder) as entries:
+            return list(entries)
+
+
+def walk(root: Path, folders: Folders | None = None) -> Walked:
     """List the regular picture files below `root`; `UnreadableError` where that is no folder or cannot be
-    listed.
+    listed. `folders` are those that were listed already.
 
     Links wait until everything that is there by itself is known; then those to a place inside the root that
     is not counted yet are followed.
@@ -48,17 +71,18 @@ def walk(root: Path) -> Walked:
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise UnreadableError(f"{escaped(str(root))} {what}; give a folder of pictures")
+    folders = folders or Folders()
     try:
-        with os.scandir(root):
-            pass
+        folders.entries(root)
     except OSError as error:
         raise UnreadableError(f"cannot list {escaped(str(root))}: {error.strerror or error}") from error
-    return _Walk(root).walked
+    return _Walk(root, folders).walked
 
 
 class _Walk:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, listed: Folders) -> None:
         self.root, self.real = os.fspath(root), os.path.realpath(root)
+        self.listed = listed
         self.walked = Walked()
         self.seen: set[int] = set()
         self.links: list[str] = []
@@ -75,12 +99,11 @@ class _Walk:
         waiting = [top]
         while waiting:
             folder = waiting.pop()
+            place = os.path.join(self.root, folder) if folder else self.root
             try:
-                with os.scandir(os.path.join(self.root, folder) if folder else self.root) as entries:
-                    status = os.stat(os.path.join(self.root, folder))
-                    if self._again(status):
-                        continue
-                    children = list(entries)
+                children = self.listed.last(place)
+                if self._again(os.stat(place)):
+                    continue
             except OSError as error:
                 self._skip(folder, f"cannot be listed: {error.strerror or error}", new=True)
                 continue
