@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from neocog import cli
+from neocog.cli import progress
 from neocog.data import Data, load
 from neocog.data.augment.augment import Augment
 from neocog.data.samples import draw
@@ -296,8 +297,8 @@ def test_arrays_of_ones_own(tmp_path):
 
 def test_a_long_reading_says_how_far_it_is(monkeypatch, capsys):
     now = [0.0]
-    monkeypatch.setattr("neocog.cli.time.monotonic", lambda: now[0])
-    tell = cli.reading()
+    monkeypatch.setattr("neocog.cli.progress.time.monotonic", lambda: now[0])
+    tell = progress.reading()
     for k in range(1, 301):
         now[0] = k / 10
         tell(k, 300)

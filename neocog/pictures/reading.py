@@ -49,10 +49,15 @@ def named(images: Iterable[str | Path]) -> tuple[Path, ...]:
 
 
 def read(
-    files: Sequence[Path], prepare: Callable[[Pixels], Pixels] = lambda pixels: pixels, *, most: int = AT_ONCE
+    files: Sequence[Path],
+    prepare: Callable[[Pixels], Pixels] = lambda pixels: pixels,
+    *,
+    most: int = AT_ONCE,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[Reading, ...]]:
     """A `Reading` of each of `files`, in order, at most `most` at a time: each decoded, then through
-    `prepare`, several side by side.
+    `prepare`, several side by side. `progress` hears how many files are done with, of how many: whenever the
+    caller asks for more.
     """
 
     def one(path: Path) -> Reading:
@@ -64,6 +69,8 @@ def read(
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(files), most):
             yield tuple(pool.map(one, files[start : start + most]))
+            if progress is not None:
+                progress(min(start + most, len(files)), len(files))
 
 
 def _listed(images: Iterable[str | Path]) -> Iterator[str | Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +100,7 @@ def features(
     layer: str,
     weights: str | Path | None = None,
     device: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Features:
     """The output of `layer` of a run, a model file or a network of the zoo with `weights`, for pictures:
     files, folders (their pictures, in natural order) and globs.
@@ -107,7 +108,8 @@ def features(
     `layer` is a name as `neocog summary` lists it (with or without `features.`), a whole stage (pool4,
     bottleneck5), Keras' name of it (block4_pool), or its number in the summary. Pictures go through the
     network's Preprocess. `UsageError` lists the layers where the name is unknown. A file that cannot be read
-    is listed in `unread` and does not stop the rest; `UnreadableError` where none can be read.
+    is listed in `unread` and does not stop the rest; `UnreadableError` where none can be read. `progress`
+    hears how many pictures are read, of how many.
     """
     trained = open_trained(what, weights)
     row = ZOO.get(trained.model.name or "")
@@ -118,7 +120,7 @@ def features(
     place = find(device, "float32").device
     network = trained.network.to(place)
     parts, read, unread = [], [], []
-    for some in reading.read(files, trained.preprocess.place, most=BATCH):
+    for some in reading.read(files, trained.preprocess.place, most=BATCH, progress=progress):
         placed = [one.pixels for one in some if one.pixels is not None]
         read += [str(one.path) for one in some if one.pixels is not None]
         unread += [(str(one.path), one.error) for one in some if one.pixels is None]

@@ -178,6 +178,7 @@ def predict(
     top: int = 5,
     polarity: Literal["as given", "negative"] = "as given",
     device: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Predictions:
     """Name pictures: files, folders (their pictures, in natural order) and globs; or items `index` of a data
     set's `split`.
@@ -186,7 +187,7 @@ def predict(
     'negative' turns light into dark first: for digits drawn dark on white, where the training pictures are
     light on dark; without it such a picture is noticed and noted. A file that cannot be read becomes an item
     with its error; the others are named all the same. `weights` goes with a network of the zoo, see
-    `open_trained`.
+    `open_trained`. `progress` hears how many pictures are read, of how many.
     """
     if top < 1:
         raise UsageError(f"top {top} is not a number of classes; give 1 or more")
@@ -197,14 +198,14 @@ def predict(
         )
     namer = _Namer(trained, min(top, len(trained.classes)), torch.device(find(device, "float32").device))
     if split is not None or index:
-        return Predictions(tuple(_of_split(namer, split or "test", index, data)))
+        return Predictions(tuple(_of_split(namer, split or "test", index, data, progress)))
     pictures = list(images)
     if not pictures:
         raise UsageError(
             "no pictures were given; name files, folders or globs, or use --split test --index 0,17"
         )
     items: list[Prediction] = []
-    for read in reading.read(reading.named(pictures), namer.placing(polarity)):
+    for read in reading.read(reading.named(pictures), namer.placing(polarity), progress=progress):
         items += namer.named(read, shown=grids.MOST_STACKED - len(items))
     return Predictions(tuple(items))
 
@@ -262,11 +263,15 @@ def _note(placed: Pixels, preprocess: Preprocess) -> str:
 
 
 def _of_split(
-    namer: _Namer, split: str, index: Sequence[int], data: str | Path | None
+    namer: _Namer,
+    split: str,
+    index: Sequence[int],
+    data: str | Path | None,
+    progress: Callable[[int, int], None] | None,
 ) -> Iterator[Prediction]:
     from neocog.answers import collect
 
-    pictures = dataset_of(namer.trained, data).split(split)
+    pictures = dataset_of(namer.trained, data, progress=progress).split(split)
     rows = list(index) if index else list(range(len(pictures)))
     outside = [i for i in rows if not 0 <= i < len(pictures)]
     if outside:

@@ -35,6 +35,10 @@ class Listing:
     def json(self) -> list[dict[str, Any]]:
         return [{"network": name, **asdict(release)} for name, release in self.releases]
 
+    def save(self, path: str | Path) -> None:
+        """A list is no network: `UsageError` says what is one."""
+        raise UsageError("-o writes a network: give a run, a model file, or --file FILE")
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:

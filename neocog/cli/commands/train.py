@@ -1,0 +1,69 @@
+"""train on the command line: usual changes of a recipe have options of their own, --resume goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from neocog.cli.command import Command, Given
+from neocog.cli.options import ACCEPTED, DATA, DEVICE, Option
+from neocog.cli.values import side_or_sides
+from neocog.errors import UsageError
+
+FIELDS = {"batch_size": "batch", "lr": "optim.lr", "precision": "precision", "seed": "seed"}
+"""Options -> the fields of the recipe that they change."""
+
+
+def call(verb: Callable[..., Any], given: Given) -> Any:
+    """`train`, or with --resume `resume`; a line an epoch on stderr unless it is to be quiet."""
+    from neocog.training.watchers import Console, TensorBoard
+    from neocog.verbs.train import resume
+
+    more = dict(given.more)
+    changes = [f"{field}={more[name]}" for name, field in FIELDS.items() if name in more]
+    if "size" in more:
+        changes.append(f"preprocess.size={list(more['size'])}")
+    watchers: list[Callable[..., Any]] = [] if given.quiet else [lambda run: Console()]
+    watchers += [TensorBoard] if "tensorboard" in more else []
+    own = {**given.own, "watchers": watchers}
+    if "resume" in more:
+        if {"what", "model", "out"} & set(own):
+            raise UsageError(
+                "--resume goes on with a run as it was started: give it without WHAT, --model and --out"
+            )
+        return resume(
+            more["resume"], epochs=more.get("epochs"), changes=[*changes, *more.get("set", ())], **own
+        )
+    if "what" not in own:
+        raise UsageError(
+            "say what to train: a recipe, a recipe.json, a data set or a folder; or --resume RUN"
+        )
+    changes += [f"epochs={more['epochs']}"] if "epochs" in more else []
+    return verb(**own, changes=[*changes, *more.get("set", ())])
+
+
+COMMAND = Command(
+    about="Train: a recipe goes in, a run comes out.",
+    example="neocog train mnist; neocog train photos/ --epochs 20; "
+    "neocog train --resume runs/mnist --epochs 30",
+    options={
+        "what": Option(optional=True, help="A recipe, recipe.json, data set or folder of pictures."),
+        "data": DATA,
+        "model": Option(help="A network of the zoo, or net.json."),
+        "epochs": Option(kind="int", help="Passes over the training pictures."),
+        "batch_size": Option(kind="int", short="-b", help="Pictures a step."),
+        "lr": Option(kind="float", help="Learning rate."),
+        "size": Option(
+            kind="text", parse=side_or_sides, help="HEIGHTxWIDTH of the network's input, or one number."
+        ),
+        "precision": Option(kind="text", accepts="neocog.world.Precision", help=f"{ACCEPTED}."),
+        "seed": Option(kind="int", help="Decides every draw."),
+        "device": DEVICE,
+        "out": Option(kind="path", short="-o", help="The run's folder (default: runs/NAME)."),
+        "set": Option(kind="texts", help="FIELD=VALUE of the recipe, e.g. optim.lr=0.05."),
+        "resume": Option(kind="path", help="Go on with this run (with --epochs: to so many)."),
+        "tensorboard": Option(kind="switch", help="Write TensorBoard logs too."),
+    },
+    python_only=frozenset({"changes"}),
+    call=call,
+)
