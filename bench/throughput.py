@@ -47,7 +47,7 @@ recipe = override(RECIPES[named], [f"batch={case['batch']}", "epochs=100000"])
 run = Run(Path(tempfile.mkdtemp()))
 record = Record(run)
 job = prepare(recipe, dataset, find("cpu", precision))
-events = job.events(run, resume=False, stop=lambda: False)
+events = job.events(run, stop=lambda: False)
 
 def epoch():
     start = time.perf_counter()

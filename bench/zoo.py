@@ -40,7 +40,7 @@ dataset = Dataset("synthetic", tuple(str(i) for i in range(1000)), split)
 changes = [f"model.name={name}", f"batch={case['batch']}", "epochs=100000", "optim.lr=1e-5"]
 recipe = override(RECIPES["lenet-mnist"], changes)
 job = prepare(recipe, dataset, find("cpu", precision))
-events = job.events(Run(Path(tempfile.mkdtemp())), resume=False, stop=lambda: False)
+events = job.events(Run(Path(tempfile.mkdtemp())), stop=lambda: False)
 
 def train():
     start = time.perf_counter()

@@ -14,13 +14,16 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Training begins or goes on at `step`, of `steps` in all; `remarks` are sentences for the reader."""
+    """Training begins or goes on at `step`, of `steps` in all, in `epoch` (from 1); `remarks` are sentences
+    for the reader.
+    """
 
     step: int
     steps: int
     steps_per_epoch: int
     epochs: int
     remarks: tuple[str, ...] = ()
+    epoch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,10 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Training ended: 'done', 'stopped early' or 'interrupted'; `best_epoch` counts from 1."""
+    """Training ended after `epoch` whole epochs: 'done', 'stopped early' or 'interrupted'.
+
+    `best_epoch` counts from 1.
+    """
 
     step: int
     epoch: int

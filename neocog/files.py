@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import io
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from neocog.errors import UnreadableError
+from neocog.errors import UnreadableError, UsageError
+
+PART = ".part"
+"""How the name of a file ends that is being written."""
 
 
 @contextlib.contextmanager
@@ -20,13 +26,16 @@ def replacing(path: Path) -> Iterator[Path]:
     `path`.
 
     A reader of `path` sees the old file or the new one, never a part. When the block raises, the temporary
-    file is removed.
+    file is removed. What is no plain file (a device, a pipe, a link, a folder) is never replaced.
+    `UnreadableError` says in one line what the disk says.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        _require_plain(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=PART, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -34,18 +43,84 @@ def replacing(path: Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+        flush_folder(path.parent)
     except OSError as error:
         raise UnreadableError(
             f"cannot write {path}: {error.strerror or error}; free space there or choose another place"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # not every file system lets a folder be opened
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def _require_plain(path: Path) -> None:
+    """`UnreadableError` where `path` is something that a file must not take the place of."""
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return  # what stands in the way of the folder is said when it is made
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe"}
+        kind = kinds.get(stat.S_IFMT(mode), "a device")
+        raise UnreadableError(f"cannot write {path}: it is {kind}, and stays one; choose another place")
+
+
+def flush_folder(folder: Path) -> None:
+    """Make what was renamed in `folder` last through a power cut, where a folder can be flushed."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows, and file systems that open no folder
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF, errno.EACCES):
+            raise
+    finally:
+        os.close(handle)
+
+
+def append(path: Path, text: str, *, flushed: Literal["to the disk", "to the system"]) -> None:
+    """Add `text` to the file at `path`, whole or not at all; a last line that a kill cut off goes first."""
+    try:
+        with path.open("ab+", buffering=0) as file:
+            end = _end_of_lines(file)
+            try:
+                file.truncate(end)
+                left = memoryview(text.encode())
+                while left:
+                    left = left[file.write(left) :]
+                if flushed == "to the disk":
+                    os.fsync(file.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):
+                    file.truncate(end)
+                raise
+    except OSError as error:
+        raise UnreadableError(
+            f"cannot write {path}: {error.strerror or error}; free space there or choose another place"
+        ) from error
+
+
+def _end_of_lines(file: io.FileIO) -> int:
+    """Where the last whole line ends."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(end - 4096, 0)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def sweep(folder: Path) -> None:
+    """Take away the temporary files that a kill left in `folder`."""
+    for left in folder.glob(f".*{PART}"):
+        with contextlib.suppress(OSError):
+            left.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -67,7 +142,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except OSError as error:
         raise UnreadableError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableError(f"{path} is not a JSON document: {error}") from error
 
 
@@ -85,9 +160,20 @@ def sha256_file(path: Path) -> str:
 
 def cache_dir() -> Path:
     """Where downloads and decoded pictures are kept: NEOCOG_HOME, else the XDG cache. Safe to delete at
-    any time.
+    any time. `UsageError` where there is neither, nor a home.
     """
-    home = os.environ.get("NEOCOG_HOME")
-    if home:
-        return Path(home)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neocog"
+    for variable, folder in (("NEOCOG_HOME", ""), ("XDG_CACHE_HOME", "neocog")):
+        if place := os.environ.get(variable):
+            return Path(place) / folder
+    home = home_dir()
+    if home is None:
+        raise UsageError("there is no home folder for the cache; set NEOCOG_HOME to a folder of your choice")
+    return home / ".cache" / "neocog"
+
+
+def home_dir() -> Path | None:
+    """The user's home; None for a user without one, as in many containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None

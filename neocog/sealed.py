@@ -21,11 +21,13 @@ from neocog.files import replacing
 
 MARK = rb"{\"sha256\":\""  # as it stands in the header: the document is JSON within JSON
 BLANK = "0" * 64
+SAVING = "Error while serializing: I/O error: "
 HEADER_CEILING = 16 << 20  # bytes; our largest network needs well under 1 MiB
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], document: dict[str, Any]) -> None:
     """Write `tensors` and `document` to `path`, atomically. Tensors are stored contiguous, on the CPU."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -33,7 +35,13 @@ def write(path: Path, tensors: Mapping[str, Tensor], document: dict[str, Any]) -
     text = json.dumps(document, sort_keys=True, allow_nan=False)
     metadata = {"neocog": f'{{"sha256":"{BLANK}","document":{text}}}'}
     with replacing(path) as temporary:
-        save_file(plain, str(temporary), metadata=metadata)
+        try:
+            save_file(plain, str(temporary), metadata=metadata)
+        except SafetensorError as error:  # the disk's words, which are in no OSError
+            reason = str(error).removeprefix(SAVING)
+            raise UnreadableError(
+                f"cannot write {path}: {reason}; free space there or choose another place"
+            ) from error
         place, computed = _digest(temporary)
         with temporary.open("rb+") as file:
             file.seek(place)
@@ -63,10 +71,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def document(path: Path) -> dict[str, Any]:
     """The JSON document of a sealed file, without its tensors and without checking the digest."""
     try:
-        found = json.loads(json.loads(_header(path))["__metadata__"]["neocog"])["document"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return dict(json.loads(json.loads(_header(path))["__metadata__"]["neocog"])["document"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnreadableError(f"{path} is not a file that neocog wrote: {error}") from error
-    return dict(found)
 
 
 def digest(path: Path) -> str:

@@ -153,7 +153,7 @@ def test_it_learns_from_scratch(name: str, tmp_path: Path) -> None:
     assert job.plan.steps <= STEPS
     losses: list[float] = []
     named = 0.0
-    for event in job.events(Run(tmp_path), resume=False, stop=lambda: False):
+    for event in job.events(Run(tmp_path), stop=lambda: False):
         if not isinstance(event, Step):
             continue
         losses.append(float(event.loss))

@@ -149,7 +149,7 @@ def test_a_frozen_normalisation_keeps_its_statistics_over_epochs(tmp_path: Path)
     freeze(job.trained.network, until="pool1")
     before = {name: tensor.clone() for name, tensor in job.trained.network.state_dict().items()}
     (tmp_path / "run").mkdir()
-    for _ in job.events(Run(tmp_path / "run"), resume=False, stop=lambda: False):
+    for _ in job.events(Run(tmp_path / "run"), stop=lambda: False):
         pass
     after = job.trained.network.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}

@@ -27,6 +27,7 @@ from neocog.runs.run import Run, open_run
 from neocog.tasks.multilabel import MultiLabel
 from neocog.training import watchers
 from neocog.training.loop import Training, prepare
+from neocog.training.resuming import goes_on
 from neocog.training.watchers import Console, Record
 from neocog.world import find
 from neocog.zoo import Model, build
@@ -81,7 +82,9 @@ def finished(folder: Path, scores: list[float], patience: int, *, resume: bool =
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Training, "watched", lambda self, network: next(given))
-        events = list(job.events(Run(folder), resume=resume, stop=lambda: False))
+        run = Run(folder)
+        going = goes_on(job, run, run.saved_state() if resume else None, job.recipe)
+        events = list(job.events(run, live=going.live, stop=lambda: False))
     assert isinstance(events[-1], Finished)
     return events[-1]
 

@@ -42,6 +42,13 @@ def cuts(n: int, batch: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
+def cuts_after(taken: int, n: int, batch: int) -> list[tuple[int, int]]:
+    """The batches of an epoch of which `taken` pictures are done: those of `cuts` where that is one of its
+    edges.
+    """
+    return [(taken + start, taken + end) for start, end in cuts(n - taken, batch)] if taken < n else []
+
+
 Order = Literal["shuffled", "as given", "balanced"]
 """Of an epoch's pictures. Balanced: drawn with replacement, each class alike often."""
 
@@ -70,14 +77,13 @@ class Feed:
     order: Order
     device: torch.device
 
-    def batches(self, epoch: int, *, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of `epoch` (from 0) from number `first` on: x float32 (N, C, H, W) as the network sees
-        it, and y.
+    def batches(self, epoch: int, *, taken: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of `epoch` (from 0) after the first `taken` of its pictures: x float32 (N, C, H, W) as
+        the network sees it, and y.
         """
         rows = self.rows(epoch)
-        for number, (start, end) in enumerate(cuts(len(self.split), self.batch)):
-            if number < first:
-                continue
+        for start, end in cuts_after(taken, len(self.split), self.batch):
+            number = start // self.batch
             x, y = self.split.take(rows[start:end])
             x, y = channels_last(x.to(self.device)), y.to(self.device)
             if not self.augment.is_off:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,11 +12,10 @@ from neocog.answers import ANSWERS_FILE, collect
 from neocog.answers import keep as keep_answers
 from neocog.data import targets
 from neocog.data.choice import GIVEN
-from neocog.files import write_bytes
 from neocog.model import load as load_model
 from neocog.report.page import write as write_report
 from neocog.report.subject import Subject
-from neocog.runs.run import Run
+from neocog.runs.run import UNREPORTED, Run
 from neocog.show import charts, grids
 from neocog.training.loop import Training
 from neocog.world import give_back_memory
@@ -35,18 +35,28 @@ def first_batch(job: Training, run: Run) -> None:
         caption="the first batch as the network sees it; "
         f"values from {float(low):.3g} (black) to {float(high):.3g} (white)",
     )
-    write_bytes(run.path / "first_batch.png", png)
+    run.write("first_batch.png", png)
 
 
-def conclude(job: Training, run: Run, seconds: float, reason: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a training ended: after so many whole epochs and seconds, 'done' or 'stopped early'."""
+
+    epochs: int
+    seconds: float
+    reason: str
+
+
+def conclude(job: Training, run: Run, ended: Ended) -> None:
     """Curves, the test accuracy (evaluate's own measurement, on the saved model file, in float32), and its
-    answers, which the report shares. The training pictures are not needed any more.
+    answers, which the report shares. The training pictures are not needed any more. What a kill leaves undone
+    of it is done again by a resume.
     """
     if job.recipe.data.name != GIVEN:
         job.dataset.free_train()
     give_back_memory()
-    write_bytes(run.path / "curves.png", charts.training_curves(run.metrics()))
-    result: dict[str, Any] = {"reason": reason, "epochs": len(run.metrics()), "test_accuracy": None}
+    run.write("curves.png", charts.training_curves(run.metrics()))
+    result: dict[str, Any] = {"reason": ended.reason, "epochs": ended.epochs, "test_accuracy": None}
     trained, dataset = load_model(run.model_file), job.dataset
     measured = next((name for name in ("test", "val") if name in dataset.splits), None)
     answers = collect(trained, dataset.split(measured), measured, job.world.device) if measured else None
@@ -55,13 +65,17 @@ def conclude(job: Training, run: Run, seconds: float, reason: str) -> None:
         remarks = keep_answers(run.path / ANSWERS_FILE, answers, dataset, run.model_file)
     if answers is not None and measured == "test":
         result |= {f"test_{name}": value for name, value in answers.report.result().items()}
-    note(run, seconds, result, remarks)
+    note(run, ended.seconds, result, remarks)
+    run.require()
     write_report(run.report_file, Subject(trained=trained, dataset=dataset, answers=answers, run=run))
+    facts = run.facts()
+    del facts[UNREPORTED]
+    run.write_facts(facts)
 
 
 def note(run: Run, seconds: float, result: dict[str, Any] | None = None, remarks: Sequence[str] = ()) -> None:
-    """Add `seconds`, `remarks` and the `result` to the run's facts."""
+    """Add `seconds`, `remarks` and the `result` to the run's facts; a result has no report yet."""
     facts = run.facts()
     facts["seconds"] = round(facts.get("seconds", 0.0) + seconds, 3)
     facts["remarks"] = list(dict.fromkeys((*facts.get("remarks", ()), *remarks)))
-    run.write_facts({**facts, **({"result": result} if result is not None else {})})
+    run.write_facts(facts if result is None else {**facts, "result": result, UNREPORTED: True})

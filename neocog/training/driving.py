@@ -6,14 +6,16 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
-from neocog.errors import Interrupted, OutOfMemory
+from neocog.errors import Interrupted, OutOfMemory, UnreadableError
 from neocog.events import Event, Finished, Started, Watcher
 from neocog.recipes.recipe import Recipe
 from neocog.runs.run import Run
-from neocog.training.conclusion import conclude, first_batch, note
+from neocog.runs.state import Live
+from neocog.training.conclusion import Ended, conclude, first_batch, note
 from neocog.training.loop import Training
 from neocog.training.signals import signals
 from neocog.training.watchers import Record
@@ -23,48 +25,51 @@ from neocog.world import deterministic
 def drive(
     job: Training,
     run: Run,
+    live: Live,
     *,
-    resume: bool,
     remarks: Sequence[str],
     watchers: Sequence[Callable[[Run], Watcher]],
     stop: Callable[[], bool] | None,
 ) -> Run:
-    """Run the job to its end, hand every event to every watcher, and leave the run's pictures and figures."""
+    """Run the job from `live` to its end, hand every event to every watcher, and leave the run's pictures and
+    figures. The caller holds the run's lock.
+    """
     begun = time.monotonic()
-    reason = "done"
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(run.alone())
-        stack.enter_context(deterministic())
-        stack.enter_context(torch.random.fork_rng(devices=[]))
-        heard = stack.enter_context(signals())
-        listening: list[Watcher] = [Record(run), *(_entered(stack, make(run)) for make in watchers)]
-        first_batch(job, run)
+    reason, received = "done", None
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(deterministic())
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+            heard = stack.enter_context(signals())
+            listening: list[Watcher] = [Record(run), *(_entered(stack, make(run)) for make in watchers)]
 
-        def stopping() -> bool:
-            return heard.received is not None or (stop is not None and stop())
+            def stopping() -> bool:
+                return heard.received is not None or (stop is not None and stop())
 
-        try:
-            for event in job.events(run, resume=resume, stop=stopping):
+            first_batch(job, run)
+            for event in job.events(run, live=live, stop=stopping):
                 if isinstance(event, Finished):
-                    reason = event.reason
+                    reason, received = event.reason, heard.received
                 for watcher in listening:
                     watcher(_with_remarks(event, remarks))
-        except (RuntimeError, MemoryError) as error:
-            raise _explained(error, job.recipe) from error
-    seconds = time.monotonic() - begun
-    if reason == "interrupted":
+        seconds = time.monotonic() - begun
+        if reason != "interrupted":
+            conclude(job, run, Ended(live.state.epoch, seconds, reason))
+            return run
         note(run, seconds)
-        raise Interrupted(
-            f"interrupted; the state is saved. To go on: neocog train --resume {run.path}",
-            exit_code=128 + (heard.received or signal.SIGINT),
-        )
-    conclude(job, run, seconds, reason)
-    return run
+    except (RuntimeError, MemoryError) as error:
+        raise _explained(error, job.recipe, run) from error
+    except (OSError, UnreadableError) as error:
+        raise _with_cure(error, run) from error
+    raise Interrupted(
+        f"interrupted; the state is saved. To go on: neocog train --resume {run.path}",
+        exit_code=128 + (received or signal.SIGINT),
+    )
 
 
 def _with_remarks(event: Event, remarks: Sequence[str]) -> Event:
     if isinstance(event, Started) and remarks:
-        return Started(event.step, event.steps, event.steps_per_epoch, event.epochs, tuple(remarks))
+        return replace(event, remarks=tuple(remarks))
     return event
 
 
@@ -75,12 +80,20 @@ def _entered(stack: contextlib.ExitStack, watcher: Watcher) -> Watcher:
     return watcher
 
 
-def _explained(error: RuntimeError | MemoryError, recipe: Recipe) -> BaseException:
+def _explained(error: RuntimeError | MemoryError, recipe: Recipe, run: Run) -> BaseException:
     """Out of memory in words; anything else is a bug and stays what it is."""
     text = str(error)
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
         half = max(recipe.batch // 2, 1)
         return OutOfMemory(
-            f"a batch of {recipe.batch} pictures does not fit into memory; try --batch-size {half}"
+            f"a batch of {recipe.batch} pictures does not fit into memory; "
+            f"try: neocog train --resume {run.path} --batch-size {half}"
         )
     return error
+
+
+def _with_cure(error: OSError | UnreadableError, run: Run) -> UnreadableError:
+    """What the disk refused, and how the training goes on when that is mended."""
+    said = f"{error.filename or run.path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+    there = f"; then go on with: neocog train --resume {run.path}" if run.recipe_file.exists() else ""
+    return UnreadableError(said + there)

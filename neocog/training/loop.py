@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from neocog._version import __version__
-from neocog.data.batches import DROPOUT, WEIGHTS, Feed, cuts, plain_batches, stream
+from neocog.data.batches import DROPOUT, WEIGHTS, Feed, cuts, cuts_after, plain_batches, stream
 from neocog.data.dataset import Dataset
 from neocog.data.splits import counted
 from neocog.errors import CheckFailed
@@ -27,7 +27,8 @@ from neocog.optim.average import Average
 from neocog.optim.optimizers import Optimizer
 from neocog.optim.schedules import scheduled
 from neocog.recipes.recipe import Phase, Recipe
-from neocog.runs.run import Live, Run, State
+from neocog.runs.run import Run
+from neocog.runs.state import Live, State
 from neocog.tasks.table import TASKS, task_name
 from neocog.tasks.task import Objective, Outcome, Result, Task, measure
 from neocog.training.own import NOTHING, Own
@@ -48,26 +49,43 @@ class Plan:
     """Which epoch and phase a step belongs to. Epochs and steps count from 0."""
 
     recipe: Recipe
-    per_epoch: int
+    pictures: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps of an epoch."""
+        return len(cuts(self.pictures, self.recipe.batch))
 
     @property
     def steps(self) -> int:
+        """Steps of the whole training, were no batch size ever changed."""
         return self.per_epoch * self.recipe.epochs
 
+    def left(self, state: State) -> int:
+        """Steps from `state` to the end."""
+        whole = self.per_epoch * (self.recipe.epochs - state.epoch)
+        return whole - self.per_epoch + len(self.cuts(state)) if state.rows else whole
+
+    def cuts(self, state: State) -> list[tuple[int, int]]:
+        """Which of the epoch's pictures each batch takes that is left of it."""
+        return cuts_after(state.rows, self.pictures, self.recipe.batch)
+
     def phase(self, epoch: int) -> tuple[Phase, int]:
-        """The phase of `epoch` and the step it begins with."""
+        """The phase of `epoch` and the epoch it begins with."""
         first = 0
         for phase in self.recipe.phases:
             if epoch < first + phase.epochs:
-                return phase, first * self.per_epoch
+                return phase, first
             first += phase.epochs
         raise AssertionError(f"epoch {epoch} is after the last of {self.recipe.epochs}")
 
-    def lr(self, step: int) -> float:
-        """The learning rate of `step`: each phase has a schedule of its own."""
-        phase, first = self.phase(step // self.per_epoch)
-        steps = phase.epochs * self.per_epoch
-        return scheduled(phase.optim, step - first, steps=steps, per_epoch=self.per_epoch)
+    def lr(self, state: State) -> float:
+        """The learning rate of the step after `state`: each phase has a schedule of its own, and the place in
+        it is that in the epoch's pictures.
+        """
+        phase, first = self.phase(state.epoch)
+        step = (state.epoch - first) * self.per_epoch + state.rows // self.recipe.batch
+        return scheduled(phase.optim, step, steps=phase.epochs * self.per_epoch, per_epoch=self.per_epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +101,9 @@ class Saver:
     time.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, recipe: Recipe) -> None:
         self.run = run
+        self.recipe = recipe
         self.cost = 0.0
         self.last = time.monotonic()
         self.best: Snapshot | None = None
@@ -103,9 +122,10 @@ class Saver:
         start = time.monotonic()
         _require_finite(live)
         if self.best is not None:
+            self.run.require()
             write_model(self.run.model_file, self.best.weights, self.best.document)
             self.best = None
-        self.run.save(live)
+        self.run.save(live, self.recipe)
         self.last = time.monotonic()
         self.cost = self.last - start
         return Saved(live.state.step, self.cost)
@@ -135,10 +155,10 @@ class Training:
 
     @property
     def plan(self) -> Plan:
-        return Plan(self.recipe, len(cuts(len(self.dataset.train), self.recipe.batch)))
+        return Plan(self.recipe, len(self.dataset.train))
 
-    def batches(self, epoch: int, *, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The training batches of `epoch` from number `first` on, as the network sees them."""
+    def batches(self, epoch: int, *, taken: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The training batches of `epoch` after the first `taken` pictures, as the network sees them."""
         return Feed(
             split=self.dataset.train,
             preprocess=self.trained.preprocess,
@@ -148,7 +168,7 @@ class Training:
             seed=self.recipe.seed,
             order="balanced" if self.recipe.balance == "sampler" else self.recipe.order,
             device=self.world.device,
-        ).batches(epoch, first=first)
+        ).batches(epoch, taken=taken)
 
     def watched(self, network: Network) -> Result | None:
         """`network` as it is now, measured on the watched split in float32, as `evaluate` will."""
@@ -167,48 +187,50 @@ class Training:
         provenance = {**self.trained.provenance, "epoch": epoch, "metrics": metrics}
         return Snapshot(copy, replace(self.trained, provenance=provenance).document())
 
-    def events(self, run: Run, *, resume: bool, stop: Callable[[], bool]) -> Iterator[Event]:
-        """Train into `run`, from the start or from its saved state. `stop` is asked after every step; when
-        true, the state is saved.
+    def events(self, run: Run, *, stop: Callable[[], bool], live: Live | None = None) -> Iterator[Event]:
+        """Train into `run`, from the start or from `live`. `stop` is asked after every step; when true, the
+        state is saved.
         """
-        plan, saver = self.plan, Saver(run)
-        live = self._live(run if resume and run.state_file.exists() else None)
+        plan, saver = self.plan, Saver(run, self.recipe)
+        live = live or self.begun()
         objective = Objective(live.network, self.task)
         state = live.state
-        yield Started(state.step, plan.steps, plan.per_epoch, self.recipe.epochs)
+        at, of = state.step, self.recipe.epochs
+        yield Started(at, at + plan.left(state), plan.per_epoch, of, epoch=min(state.epoch + 1, of))
         training_mode(live.network)
-        for epoch in range(state.step // plan.per_epoch, self.recipe.epochs):
-            phase, first_step = plan.phase(epoch)
-            if state.step == first_step > 0:
+        while state.epoch < self.recipe.epochs:
+            epoch, (phase, first_epoch) = state.epoch, plan.phase(state.epoch)
+            if state.rows == 0 and state.epoch == first_epoch > 0:
                 live.optimizer = Optimizer(phase.optim, live.network)
             begun, seen, lr = time.monotonic(), state.pictures, 0.0
-            for x, y in self.batches(epoch, first=state.step % plan.per_epoch):
-                lr = plan.lr(state.step)
+            for (_, end), (x, y) in zip(plan.cuts(state), self.batches(epoch, taken=state.rows), strict=True):
+                lr = plan.lr(state)
                 loss = self._step(objective, live, x, y, lr)
+                state.rows = end
                 yield Step(state.step, epoch + 1, loss, state.pictures)
-                if state.step % plan.per_epoch == 0:
+                if end == plan.pictures:
                     break  # the epoch is closed before anything is saved or stopped
                 stopping = stop()
                 if stopping or saver.due(after=SAVE_EVERY):
                     yield saver.save(live)
                 if stopping:
-                    yield Finished(state.step, epoch + 1, "interrupted", state.best_epoch)
+                    yield Finished(state.step, epoch, "interrupted", state.best_epoch)
                     return
             seconds = time.monotonic() - begun
             yield self._close_epoch(epoch, live, saver, lr, seconds, (state.pictures - seen) / seconds)
             state.close_epoch()
-            if self._gives_up(epoch + 1, state):
+            if self._gives_up(state):
                 state.finished = "stopped early"
                 break
-            stopping = stop() and epoch + 1 < self.recipe.epochs
+            stopping = stop() and state.epoch < self.recipe.epochs
             if stopping or saver.due(after=0.0):
                 yield saver.save(live)
             if stopping:
-                yield Finished(state.step, epoch + 1, "interrupted", state.best_epoch)
+                yield Finished(state.step, state.epoch, "interrupted", state.best_epoch)
                 return
         state.finished = state.finished or "done"
         yield saver.save(live)
-        yield Finished(state.step, state.step // plan.per_epoch, state.finished, state.best_epoch)
+        yield Finished(state.step, state.epoch, state.finished, state.best_epoch)
 
     def _step(self, objective: Objective, live: Live, x: Tensor, y: Tensor, lr: float) -> Tensor:
         """One step of the optimizer on the batch; returns the loss of the answer."""
@@ -224,20 +246,11 @@ class Training:
         state.add(len(x), outcome.answer_loss, outcome.right)
         return outcome.answer_loss
 
-    def _live(self, saved: Run | None) -> Live:
-        """What changes while training: fresh, or as it was saved. A saved optimizer is that of the phase
-        which the last done step belongs to.
-        """
-        network, plan = self.trained.network, self.plan
-        done = int(saved.saved()["step"]) if saved else 0
-        phase, _ = plan.phase(min(max(done - 1, 0) // plan.per_epoch, self.recipe.epochs - 1))
-        average = Average(network, self.recipe.average)
-        live = Live(network, Optimizer(phase.optim, network), self.world.scaler(), average, State())
-        if saved:
-            saved.load(live)
-            if live.state.finished == "stopped early":
-                live.state.patience_from = live.state.step // plan.per_epoch
-            live.state.finished = ""
+    def begun(self) -> Live:
+        """What changes while training, fresh."""
+        network = self.trained.network
+        optimizer = Optimizer(self.plan.phase(0)[0].optim, network)
+        live = Live(network, optimizer, self.world.scaler(), Average(network, self.recipe.average), State())
         live.state.to(self.world.device)
         return live
 
@@ -270,9 +283,9 @@ class Training:
             best=kept,
         )
 
-    def _gives_up(self, epoch: int, state: State) -> bool:
+    def _gives_up(self, state: State) -> bool:
         patience = self.recipe.stop.patience
-        return patience > 0 and self.dataset.val is not None and epoch - state.patience_from >= patience
+        return patience > 0 and self.dataset.val is not None and state.epoch - state.patience_from >= patience
 
 
 def prepare(recipe: Recipe, dataset: Dataset, world: World, own: Own = NOTHING) -> Training:

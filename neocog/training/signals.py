@@ -1,4 +1,4 @@
-"""Signals: while a training runs, Ctrl-C and SIGTERM are wishes that the loop hears after each step."""
+"""Signals: while a training runs, Ctrl-C, SIGTERM and SIGHUP are wishes, heard after each step."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ class Signals:
     received: int | None = None
 
 
+def wishes() -> list[int]:
+    """The signals of this system that ask for an end; SIGHUP not where nohup has it ignored."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [int(getattr(signal, name)) for name in names if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 @contextlib.contextmanager
 def signals() -> Iterator[Signals]:
-    """While training, Ctrl-C and SIGTERM set a flag that the loop reads after each step; a second Ctrl-C
-    ends at once.
-    """
+    """A signal sets a flag that the loop reads after each step; a second Ctrl-C ends at once."""
     seen = Signals()
     if threading.current_thread() is not threading.main_thread():
         yield seen
@@ -32,9 +37,11 @@ def signals() -> Iterator[Signals]:
             raise KeyboardInterrupt
         seen.received = number
 
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in wishes()}
+    for number in before:
+        signal.signal(number, handler)
     try:
         yield seen
     finally:
         for number, old in before.items():
-            signal.signal(number, old)
+            signal.signal(number, signal.SIG_DFL if old is None else old)

@@ -10,13 +10,11 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from neocog.errors import optional
-from neocog.events import Epoch, Event, Finding, Finished, Saved, Started, Step, document
-from neocog.files import write_json
+from neocog.events import Epoch, Event, Finding, Finished, Started, Step, document
 from neocog.runs.run import Run
 
 STATUS_EVERY = 5.0  # seconds between two writes of status.json
@@ -79,12 +77,11 @@ class Console:
                 transient=True,
             )
             self.live.start()
-            first_epoch = event.step // max(event.steps_per_epoch, 1) + 1
             self.task = self.live.add_task(
                 "",
                 total=event.steps,
                 completed=event.step,
-                epoch=first_epoch,
+                epoch=event.epoch,
                 epochs=event.epochs,
                 figures="",
             )
@@ -109,7 +106,7 @@ class Console:
                 self.live.console.print(line, markup=False, highlight=False)
             else:
                 print(line, file=self.stream, flush=True)
-        except BrokenPipeError:  # a reader that went away must not end a training
+        except (OSError, ValueError):  # a reader that went away, or a full disk, must not end a training
             self.stream = open(os.devnull, "w")  # noqa: SIM115
 
     def _close(self) -> None:
@@ -155,6 +152,7 @@ class Record:
         self.last = 0.0
         self.begun = time.monotonic()
         self.started: Started | None = None
+        self.epoch = 1
         self.figures: dict[str, Any] = {}
         self.findings: list[dict[str, Any]] = []
 
@@ -162,7 +160,7 @@ class Record:
         if isinstance(event, Step) and time.monotonic() - self.last < STATUS_EVERY:
             return
         said = document(event)
-        _append(self.run.path / "events.jsonl", {"time": _now(), **said})
+        self.run.append("events.jsonl", json.dumps({"time": _now(), **said}))
         match event:
             case Started():
                 self.started = event
@@ -170,15 +168,22 @@ class Record:
                 self.figures |= {"loss": said["loss"]}
             case Epoch():
                 self.figures = metrics_of(event)
-                _append(self.run.metrics_file, metrics_of(event))
+                self.run.append(self.run.metrics_file.name, json.dumps(metrics_of(event)))
             case Finding():
                 self.findings.append(said)
-        if not isinstance(event, Saved):
-            self._status(event.step, event.reason if isinstance(event, Finished) else "training")
+        match event:
+            case Started() | Step():
+                self._status(event.step, event.epoch, "training")
+            case Epoch():
+                self._status(event.step, event.epoch + 1, "training")
+            case Finding():
+                self._status(event.step, self.epoch, "training")
+            case Finished():
+                self._status(event.step, event.epoch + 1, event.reason)
 
-    def _status(self, step: int, state: str) -> None:
+    def _status(self, step: int, epoch: int, state: str) -> None:
         assert self.started is not None
-        self.last, started = time.monotonic(), self.started
+        self.last, self.epoch, started = time.monotonic(), epoch, self.started
         done, left = step - started.step, None
         if done and state == "training":
             left = (self.last - self.begun) / done * (started.steps - step)
@@ -187,7 +192,7 @@ class Record:
             "pid": os.getpid(),
             "step": step,
             "steps": started.steps,
-            "epoch": min(step // max(started.steps_per_epoch, 1) + 1, started.epochs),
+            "epoch": min(epoch, started.epochs),
             "epochs": started.epochs,
             "seconds_left": left,
             "updated": _now(),
@@ -195,12 +200,7 @@ class Record:
             "remarks": list(started.remarks),
             "findings": self.findings,
         }
-        write_json(self.run.path / "status.json", status)
-
-
-def _append(path: Path, line: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+        self.run.write("status.json", (json.dumps(status, indent=2) + "\n").encode())
 
 
 def _now() -> str:

@@ -136,7 +136,9 @@ def _runs() -> list[dict[str, Any]]:
         try:
             run = open_run(path.parent)
             recipe, figures = run.recipe(), run.json()
-        except NeocogError:  # a folder that is damaged or of another version is no reason to hide the others
+        except NeocogError:  # a run that is damaged, or of another version, stands there without figures
+            nothing = ("data", "model", "epochs", "test_accuracy", "seconds")
+            rows.append({"run": str(path.parent), **dict.fromkeys(nothing)})
             continue
         rows.append(
             {

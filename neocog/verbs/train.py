@@ -19,11 +19,15 @@ from neocog.errors import CheckFailed, UsageError, escaped
 from neocog.events import Watcher
 from neocog.recipes import chapters
 from neocog.recipes.asked import asked, model_of
-from neocog.recipes.recipe import Recipe, override
-from neocog.runs.run import Run, create, open_run
+from neocog.recipes.recipe import Recipe, from_json, override
+from neocog.runs.beginning import Place
+from neocog.runs.beginning import write as begin
+from neocog.runs.metrics import brought_back, put
+from neocog.runs.run import UNREPORTED, Run, open_run
 from neocog.training.driving import drive
 from neocog.training.loop import prepare
 from neocog.training.own import NOTHING, Own
+from neocog.training.resuming import change, goes_on, require_carriable, require_same_recipe
 from neocog.world import facts as world_facts
 from neocog.world import find
 from neocog.zoo import resolved
@@ -52,6 +56,9 @@ def train(
     SIGTERM, the state is saved and `Interrupted` raised. `CheckFailed` when the loss stops being finite.
     """
     found = asked(what, data)
+    place = Place(found.name, _folder(out))
+    place.require_free()
+    place.require_apart(found.where)
     recipe, reasons = found.recipe, found.reasons
     if model is not None:
         recipe, why = chapters.for_model(recipe, model_of(model))
@@ -72,12 +79,12 @@ def train(
         recipe = recipe.model_copy(update={"data": Data(name=GIVEN)})
     recipe = recipe.model_copy(update={"model": resolved(recipe.model, dataset.shape)})
     job = prepare(recipe, dataset, world, own)
+    live = job.begun()
     doubts = [line for phase in recipe.phases for line in phase.augment.remarks(dataset.classes)]
     remarks = tuple(dict.fromkeys((*reasons, *dataset.remarks, *doubts)))
-    run = create(found.name, Path(out) if out is not None else None)
-    run.write_recipe(recipe)
-    run.write_facts(
-        {
+    with place.taken() as (run, of_lock):
+        remarks = (*remarks, *of_lock)
+        facts = {
             "neocog": __version__,
             "command": _command(what, data, model, changes),
             "begun": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -91,8 +98,14 @@ def train(
             **({"own": own.names()} if own.names() else {}),
             **world_facts(world),
         }
-    )
-    return drive(job, run, resume=False, remarks=remarks, watchers=watchers, stop=stop)
+        begin(run, recipe, facts)
+        return drive(job, run, live, remarks=remarks, watchers=watchers, stop=stop)
+
+
+def _folder(out: Path | str | None) -> Path | None:
+    if out == "":
+        raise UsageError("out is empty; give the run's folder, or leave it out")
+    return Path(out) if out is not None else None
 
 
 def resume(
@@ -115,44 +128,101 @@ def resume(
     was given in Python (`dataset`, `own`) is given again.
     """
     run = open_run(Path(path))
-    facts = run.facts()
-    before = run.recipe()
-    recipe = override(before, changes)
-    remarks = []
-    if epochs is not None and epochs != before.epochs:
-        recipe = override(
-            recipe,
-            [f"phases.{len(recipe.phases) - 1}.epochs={recipe.phases[-1].epochs + epochs - before.epochs}"],
-        )
-        remarks.append(f"{epochs} epochs in place of {before.epochs}: the schedule is stretched from here")
-    where = Path(data) if data is not None else Path(facts["where"]) if facts["where"] else None
-    before_own = facts.get("own", {})
-    if own.names() != before_own:
+    with run.alone() as of_lock:
+        facts, before = run.facts(), run.recipe()
+        require_same_recipe(run, before, facts)
+        recipe = _longer(override(before, changes), epochs)
+        require_carriable(run, before, recipe)
+        _require_unfinished(run, facts, recipe)
+        _same_own(run, facts, own)
+        where = Path(data) if data is not None else Path(facts["where"]) if facts["where"] else None
+        if dataset is None:
+            dataset = load(recipe.data, where=where, preprocess=recipe.preprocess, progress=progress)
+        dataset = identified(dataset)
+        _same_data(run, facts, dataset)
+        world = find(device, facts["precision"] if recipe.precision == "auto" else recipe.precision)
+        job = prepare(recipe, dataset, world, own)
+        saved = run.saved_state()
+        if saved is not None and saved.recipe is None and "state_recipe" in facts:
+            then = from_json(facts["state_recipe"], within=str(run.facts_file))
+        else:
+            then = before
+        going = goes_on(job, run, saved, then)
+        wanted, damaged = brought_back(run.metrics_file, saved)
+        elsewhere = _not_the_machine(facts, world_facts(world), asked=recipe.precision != before.precision)
+        said = (*going.remarks, *elsewhere, *damaged, *of_lock)
+        new = {
+            **{name: value for name, value in facts.items() if name not in OF_THE_END},
+            **world_facts(world),
+            "where": str(where.resolve()) if where is not None else None,
+            "command": _and_resumed(facts.get("command", ""), run, epochs, changes, data),
+            "remarks": list(dict.fromkeys((*facts.get("remarks", ()), *said))),
+        }
+        if saved is not None and saved.recipe is None:
+            new["state_recipe"] = then.json()
+        change(run, before, recipe, new)
+        put(run.metrics_file, wanted)
+        return drive(job, run, going.live, remarks=said, watchers=watchers, stop=stop)
+
+
+def _require_unfinished(run: Run, facts: dict[str, Any], recipe: Recipe) -> None:
+    """`UsageError` where everything that is asked is done, with all that a training leaves behind."""
+    done = facts.get("result", {}).get("epochs", 0)
+    if "result" in facts and not facts.get(UNREPORTED) and recipe.epochs <= done:
         raise UsageError(
-            f"{run.path} was begun with {before_own or 'nothing'} of one's own, "
-            f"now {own.names() or 'nothing'} is given; give the same: own=Own(...)"
-        )
-    if dataset is None:
-        dataset = load(recipe.data, where=where, preprocess=recipe.preprocess, progress=progress)
-    dataset = identified(dataset)
-    world = find(device, facts["precision"] if recipe.precision == "auto" else recipe.precision)
-    _same_data(run, facts, dataset)
-    now = world_facts(world)
-    changed = [f"{key} was {facts[key]}, is {now[key]}" for key in now if facts.get(key) != now[key]]
-    if changed:
-        remarks.append(
-            f"not the machine of the start ({'; '.join(changed)}): the result may differ in its last bits"
-        )
-    job = prepare(recipe, dataset, world, own)
-    concluded = facts.pop("result", None) is not None  # a kill may come between the last step and the report
-    if concluded and run.saved()["step"] >= job.plan.steps:
-        raise UsageError(
-            f"{run.path} is finished ({recipe.epochs} epochs); "
+            f"{run.path} is finished ({done} epoch{'s' * (done != 1)}); "
             f"for more: neocog train --resume {run.path} --epochs N"
         )
-    run.write_facts(facts)
-    run.write_recipe(recipe)
-    return drive(job, run, resume=True, remarks=tuple(remarks), watchers=watchers, stop=stop)
+
+
+OF_THE_END = ("result", UNREPORTED)
+"""Facts of a training that has come to its end."""
+
+
+def _longer(recipe: Recipe, epochs: int | None) -> Recipe:
+    """The recipe with so many epochs in all: the last phase is stretched, or cut."""
+    if epochs is None or epochs == recipe.epochs:
+        return recipe
+    last = recipe.phases[-1].epochs + epochs - recipe.epochs
+    if last < 1:
+        raise UsageError(
+            f"--epochs {epochs}: the run has {len(recipe.phases)} phases, of which the last begins after "
+            f"{recipe.epochs - recipe.phases[-1].epochs} epochs; ask for more than that"
+        )
+    return override(recipe, [f"phases.{len(recipe.phases) - 1}.epochs={last}"])
+
+
+def _same_own(run: Run, facts: dict[str, Any], own: Own) -> None:
+    before = facts.get("own", {})
+    if own.names() != before:
+        raise UsageError(
+            f"{run.path} was begun with {before or 'nothing'} of one's own, "
+            f"now {own.names() or 'nothing'} is given; give the same: own=Own(...)"
+        )
+
+
+def _not_the_machine(facts: dict[str, Any], now: dict[str, Any], *, asked: bool) -> tuple[str, ...]:
+    """A remark where the world is not the one of before; a precision that was asked for is no surprise."""
+    changed = [
+        f"{key} was {facts.get(key)}, is {now[key]}"
+        for key in now
+        if facts.get(key) != now[key] and not (asked and key == "precision")
+    ]
+    if not changed:
+        return ()
+    return (f"not the machine of before ({'; '.join(changed)}): the result may differ in its last bits",)
+
+
+def _and_resumed(
+    command: str, run: Run, epochs: int | None, changes: Sequence[str], data: str | Path | None
+) -> str:
+    """The command that began the run, and then this one, where it changes anything."""
+    words = ["--epochs", str(epochs)] if epochs is not None else []
+    words += [word for change in changes for word in ("--set", change)]
+    words += ["--data", _named(data)] if data is not None else []
+    if not words:
+        return command
+    return f"{command} && {shlex.join(['neocog', 'train', '--resume', run.path.resolve().name, *words])}"
 
 
 def _command(
@@ -162,13 +232,14 @@ def _command(
     elsewhere.
     """
 
-    def named(given: str | Path) -> str:
-        return Path(given).name if Path(given).is_absolute() else str(given)
-
-    words = ["neocog", "train", "recipe.json" if isinstance(what, Recipe) else named(what)]
-    words += ["--data", named(data)] if data is not None else []
-    words += ["--model", named(model)] if model is not None else []
+    words = ["neocog", "train", "recipe.json" if isinstance(what, Recipe) else _named(what)]
+    words += ["--data", _named(data)] if data is not None else []
+    words += ["--model", _named(model)] if model is not None else []
     return shlex.join([*words, *(word for change in changes for word in ("--set", change))])
+
+
+def _named(given: str | Path) -> str:
+    return Path(given).name if Path(given).is_absolute() else str(given)
 
 
 def _same_data(run: Run, facts: dict[str, Any], dataset: Dataset) -> None:

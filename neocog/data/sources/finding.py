@@ -14,7 +14,7 @@ from neocog.data import DATASETS
 from neocog.data.sources import cifar_pickle
 from neocog.data.sources.cifar import ARCHIVE, FOLDER, TEST, TRAIN
 from neocog.errors import UnreadableError, escaped
-from neocog.files import cache_dir
+from neocog.files import cache_dir, home_dir
 
 IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -68,7 +68,10 @@ def _usual(name: str) -> Iterator[Path]:
         if DATASETS[name].reader == "cifar":
             yield Path(given)
     yield cache_dir() / name
-    keras = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+    place = os.environ.get("KERAS_HOME") or ((home := home_dir()) and home / ".keras")
+    if place is None:
+        return
+    keras = Path(place) / "datasets"
     yield keras / name
     if (
         DATASETS[name].reader == "cifar" or name == "mnist"
