@@ -109,7 +109,7 @@ class Run:
         write_bytes(self.path / name, data)
 
     def append(self, name: str, line: str) -> None:
-        """Add a line to a file of the folder, whole or not at all. What the state relies on is on the disk."""
+        """Add a line to a file of the folder, whole or not at all; what the state relies on is flushed."""
         self.require()
         relied_on = name == self.metrics_file.name
         append(self.path / name, line + "\n", flushed="to the disk" if relied_on else "to the system")
