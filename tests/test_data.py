@@ -20,6 +20,7 @@ from neocog.data import DATASETS, Data, load
 from neocog.data.loading import fingerprint
 from neocog.data.sources import cifar, cifar_pickle, digits, idx
 from neocog.data.splits import compact, hold_out, sample
+from neocog.downloads.published import Source
 from neocog.errors import UnreadableError, UsageError
 from neocog.pictures.decode import Preprocess
 
@@ -32,7 +33,11 @@ def alone(tmp_path, monkeypatch):
     monkeypatch.setenv("NEOCOG_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.delenv("NEOCOG_DATA", raising=False)
-    monkeypatch.setattr("neocog.downloads.download.fetch", lambda name: pytest.fail(f"would download {name}"))
+
+    def never(source, folder):
+        pytest.fail(f"would download {folder.name}")
+
+    monkeypatch.setattr("neocog.downloads.download.fetch", never)
 
 
 # --- IDX ---
@@ -426,7 +431,7 @@ def test_data_survives_json_and_is_frozen():
         data.seed = 4
 
 
-@pytest.mark.parametrize("name", [name for name, row in DATASETS.items() if row.reader == "idx"])
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
 def test_places_in_their_order(tmp_path, monkeypatch, name):
     """Each place, once filled, wins over those after it; told apart by the number of pictures."""
 
@@ -448,9 +453,10 @@ def test_places_in_their_order(tmp_path, monkeypatch, name):
 
 
 def test_what_is_nowhere_is_downloaded(tmp_path, monkeypatch):
-    def fetch(name: str) -> Path:
-        write_idx_set(tmp_path / "home" / name)
-        return tmp_path / "home" / name
+    def fetch(source: Source, folder: Path) -> Path:
+        assert (source, folder) == (DATASETS["mnist"].remote, tmp_path / "home" / "mnist")
+        write_idx_set(folder)
+        return folder
 
     monkeypatch.setattr("neocog.downloads.download.fetch", fetch)
     assert len(load(Data(held_out=0)).train) == 40

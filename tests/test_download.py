@@ -25,14 +25,16 @@ from pathlib import Path
 
 import pytest
 
-from neocog.downloads import download as module
+from neocog.data import DATASETS
 from neocog.downloads import https
-from neocog.downloads.download import SOURCES, download, fetch
+from neocog.downloads.download import download, fetch
+from neocog.downloads.published import Remote, Source
 from neocog.errors import NetworkNeeded, UnreadableError, UsageError, error_line
 
 BODY = bytes(hashlib.shake_256(b"a published file").digest(100_000))
 SHA = hashlib.sha256(BODY).hexdigest()
 SIZE = len(BODY)
+SOURCES = {name: row.remote for name, row in DATASETS.items() if row.remote is not None}
 SOCKET_BUFFERS = 8 << 20
 """Bytes that a server can send though nobody reads them."""
 
@@ -559,12 +561,13 @@ def test_a_self_signed_server_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 OFFLINE = """
 import sys, pathlib
+from neocog.data import DATASETS
 from neocog.downloads.download import fetch
 from neocog.errors import NetworkNeeded
 touched = []
 sys.addaudithook(lambda event, arguments: touched.append(event) if event.startswith("socket.") else None)
 try:
-    fetch("mnist")
+    fetch(DATASETS["mnist"].remote, pathlib.Path(sys.argv[1]) / "mnist")
 except NetworkNeeded as error:
     print(error)
     print(touched)
@@ -575,7 +578,11 @@ except NetworkNeeded as error:
 def test_offline_opens_no_socket_and_says_what_to_put_where(tmp_path: Path) -> None:
     environment = {**os.environ, "NEOCOG_OFFLINE": "1", "NEOCOG_HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", OFFLINE], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", OFFLINE, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 6, done.stderr
     message, touched = done.stdout.strip().splitlines()
@@ -660,15 +667,12 @@ def test_fetch_brings_every_file_into_the_cache(
 ) -> None:
     monkeypatch.setenv("NEOCOG_HOME", str(tmp_path))
     monkeypatch.setattr(Handler, "serve_m", lambda self, name: self.ranged(), raising=False)
-    files = (module.Remote("a.gz", SIZE, SHA), module.Remote("b.gz", SIZE, SHA))
-    source = module.Source((server.url("status/404/"), server.url("m/")), "CC0", files)
+    files = (Remote("a.gz", SIZE, SHA), Remote("b.gz", SIZE, SHA))
+    source = Source((server.url("status/404/"), server.url("m/")), "CC0", files)
     monkeypatch.setattr(Handler, "serve_status", lambda self, *_: self.answer(404, b""))
-    monkeypatch.setitem(SOURCES, "two", source)
-    folder = fetch("two")
+    folder = fetch(source, tmp_path / "two")
     assert folder == tmp_path / "two"
     assert [(folder / name).read_bytes() == BODY for name in ("a.gz", "b.gz")] == [True, True]
-    with pytest.raises(UsageError, match="unknown download 'mnits'; did you mean 'mnist'"):
-        fetch("mnits")
 
 
 def test_the_table_pins_every_file_and_names_two_mirrors() -> None:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from neocog.data.dataset import class_counts
 from neocog.data.names import natural
-from neocog.data.sources import shapes
-from neocog.data.sources.shapes import COLOURS, SHAPES, Task, describe, read
+from neocog.data.sources import drawn_shapes as shapes
+from neocog.data.sources.drawn_shapes import COLOURS, SHAPES, Task, describe, read
 from neocog.errors import UsageError
 
 TASKS: list[tuple[Task, int, int, int, int]] = [

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from neocog.data import DATASETS
+from neocog.data.sources.table import DATASETS
 from neocog.errors import UsageError, unknown
 
 Divide = Literal["as trained", "as given", "all as test"]

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from neocog.data import DATASETS, BuiltIn
 from neocog.data.choice import GIVEN, Data, Divide
 from neocog.data.dataset import Dataset, Split
 from neocog.data.fitted import fitted
 from neocog.data.folders.picture_cache import Progress, nothing
 from neocog.data.own import OwnData, open_own
-from neocog.data.sources import cifar, cifar_pickle, digits, idx, npz
+from neocog.data.sources.built_in import BuiltIn, Layout
 from neocog.data.sources.finding import find
+from neocog.data.sources.table import DATASETS
 from neocog.data.splits import compact, divided, numbered
 from neocog.errors import UnreadableError, UsageError, escaped
 from neocog.pictures.decode import Preprocess
@@ -86,37 +86,23 @@ def fingerprint(dataset: Dataset) -> str:
 
 def _built_in(data: Data, where: Path | None) -> Dataset:
     row = DATASETS[data.name]
-    if where is not None and row.reader in ("digits", "shapes"):
-        raise UsageError(f"{data.name} needs no files; leave out {escaped(str(where))}")
-    if row.reader == "shapes":
-        from neocog.data.sources import shapes
-
-        dataset = shapes.read(data.task or "both", data.seed)
-    else:
-        splits = _read(data.name, row, where)
+    if row.layout is not None:
+        splits = _read(data.name, row, row.layout, where)
         dataset = Dataset(name=data.name, classes=row.classes, train=splits["train"], test=splits["test"])
         dataset = dataset.with_remarks(*_odd_counts(row, splits))
         del splits
+    else:
+        if where is not None:
+            raise UsageError(f"{data.name} needs no files; leave out {escaped(str(where))}")
+        assert row.make is not None  # a row has one of the two
+        dataset = row.make(data)
     return _divided(dataset, data)
 
 
-def _read(name: str, row: BuiltIn, where: Path | None) -> dict[str, Split]:
+def _read(name: str, row: BuiltIn, layout: Layout, where: Path | None) -> dict[str, Split]:
     """The set's own splits, from wherever its files are."""
-    if row.reader == "digits":
-        return digits.read()
-    found = find(name, where)
-    if found.kind == "npz":
-        splits = _npz(found.paths[0], row)
-    elif found.kind == "cifar-python":
-        splits = cifar_pickle.read(found.paths[0]).splits
-    elif row.reader == "cifar":
-        splits = cifar.read(found.paths[0])
-    else:
-        images, labels, test_images, test_labels = found.paths
-        splits = {
-            "train": idx.read_split(images, labels, classes=len(row.classes)),
-            "test": idx.read_split(test_images, test_labels, classes=len(row.classes)),
-        }
+    found = find(name, row, layout, where)
+    splits = found.read(len(row.classes))
     for split in splits.values():
         if split.shape != row.shape:
             _, h, w = split.shape
@@ -125,16 +111,6 @@ def _read(name: str, row: BuiltIn, where: Path | None) -> dict[str, Split]:
                 f"{name} has {row.shape[1]}x{row.shape[2]}; fetch it anew, or keep another data set elsewhere"
             )
     return splits
-
-
-def _npz(path: Path, row: BuiltIn) -> dict[str, Split]:
-    """mnist.npz as Keras keeps it."""
-    splits = npz.read(path).splits
-    if set(splits) != set(row.counts):
-        raise UnreadableError(f"{escaped(str(path))} is not a sound {path.name} (it has {', '.join(splits)})")
-    for split in splits.values():
-        idx.check_labels(split.y, path, classes=len(row.classes))
-    return {str(name): split for name, split in splits.items()}
 
 
 def _odd_counts(row: BuiltIn, splits: dict[str, Split]) -> list[str]:

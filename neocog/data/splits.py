@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neocog.data import targets
-from neocog.data.choice import Data, Divide
+
+if TYPE_CHECKING:
+    from neocog.data.choice import Data, Divide
 
 Draws = NDArray[np.uint64]
 GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB

@@ -12,125 +12,24 @@ import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from neocog.downloads.https import check_address
 from neocog.downloads.mirror import STALL_SECONDS, By, MirrorFailed, Progress, Wanted, from_mirror
-from neocog.errors import NetworkNeeded, UnreadableError, UsageError, unknown
-from neocog.files import cache_dir, write_json
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """A published file: its name in every mirror, its size in bytes and its hash."""
-
-    name: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The files of a data set and where they lie; a mirror is a folder's address that ends in a slash."""
-
-    mirrors: tuple[str, ...]
-    licence: str
-    files: tuple[Remote, ...]
-
-
-# Sizes and SHA-256 as tensorflow-datasets publishes them, in tensorflow_datasets/url_checksums: mnist.txt,
-# fashion_mnist.txt and cifar10.txt.
-SOURCES: dict[str, Source] = {
-    "mnist": Source(
-        mirrors=(
-            "https://storage.googleapis.com/cvdf-datasets/mnist/",
-            "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        ),
-        licence="CC BY-SA 3.0, Yann LeCun, Corinna Cortes and Chris Burges",
-        files=(
-            Remote(
-                "train-images-idx3-ubyte.gz",
-                9_912_422,
-                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-            ),
-            Remote(
-                "train-labels-idx1-ubyte.gz",
-                28_881,
-                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-            ),
-            Remote(
-                "t10k-images-idx3-ubyte.gz",
-                1_648_877,
-                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-            ),
-            Remote(
-                "t10k-labels-idx1-ubyte.gz",
-                4_542,
-                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-            ),
-        ),
-    ),
-    "fashion-mnist": Source(
-        mirrors=(
-            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
-            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
-        ),
-        licence="MIT, Zalando SE",
-        files=(
-            Remote(
-                "train-images-idx3-ubyte.gz",
-                26_421_880,
-                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-            ),
-            Remote(
-                "train-labels-idx1-ubyte.gz",
-                29_515,
-                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-            ),
-            Remote(
-                "t10k-images-idx3-ubyte.gz",
-                4_422_102,
-                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-            ),
-            Remote(
-                "t10k-labels-idx1-ubyte.gz",
-                5_148,
-                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-            ),
-        ),
-    ),
-    "cifar10": Source(
-        mirrors=(
-            "https://www.cs.toronto.edu/~kriz/",
-            "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10/",
-        ),
-        licence="none stated; cite Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
-        files=(
-            Remote(
-                "cifar-10-binary.tar.gz",
-                170_052_171,
-                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-            ),
-        ),
-    ),
-}
-
+from neocog.downloads.published import Source
+from neocog.errors import NetworkNeeded, UnreadableError, UsageError
+from neocog.files import write_json
 
 _DIGITS = {"sha256": "[0-9a-f]{64}", "sha256 prefix": "[0-9a-f]{8,64}", "md5": "[0-9a-f]{32}"}
 
 
-def fetch(name: str, *, progress: Progress | None = None) -> Path:
-    """The cache's folder of a data set of `SOURCES`, with every file of it downloaded and checked.
+def fetch(source: Source, folder: Path, *, progress: Progress | None = None) -> Path:
+    """`folder` with every file of `source` in it, downloaded and checked.
 
     Raises:
         NetworkNeeded: a file is not there and cannot be had.
         UnreadableError: no mirror has the right bytes, or the disk is full.
     """
-    if name not in SOURCES:
-        raise unknown("download", name, SOURCES)
-    source = SOURCES[name]
-    folder = cache_dir() / name
     for file in source.files:
         download(
             [mirror + file.name for mirror in source.mirrors],

@@ -60,12 +60,8 @@ def _named(what: str, path: Path, data: str | Path | None) -> Asked:
     if what in chapters.RECIPES:
         return Asked(chapters.RECIPES[what], what)
     if what in chapters.FOR_DATA:
-        name = chapters.FOR_DATA[what]
-        return Asked(
-            chapters.RECIPES[name],
-            what,
-            reasons=(f"{what}: recipe '{name}', {chapters.RECIPES[name].title}",),
-        )
+        recipe = chapters.for_data(what)
+        return Asked(recipe, what, reasons=(f"{what}: recipe '{chapters.FOR_DATA[what]}', {recipe.title}",))
     if path.suffix or len(path.parts) > 1:
         raise UsageError(
             f"there is no file or folder at {what}; "

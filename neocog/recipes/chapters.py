@@ -115,14 +115,22 @@ RECIPES: dict[str, Recipe] = {
         title="name colour and shape", source="C, G3: 97 %", expect=0.97),
 }  # fmt: skip
 
-FOR_DATA = {
-    "mnist": "lenet-mnist",
-    "fashion-mnist": "e1",
-    "cifar10": "c2",
-    "digits": "digits",
-    "shapes": "g3",
-}
-"""The recipe that `neocog train DATASET` uses."""
+FOR_DATA = {name: row.recipe for name, row in DATASETS.items() if row.recipe}
+"""The recipe that `neocog train DATASET` uses, as the data set's row says."""
+
+
+def for_data(name: str) -> Recipe:
+    """The usual recipe of data set `name`, which takes the place of the one that the recipe was written for."""
+    recipe = RECIPES[FOR_DATA[name]]
+    if recipe.data.name == name:
+        return recipe
+    return recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update={"name": name, "task": None}),
+            "preprocess": recipe.preprocess.model_copy(update={"fit": DATASETS[name].fit}),
+            "expect": None,
+        }
+    )
 
 
 def _net(blocks: tuple[int, ...]) -> list[dict[str, Any]]:

@@ -10,13 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from neocog.data import DATASETS
 from neocog.errors import NeocogError, UsageError, escaped, unknown
-from neocog.pretrained.releases import RELEASES
-from neocog.recipes.chapters import RECIPES
-from neocog.runs.run import RUNS, open_run
 from neocog.show.words import table
-from neocog.zoo import ZOO
 
 What = Literal["models", "data", "recipes", "runs"]
 BYTES = 4  # of a float32 parameter
@@ -77,6 +72,9 @@ def list_(what: What = "models", *, sort: str | None = None, where: Sequence[str
 
 
 def _models() -> list[dict[str, Any]]:
+    from neocog.pretrained.releases import RELEASES
+    from neocog.zoo import ZOO
+
     return [
         {
             "name": row.name,
@@ -99,6 +97,8 @@ def _models() -> list[dict[str, Any]]:
 
 
 def _data() -> list[dict[str, Any]]:
+    from neocog.data import DATASETS
+
     return [
         {
             "name": name,
@@ -114,6 +114,8 @@ def _data() -> list[dict[str, Any]]:
 
 
 def _recipes() -> list[dict[str, Any]]:
+    from neocog.recipes.chapters import RECIPES
+
     return [
         {
             "name": name,
@@ -130,6 +132,8 @@ def _recipes() -> list[dict[str, Any]]:
 
 
 def _runs() -> list[dict[str, Any]]:
+    from neocog.runs.run import RUNS, open_run
+
     folder = Path(os.environ.get("NEOCOG_RUNS_DIR", RUNS))
     rows = []
     for path in sorted(folder.glob("*/recipe.json")):

@@ -11,9 +11,10 @@ import torch
 from neocog.data.choice import Data, Divide
 from neocog.data.dataset import Dataset, Split
 from neocog.data.folders.walk import Folders
-from neocog.data.names import shown
-from neocog.data.sources import cifar, cifar_pickle, idx, npz
-from neocog.data.sources.finding import recognised
+from neocog.data.names import SplitName, shown
+from neocog.data.sources import cifar, cifar_pickle, npz
+from neocog.data.sources.built_in import Found
+from neocog.data.sources.layouts import CIFAR, IDX
 from neocog.data.sources.npz import Arrays
 from neocog.data.splits import divided, numbered
 from neocog.pictures.decode import PICTURE_SUFFIXES
@@ -36,24 +37,18 @@ def find(where: Path, folders: Folders) -> Arrays | None:
         return None
     elif (alone := _only_npz(where, folders)) is not None:
         return npz.read(alone)
-    found = recognised(where)
-    if found is None:
-        return None
-    name = shown(where.resolve().name)
-    if found.kind == "cifar-python":
-        dataset = cifar_pickle.read(found.paths[0])
-        assert dataset.test is not None  # CIFAR-10 has one
-        splits = {"train": dataset.train, "test": dataset.test}
-        return Arrays(name, "CIFAR-10's batches for Python", cifar_pickle.CLASSES, splits)  # type: ignore[arg-type]
-    if found.kind == "cifar":
-        splits = cifar.read(found.paths[0])
-        return Arrays(name, "CIFAR-10's binary batches", cifar_pickle.CLASSES, splits)  # type: ignore[arg-type]
-    images, labels, test_images, test_labels = found.paths
-    train = idx.read_split(images, labels, classes=IDX_CLASSES)
-    test = idx.read_split(test_images, test_labels, classes=IDX_CLASSES)
-    count = int(max(train.y.max(), test.y.max())) + 1
-    classes = tuple(str(k) for k in range(count))
-    return Arrays(name, "four IDX files, as MNIST has them", classes, {"train": train, "test": test})
+    for layout in (CIFAR, IDX):
+        found = layout.find(where)
+        if found is not None:
+            return _arrays(found, shown(where.resolve().name))
+    return None
+
+
+def _arrays(found: Found, name: str) -> Arrays:
+    read = found.read(IDX_CLASSES)
+    splits: dict[SplitName, Split] = {"train": read["train"], "test": read["test"]}
+    count = int(max(split.y.max() for split in splits.values())) + 1
+    return Arrays(name, found.words, found.classes or tuple(str(k) for k in range(count)), splits)
 
 
 def as_dataset(arrays: Arrays, data: Data, *, divide: Divide = "as trained") -> Dataset:
