@@ -23,9 +23,10 @@ def capture(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tens
     """
     modules = _named(network, names)
     found: dict[str, Tensor] = {}
+    overwritten = _overwrites(network)
     with contextlib.ExitStack() as hooks:
         for name, module in modules.items():
-            hooks.callback(module.register_forward_hook(_keeper(found, name)).remove)
+            hooks.callback(module.register_forward_hook(_keeper(found, name, overwritten)).remove)
         yield found
 
 
@@ -55,6 +56,7 @@ def capture_gradients(network: nn.Module, names: Sequence[str]) -> Iterator[Capt
     """
     modules = _named(network, names)
     seen = Captured()
+    overwritten = _overwrites(network)
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     with contextlib.ExitStack() as undone:
         undone.enter_context(torch.inference_mode(False))
@@ -64,7 +66,7 @@ def capture_gradients(network: nn.Module, names: Sequence[str]) -> Iterator[Capt
             undone.callback(parameter.requires_grad_, True)
             parameter.requires_grad_(False)
         for name, module in modules.items():
-            undone.callback(module.register_forward_hook(_keeper_of_both(seen, name)).remove)
+            undone.callback(module.register_forward_hook(_keeper_of_both(seen, name, overwritten)).remove)
         yield seen
 
 
@@ -76,14 +78,20 @@ def _named(network: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
     return {name: modules[name] for name in names}
 
 
-def _keeper(found: dict[str, Tensor], name: str):  # type: ignore[no-untyped-def]  # torch types hooks loosely
-    def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
+def _overwrites(network: nn.Module) -> bool:
+    """Whether a layer may write over what the layer before it put out, as other people's ReLUs do."""
+    return any(getattr(module, "inplace", False) for module in network.modules())
+
+
+def _keeper(found: dict[str, Tensor], name: str, overwritten: bool):  # type: ignore[no-untyped-def]  # torch types hooks loosely
+    def keep(module: nn.Module, inputs: object, output: Tensor) -> Tensor | None:
         found[name] = output
+        return output.clone() if overwritten else None
 
     return keep
 
 
-def _keeper_of_both(seen: Captured, name: str):  # type: ignore[no-untyped-def]  # torch types hooks loosely
+def _keeper_of_both(seen: Captured, name: str, overwritten: bool):  # type: ignore[no-untyped-def]  # torch types hooks loosely
     def receive(gradient: Tensor) -> None:
         seen.gradients[name] = gradient
 
@@ -93,7 +101,7 @@ def _keeper_of_both(seen: Captured, name: str):  # type: ignore[no-untyped-def] 
         seen.maps[name] = output
         seen.gradients.pop(name, None)
         output.register_hook(receive)  # type: ignore[no-untyped-call]
-        return output
+        return output.clone() if overwritten else output
 
     return keep
 
