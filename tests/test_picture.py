@@ -9,7 +9,7 @@ import pytest
 
 from neocog.errors import UsageError
 from neocog.pictures.decode import decode
-from neocog.show import charts, grids
+from neocog.show import charts, false_colours, grids
 
 BLUE, RED, GREY = (0, 0, 255), (255, 0, 0), (128, 128, 128)
 HOSTILE = [
@@ -225,25 +225,31 @@ def test_training_curves_with_and_without_held_out() -> None:
         assert decode(charts.training_curves(few)).shape == full.shape
 
 
-def test_heat_orders_values_and_keeps_squares() -> None:
+def test_heat_orders_values() -> None:
     values = np.array([[0.0, 1.0], [2.0, 3.0]])
-    pixels = decode(grids.heat(values))
-    side = pixels.shape[0] // 2
-    cells = [pixels[r * side : (r + 1) * side, c * side : (c + 1) * side] for r in (0, 1) for c in (0, 1)]
-    assert all((cell == cell[0, 0]).all() for cell in cells)
-    brightness = [int(cell[0, 0].sum()) for cell in cells]
+    pixels = false_colours.heat(values)
+    brightness = [int(cell.sum()) for cell in pixels.reshape(4, 3)]
     assert brightness == sorted(brightness)
     assert len(set(brightness)) == 4
-    np.testing.assert_array_equal(decode(grids.heat(values * 100 - 7)), pixels)
-    assert (decode(grids.heat(np.ones((3, 3)))) == decode(grids.heat(np.zeros((3, 3))))).all()
+    np.testing.assert_array_equal(false_colours.heat(values * 100 - 7), pixels)
+    assert (false_colours.heat(np.ones((3, 3))) == false_colours.heat(np.zeros((3, 3)))).all()
 
 
 def test_heat_over_a_picture_is_half_of_each() -> None:
     below = noise(3, 64, 80)
-    pixels = decode(grids.heat(np.zeros((7, 7)), over=below))
-    assert pixels.shape == (4 * 64, 4 * 80, 3)
-    dark = decode(grids.heat(np.zeros((1, 1))))[0, 0].astype(int)
-    np.testing.assert_array_equal(pixels[::4, ::4], (below.transpose(1, 2, 0).astype(int) + dark) // 2)
+    pixels = false_colours.heat(np.zeros((7, 7)), over=below)
+    dark = false_colours.heat(np.zeros((1, 1)))[0, 0].astype(int)
+    np.testing.assert_array_equal(pixels, (below.transpose(1, 2, 0).astype(int) + dark) // 2)
+
+
+def test_signs_have_colours_and_zero_is_white() -> None:
+    below, zero, above = false_colours.signed(np.array([[-2.0, 0.0, 2.0]]))[0].astype(int)
+    assert below[2] > below[0]
+    assert above[0] > above[2]
+    assert (zero > 240).all()
+    np.testing.assert_array_equal(
+        false_colours.around_grey(np.array([[[-4.0, 0.0, 4.0]]])), [[[0, 128, 255]]]
+    )
 
 
 def test_what_cannot_be_drawn_is_said() -> None:
@@ -259,8 +265,8 @@ def test_what_cannot_be_drawn_is_said() -> None:
         lambda: charts.answer(one, [0.5, 0.5], ["a", "b"], truth=2),
         lambda: charts.answer(one, [], [], truth=None),
         lambda: charts.confusion(np.eye(3), ["a", "b"]),
-        lambda: grids.heat(np.array([[np.nan]])),
-        lambda: grids.heat(np.zeros(3)),
+        lambda: false_colours.heat(np.array([[np.nan]])),
+        lambda: false_colours.heat(np.zeros(3)),
     ]
     for draw in wrong:
         with pytest.raises(UsageError, match="; "):

@@ -1,4 +1,4 @@
-"""Pictures put together pixel by pixel, each as the bytes of a PNG: grids, stacks and heat maps.
+"""Pictures put together pixel by pixel, each as the bytes of a PNG: grids and stacks.
 
 A small picture is enlarged by a whole number, so that every one of its pixels stays a square.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,29 +84,6 @@ def alone(picture: Pixels) -> bytes:
     return _png(Image.fromarray(rgb(picture)))
 
 
-def heat(values: npt.NDArray[Any], *, over: Pixels | None = None) -> bytes:
-    """A map (h, w) in false colours, dark for its least value and bright yellow for its greatest.
-
-    `over` a picture, the map is brought to the picture's size and both are mixed half and half.
-    """
-    import matplotlib
-
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 2 or values.size == 0 or not np.isfinite(values).all():
-        raise UsageError(f"a heat map was given as {values.shape}; it is (h, w), every value a finite number")
-    spread = float(values.max() - values.min())
-    shares = (values - values.min()) / spread if spread > 0 else np.zeros_like(values)
-    if over is not None:
-        below = rgb(over)
-        wanted = (below.shape[1], below.shape[0])
-        resized = Image.fromarray(shares.astype(np.float32)).resize(wanted, Image.Resampling.BILINEAR)
-        shares = np.clip(np.asarray(resized), 0, 1)
-    colours = matplotlib.colormaps["inferno"](shares, bytes=True)[:, :, :3]
-    if over is not None:
-        colours = ((colours.astype(np.uint16) + below) // 2).astype(np.uint8)
-    return _png(_enlarged([np.ascontiguousarray(colours)], 1, least=256)[0])
-
-
 def stacked(pictures: Sequence[bytes], *, caption: str | None = None) -> bytes:
     """PNGs one above another, at the left, on white; a caption below."""
     if not 1 <= len(pictures) <= MOST_STACKED:
@@ -154,11 +130,11 @@ def _columns(n: int) -> int:
     return next((c for c in range(root, 2 * root) if n % c == 0), root)
 
 
-def _enlarged(pictures: Sequence[Pixels], across: int, *, least: int = _SEEN_WELL) -> list[Image.Image]:
+def _enlarged(pictures: Sequence[Pixels], across: int) -> list[Image.Image]:
     """The pictures enlarged by one whole factor, or the too large ones reduced."""
     side = max(max(picture.shape[:2]) for picture in pictures)
     room = max(1, (_WIDEST // across - _GAP) // side)
-    factor = max(1, min(-(-least // side), room))
+    factor = max(1, min(-(-_SEEN_WELL // side), room))
     drawn = []
     for pixels in pictures:
         picture = Image.fromarray(pixels)

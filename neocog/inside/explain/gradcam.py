@@ -21,9 +21,7 @@ def gradcam(network: nn.Module, x: Tensor, *, score: Score, layer: str) -> Tenso
     return torch.einsum("nk,nk...->n...", weights, maps).clamp(min=0)
 
 
-def maps_and_gradients(
-    network: nn.Module, x: Tensor, *, score: Score, layer: str
-) -> tuple[Tensor, Tensor]:
+def maps_and_gradients(network: nn.Module, x: Tensor, *, score: Score, layer: str) -> tuple[Tensor, Tensor]:
     """The output (N, K, *sizes) of `layer` for `x`, and the gradient of `score` with respect to it; zeros
     where the score does not depend on it. `ShapeError` where the layer has no maps.
     """

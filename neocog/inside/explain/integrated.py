@@ -33,7 +33,7 @@ def integrated(
     way = (x - empty).detach()
     shares = (torch.arange(steps, dtype=x.dtype, device=x.device) + 0.5) / steps
     total = torch.zeros_like(way)
-    for share in shares.split(max(1, AT_ONCE // len(x))):
+    for share in torch.split(shares, max(1, AT_ONCE // len(x))):
         along = empty + share.reshape(-1, *(1,) * x.ndim) * way
         slopes = saliency(network, along.flatten(0, 1), score=score)
         total += slopes.reshape(along.shape).sum(0)

@@ -20,8 +20,8 @@ CONVOLUTIONS = ("conv", "transposed conv")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A module that ran: its `name` in `network.named_modules()`, its `kind` as `neocog summary` has it ('' of
-    one that is made of others), the shape (channels, *sizes) of what it put out, and whether that is the very
+    """A module that ran: its `name` in `network.named_modules()`, its `kind` as `neocog summary` has it
+    ('' of one that is made of others), the shape (channels, *sizes) of what it put out, and whether that is the very
     tensor that an earlier one had put out.
     """
 
@@ -77,7 +77,9 @@ def last_maps(network: nn.Module, x: Tensor) -> Choice:
     `UsageError` for a network without such a layer.
     """
     ran = stages(network, x)
-    last = next((n for n in range(len(ran) - 1, -1, -1) if ran[n].kind in CONVOLUTIONS and ran[n].has_maps), None)
+    last = next(
+        (n for n in range(len(ran) - 1, -1, -1) if ran[n].kind in CONVOLUTIONS and ran[n].has_maps), None
+    )
     if last is None:
         raise UsageError(
             "no convolution of this network puts out maps, so there is no layer to look at; "
@@ -85,7 +87,9 @@ def last_maps(network: nn.Module, x: Tensor) -> Choice:
         )
     sizes = ran[last].shape[1:]
     same = [stage for stage in ran[last:] if stage.shape[1:] == sizes and not stage.passed_on]
-    return Choice(same[-1].name, f"the last {'x'.join(map(str, sizes))} maps before they shrink or are flattened")
+    return Choice(
+        same[-1].name, f"the last {'x'.join(map(str, sizes))} maps before they shrink or are flattened"
+    )
 
 
 def first_convolution(network: nn.Module) -> Choice:

@@ -43,7 +43,8 @@ def occlusion(
             f"give a side of 1 to {min(height, width)} and a stride from 1"
         )
     places = [(top, left) for top in _starts(height, side, step) for left in _starts(width, side, step)]
-    falls, covered = torch.zeros(len(x), height, width, device=x.device), torch.zeros(height, width)
+    falls = torch.zeros(len(x), height, width, dtype=x.dtype, device=x.device)
+    covered = torch.zeros(height, width)
     with evaluating(network):
         for number, picture in enumerate(x):
             whole = score(network, picture[None])
@@ -56,12 +57,14 @@ def occlusion(
                     falls[number, top : top + side, left : left + side] += fall
     for top, left in places:
         covered[top : top + side, left : left + side] += 1
-    return falls / covered.to(x.device)
+    return falls / covered.to(x)
 
 
 def _starts(size: int, side: int, step: int) -> list[int]:
     """Where the square begins along one axis, so that every pixel is covered."""
     last = size - side
     if step > side:
-        raise UsageError(f"a square of {side} pixels every {step} leaves pixels uncovered; give a smaller stride")
+        raise UsageError(
+            f"a square of {side} pixels every {step} leaves pixels uncovered; give a smaller stride"
+        )
     return [*range(0, last, step), last]

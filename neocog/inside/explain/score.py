@@ -45,6 +45,17 @@ class ClassScore:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbabilityScore:
+    """The probability of class `of`, 0..1: what `probabilities` makes of logits (N, classes)."""
+
+    of: int
+    probabilities: Callable[[Tensor], Tensor]
+
+    def __call__(self, network: nn.Module, x: Tensor) -> Tensor:
+        return self.probabilities(network(x))[:, self.of]
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelScore:
     """The response of channel `channel` of the layer `layer` (a name of `network.named_modules()`): at the
     place `at`, one number an axis; without one the `largest` over all places, or their `mean`.
@@ -73,8 +84,11 @@ class ChannelScore:
             if len(self.at) != len(sizes) or not all(0 <= a < n for a, n in zip(self.at, sizes)):
                 most = ",".join(str(n - 1) for n in sizes)
                 raise UsageError(
-                    f"{self.layer} has no place {','.join(map(str, self.at))}; its places go to {most or '()'}"
+                    f"{self.layer} has no place {','.join(map(str, self.at))}; "
+                    f"its places go to {most or '()'}"
                 )
-            return chosen[(slice(None), *self.at)]
+            for place in self.at:
+                chosen = chosen[:, place]
+            return chosen
         flat = chosen.reshape(len(chosen), -1)
         return flat.amax(1) if self.over == "largest" else flat.mean(1)

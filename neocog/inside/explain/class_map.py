@@ -1,0 +1,141 @@
+"""Class maps: the methods that say which places of a picture speak for a class, as one kind of method.
+
+Such a method is a function (network, x (N, C, H, W), *, score[, layer]) of tensors; here its numbers become
+an answer about pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from neocog.inside.explain.answer import Answer, Panel, Sheet
+from neocog.inside.explain.question import Picture, Question
+from neocog.inside.explain.score import Score
+from neocog.show import false_colours
+
+Shown = Literal["heat", "size", "signed", "picture"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMap:
+    """A method of explaining made of `how`, a function of network, input and score.
+
+    looks  'at maps' of a layer, which `how` is given as `layer`; or 'at pixels'
+    shown  heat     a map (N, h, w) that is never negative, over the picture
+           size     the largest absolute value over channels of (N, C, H, W), as heat
+           signed   the sum over channels of (N, C, H, W), or (N, H, W): red speaks for the class, blue against
+           picture  (N, C, H, W) as a picture, zero being grey
+    blank  why a map may be blank, in words
+    scale  whether it is about the class's logit or its probability
+    """
+
+    how: Callable[..., Tensor]
+    looks: Literal["at maps", "at pixels"]
+    shown: Shown
+    blank: str
+    scale: Literal["logit", "probability"] = "logit"
+
+    def __call__(self, question: Question) -> Answer:
+        """The map of every picture, beside it."""
+        layer = question.layer_or() if self.looks == "at maps" else None
+        panels: list[Panel] = []
+        lines = [f"layer {layer.name}: {layer.reason}"] if layer else []
+        arrays, facts = {}, []
+        for number, picture in enumerate(question.pictures):
+            x, score = question.x(number), question.score(number, self.scale)
+            values = self.values(question.network, x, score=score, layer=layer.name if layer else None)[0]
+            weight = self.weight(values[None], x.shape[2:])[0]
+            arrays[f"map{number + 1}"] = values.cpu().numpy()
+            place = _strongest(weight)
+            lines.append(f"{picture.name}: {_said(question, picture)}; {_where(place, self.blank)}")
+            facts.append(_fact(question, picture, place, self.blank))
+            panels += [
+                Panel(f"{picture.name}: {_said(question, picture)}", picture.pixels),
+                Panel(*self._drawn(values, weight, picture, place)),
+            ]
+        sheets = (Sheet(tuple(panels), columns=_columns(len(panels)), caption=_legend(self.shown)),)
+        found = {"layer": layer.name if layer else None, "pictures": facts}
+        return Answer(sheets=sheets, lines=tuple(lines), arrays=arrays, facts=found)
+
+    def values(self, network: nn.Module, x: Tensor, *, score: Score, layer: str | None = None) -> Tensor:
+        """What `how` says of `x`."""
+        more = {"layer": layer} if self.looks == "at maps" else {}
+        return self.how(network, x, score=score, **more)
+
+    def weight(self, values: Tensor, size: tuple[int, ...]) -> Tensor:
+        """(N, h, w) or (N, C, H, W), as `how` gives it -> how strongly each pixel counts, (N, *size), never
+        negative.
+        """
+        flat = values.abs().amax(1) if values.ndim == 4 and self.shown in ("size", "picture") else values
+        flat = flat.sum(1) if flat.ndim == 4 else flat
+        if tuple(flat.shape[1:]) != tuple(size):
+            flat = F.interpolate(flat[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+        return flat.clamp(min=0)
+
+    def _drawn(
+        self, values: Tensor, weight: Tensor, picture: Picture, place: tuple[int, int] | None
+    ) -> tuple[str, Any]:
+        """The title and the picture of one map."""
+        if place is None and not bool(values.any()):
+            return f"blank: {self.blank}", picture.pixels
+        numbers = np.asarray(values.cpu())
+        if self.shown == "picture":
+            return "", false_colours.around_grey(_without_tips(numbers))
+        if self.shown == "signed":
+            return "", false_colours.signed(_without_tips(numbers.sum(0) if numbers.ndim == 3 else numbers))
+        if self.shown == "heat":
+            return "", false_colours.heat(np.maximum(numbers, 0), over=picture.pixels)
+        return "", false_colours.heat(_without_tips(np.asarray(weight.cpu())))
+
+
+def _without_tips(values: Any) -> Any:
+    """The strongest hundredth cut to the next below: a few pixels would leave all others without colour."""
+    most = np.quantile(np.abs(values), 0.99)
+    return values.clip(-most, most) if most > 0 else values
+
+
+def _strongest(weight: Tensor) -> tuple[int, int] | None:
+    """The row and column of the largest value; None where all are zero."""
+    if not bool(weight.any()):
+        return None
+    place = int(weight.argmax())
+    return place // weight.shape[1], place % weight.shape[1]
+
+
+def _said(question: Question, picture: Picture) -> str:
+    against = f" against {question.named(question.against)}" if question.against is not None else ""
+    return f"{question.named(picture.of)} ({picture.probability:.1%}){against}"
+
+
+def _where(place: tuple[int, int] | None, blank: str) -> str:
+    return f"strongest at {place[0]},{place[1]}" if place else f"blank: {blank}"
+
+
+def _fact(question: Question, picture: Picture, place: tuple[int, int] | None, blank: str) -> dict[str, Any]:
+    return {
+        "file": picture.name,
+        "class": question.named(picture.of),
+        "index": picture.of,
+        "probability": picture.probability,
+        "strongest": list(place) if place else None,
+        "blank": "" if place else blank,
+    }
+
+
+def _columns(panels: int) -> int:
+    return 2 if panels <= 8 else 4 if panels <= 40 else 8
+
+
+def _legend(shown: Shown) -> str:
+    return {
+        "heat": "each map by itself, from dark to bright yellow, over the picture",
+        "size": "from dark (no influence) to bright yellow, the strongest hundredth alike; each map by itself",
+        "signed": "red speaks for the class, blue against it, the strongest hundredth alike; each by itself",
+        "picture": "grey is zero, the strongest hundredth alike; each by itself",
+    }[shown]
