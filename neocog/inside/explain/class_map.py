@@ -29,7 +29,7 @@ class ClassMap:
     looks  'at maps' of a layer, which `how` is given as `layer`; or 'at pixels'
     shown  heat     a map (N, h, w) that is never negative, over the picture
            size     the largest absolute value over channels of (N, C, H, W), as heat
-           signed   the sum over channels of (N, C, H, W), or (N, H, W): red speaks for the class, blue against
+           signed   the sum over channels of (N, C, H, W), or (N, H, W): red for the class, blue against it
            picture  (N, C, H, W) as a picture, zero being grey
     blank  why a map may be blank, in words
     scale  whether it is about the class's logit or its probability
@@ -135,7 +135,7 @@ def _columns(panels: int) -> int:
 def _legend(shown: Shown) -> str:
     return {
         "heat": "each map by itself, from dark to bright yellow, over the picture",
-        "size": "from dark (no influence) to bright yellow, the strongest hundredth alike; each map by itself",
+        "size": "from dark (none) to bright yellow, the strongest hundredth alike; each by itself",
         "signed": "red speaks for the class, blue against it, the strongest hundredth alike; each by itself",
         "picture": "grey is zero, the strongest hundredth alike; each by itself",
     }[shown]

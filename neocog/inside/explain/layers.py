@@ -21,8 +21,8 @@ CONVOLUTIONS = ("conv", "transposed conv")
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A module that ran: its `name` in `network.named_modules()`, its `kind` as `neocog summary` has it
-    ('' of one that is made of others), the shape (channels, *sizes) of what it put out, and whether that is the very
-    tensor that an earlier one had put out.
+    ('' of one that is made of others), the shape (channels, *sizes) of what it put out, and
+    whether that is the very tensor that an earlier one had put out.
     """
 
     name: str
