@@ -15,7 +15,18 @@ from typer.core import TyperGroup
 from neocog._version import __version__
 from neocog.errors import NeocogError, error_line
 
-VERBS = ("train", "evaluate", "predict", "summary", "weights", "features", "look", "list", "filter")
+VERBS = (
+    "train",
+    "evaluate",
+    "predict",
+    "summary",
+    "weights",
+    "features",
+    "explain",
+    "look",
+    "list",
+    "filter",
+)
 """Every verb, in the order of help: each a file of neocog/verbs and one of neocog/cli/commands."""
 
 

@@ -94,7 +94,7 @@ def explain(
     what: str | Path | Run | Trained,
     images: Iterable[str | Path] = (),
     *,
-    how: str | Method,
+    how: str | Method = "gradcam",
     layer: str | int | None = None,
     of: str | int | None = None,
     against: str | int | None = None,
