@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from neocog.verbs.features import features
     from neocog.verbs.look import look
     from neocog.verbs.predict import predict
+    from neocog.verbs.stylize import stylize
     from neocog.verbs.summary import summary
     from neocog.verbs.train import resume, train
     from neocog.verbs.weights import weights
@@ -39,6 +40,7 @@ __all__ = [
     "open_trained",
     "predict",
     "resume",
+    "stylize",
     "summary",
     "train",
     "weights",
@@ -57,6 +59,7 @@ _HOMES = {
     "open_trained": "model",
     "predict": "verbs.predict",
     "resume": "verbs.train",
+    "stylize": "verbs.stylize",
     "summary": "verbs.summary",
     "train": "verbs.train",
     "weights": "verbs.weights",

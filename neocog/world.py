@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -66,6 +67,39 @@ def _keep_freed_memory() -> None:
 def give_back_memory() -> None:
     """What was freed goes back to the kernel now, so that what comes next does not add to it."""
     _of_glibc("malloc_trim")(0)
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that a process may still take on `device`, with the limit of its container; None where that is
+    not known.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    found = [_available(Path("/proc/meminfo")), _below_limit(Path("/sys/fs/cgroup"))]
+    return min((number for number in found if number is not None), default=None)
+
+
+def _available(meminfo: Path) -> int | None:
+    """The line `MemAvailable: 123 kB` in bytes."""
+    try:
+        lines = meminfo.read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _below_limit(group: Path) -> int | None:
+    """What a control group (version 2) may still take, with the files that it keeps in memory only as long
+    as nobody wants it; None without a limit.
+    """
+    try:
+        limit, used, parts = ((group / f"memory.{n}").read_text().strip() for n in ("max", "current", "stat"))
+    except OSError:
+        return None
+    spare = next(
+        (int(line.split()[1]) for line in parts.splitlines() if line.startswith("inactive_file ")), 0
+    )
+    return max(int(limit) - int(used) + spare, 0) if limit.isdecimal() else None
 
 
 def _of_glibc(name: str) -> Callable[..., int]:

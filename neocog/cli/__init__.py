@@ -26,6 +26,7 @@ VERBS = (
     "look",
     "list",
     "filter",
+    "stylize",
 )
 """Every verb, in the order of help: each a file of neocog/verbs and one of neocog/cli/commands."""
 

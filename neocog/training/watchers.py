@@ -16,6 +16,7 @@ from typing import IO, Any
 from neocog.errors import optional
 from neocog.events import Epoch, Event, Finding, Finished, Started, Step, document
 from neocog.runs.run import Run
+from neocog.show.words import duration
 
 STATUS_EVERY = 5.0  # seconds between two writes of status.json
 
@@ -132,14 +133,6 @@ def _in_words(figures: Mapping[str, float]) -> list[str]:
     """'loss 0.1234', 'accuracy 98.76%': whatever is a share is written as a percentage."""
     forms = {name: ".4f" if name == "loss" else ".2%" for name in figures}
     return [f"{name} {value:{forms[name]}}" for name, value in figures.items()]
-
-
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-    )
 
 
 class Record:
