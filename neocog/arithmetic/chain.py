@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import prod
 
-from neocog.arithmetic.record import Impossible, Row
+from neocog.arithmetic.record import Impossible, Place
 from neocog.arithmetic.sliding_window import Refusal, Shape, written
 
 LONGEST = 17
@@ -39,11 +39,10 @@ class Names:
 
 
 def impossible(
-    refusal: Refusal, *, names: Names, layer: str, label: str, given: Shape, shape: Shape, path: Sequence[Row]
+    refusal: Refusal, *, names: Names, layer: str, label: str, shape: Shape, place: Place
 ) -> Impossible:
-    """The error for a `layer` that refuses `given`, an input of the network being `shape` and `path` the
-    layers between.
-    """
+    """The error for a `layer` that refuses what it is given at `place`, the network's input being `shape`."""
+    given, path = place.given, place.path
     steps, size = [f"input {written(shape)}"], shape
     for row in path:
         if row.input != size:
@@ -62,6 +61,7 @@ def impossible(
         layer=layer,
         shown=f"{name} ({label})" if name and label else name or "the network",
         refusal=refusal.with_hint(hint),
+        place=place,
         chain=" -> ".join([*steps, last]),
     )
 

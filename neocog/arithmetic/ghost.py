@@ -16,6 +16,13 @@ from neocog.errors import ShapeError
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
+class NotFollowed(ShapeError):
+    """A network that may well run and that the walk cannot follow."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the network cannot be followed: {why}")
+
+
 def ghost(network: nn.Module, *, training: bool = False) -> nn.Module:
     """A copy of `network` with empty tensors and without its hooks; the network itself is only read.
 
@@ -29,7 +36,10 @@ def ghost(network: nn.Module, *, training: bool = False) -> nn.Module:
         for tensor in (*module._parameters.values(), *module._buffers.values(), *vars(module).values()):
             if isinstance(tensor, Tensor):
                 memo[id(tensor)] = _empty(tensor, type(module).__name__)
-    made = copy.deepcopy(network, memo)
+    try:
+        made = copy.deepcopy(network, memo)
+    except Exception as error:  # whatever a stranger's module holds: a lock, a file, a generator
+        raise NotFollowed(f"it cannot be copied ({error})") from error
     made.train(training)
     for module in made.modules():
         if frozen_norm(module):

@@ -14,7 +14,11 @@ from torch import Tensor
 _BROADCAST = {
     "add", "__add__", "__radd__", "sub", "__sub__", "__rsub__", "rsub",
     "mul", "__mul__", "__rmul__", "div", "__truediv__",
+    "add_", "__iadd__", "sub_", "__isub__", "mul_", "__imul__", "div_", "__itruediv__",
 }  # fmt: skip
+_IN_PLACE = {
+    name for name in _BROADCAST if name.startswith("__i") or (not name.startswith("_") and name.endswith("_"))
+}
 _KEEP = {
     "relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh",
     "softmax", "log_softmax", "dropout", "sqrt", "square", "clamp", "exp", "abs",
@@ -27,6 +31,8 @@ def result(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor |
     shape = None
     if name in _BROADCAST and len(args) == 2 and not kwargs:
         shape = _broadcast(*args)
+        if name in _IN_PLACE and shape != tuple(args[0].shape):
+            return None
     elif name in _KEEP and args and isinstance(args[0], Tensor) and not kwargs.get("inplace"):
         shape = tuple(args[0].shape)
     elif name in {"cat", "concat"} and args:
@@ -36,13 +42,18 @@ def result(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor |
     return None if shape is None else torch.empty(shape, device="meta")
 
 
-def _broadcast(left: Any, right: Any) -> tuple[int, ...] | None:
+def _broadcast(left: Any, right: Any) -> tuple[int, ...]:
     """Sizes aligned at the right, a 1 stretching to whatever stands opposite."""
     sizes = [tuple(x.shape) if isinstance(x, Tensor) else () for x in (left, right)]
     rank = max(len(size) for size in sizes)
     aligned = [(1,) * (rank - len(size)) + size for size in sizes]
-    fits = all(a == b or 1 in (a, b) for a, b in zip(*aligned, strict=True))
-    return tuple(b if a == 1 else a for a, b in zip(*aligned, strict=True)) if fits else None
+    for axis, (a, b) in reversed(list(enumerate(zip(*aligned, strict=True)))):
+        if a != b and 1 not in (a, b):
+            raise RuntimeError(  # torch's own words, which people search for; its meta device has others
+                f"The size of tensor a ({a}) must match the size of tensor b ({b}) "
+                f"at non-singleton dimension {axis}"
+            )
+    return tuple(b if a == 1 else a for a, b in zip(*aligned, strict=True))
 
 
 def _joined(parts: Any, axis: Any) -> tuple[int, ...] | None:

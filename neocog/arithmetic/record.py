@@ -63,23 +63,29 @@ class Walk:
     remarks: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a network refuses: the shape `given` to the layer, () where there is none; the shapes that `met`
+    in an operation between layers; the rows on the way (`path`).
+    """
+
+    given: Shape = ()
+    met: tuple[Shape, ...] = ()
+    path: tuple[Row, ...] = ()
+
+
 class Impossible(ShapeError):
     """A network that cannot be.
 
-    `layer` is the full name of the layer that refuses, `shown` its name for people, `refusal` why, `chain`
-    the sizes that led there, `works` edits that were tried and work.
+    `layer` is the full name of the layer that refuses, `shown` its name for people, `refusal` why, `place`
+    where that is, `chain` the sizes that led there, `works` edits that were tried and work.
     """
 
     def __init__(
-        self, *, layer: str, shown: str, refusal: Refusal, chain: str, works: Sequence[str] = ()
+        self, *, layer: str, shown: str, refusal: Refusal, place: Place, chain: str, works: Sequence[str] = ()
     ) -> None:
-        self.layer, self.shown, self.refusal, self.chain, self.works = (
-            layer,
-            shown,
-            refusal,
-            chain,
-            tuple(works),
-        )
+        self.layer, self.shown, self.refusal, self.place = layer, shown, refusal, place
+        self.chain, self.works = chain, tuple(works)
         lines = [f"{shown} cannot run: {refusal.problem}", chain]
         if refusal.formula:
             lines.append(f"formula: {refusal.formula}")
@@ -88,9 +94,14 @@ class Impossible(ShapeError):
         super().__init__("\n  ".join(lines))
 
     def mended_by(self, works: Sequence[str]) -> Impossible:
-        """The same refusal with edits that work."""
+        """The same refusal with edits that work, before those that it has."""
         return Impossible(
-            layer=self.layer, shown=self.shown, refusal=self.refusal, chain=self.chain, works=works
+            layer=self.layer,
+            shown=self.shown,
+            refusal=self.refusal,
+            place=self.place,
+            chain=self.chain,
+            works=(*works, *self.works),
         )
 
 
@@ -128,7 +139,13 @@ def _short(sizes: Sequence[object]) -> str:
 
 
 def multiply_accumulates(module: nn.Module, given: Shape, made: Shape) -> int:
-    """Multiply-accumulates of a convolution or dense layer for one picture, biases left out; 0 for others."""
+    """Multiply-accumulates of a convolution or dense layer for one picture, biases left out; 0 for others.
+
+    Where not every map meets every map (LeNet-5's C3), the weight's parametrization says how many `links`
+    there are.
+    """
+    if isinstance(module, _ConvNd) and (links := _links(module)):
+        return prod(made[1:]) * links * prod(module.kernel_size)
     if isinstance(module, _ConvTransposeNd):
         return prod(given) * module.out_channels // module.groups * prod(module.kernel_size)
     if isinstance(module, _ConvNd):
@@ -136,3 +153,10 @@ def multiply_accumulates(module: nn.Module, given: Shape, made: Shape) -> int:
     if isinstance(module, nn.Linear):
         return prod(made) * module.in_features
     return 0
+
+
+def _links(module: nn.Module) -> int:
+    """Pairs of maps that a convolution connects, where its parametrization says so; else 0."""
+    made = module._modules.get("parametrizations")
+    steps = made["weight"] if isinstance(made, nn.ModuleDict) and "weight" in made else ()
+    return next((int(step.links) for step in steps if hasattr(step, "links")), 0)  # type: ignore[union-attr]

@@ -1,10 +1,9 @@
 """The rules of size: what each kind of leaf module makes of an input, one rule per kind, for one, two and
 three dimensions.
 
-torch's own layers stand in the table `RULES`. Any other leaf tells its rule itself, by a method
-`output_size(sizes) -> sizes` or by the attributes `kernel_size`, `stride` and `padding` of torch's windows;
-one that does neither has no rule. A rule takes (module, shape) and returns the shape, both (C, *sizes)
-without the batch axis, or raises Refusal.
+torch's own layers stand in the table `RULES`. Another leaf without weights may tell its rule itself, by a
+method `output_size(sizes) -> sizes`; one that does not has no rule. A rule takes (module, shape) and returns
+the shape, both (C, *sizes) without the batch axis, or raises Refusal.
 """
 
 from __future__ import annotations
@@ -44,6 +43,7 @@ def _need_axes(module: nn.Module, shape: Shape) -> None:
     words = ("length", "height x width", "depth x height x width")[axes - 1] + " x channels"
     given = f"its input is {written(shape)}"
     hint = "; a flat input has no rows and columns left" if len(shape) == 1 else ""
+    hint += f" (expected {axes + 2}-dimensional input, but got {len(shape) + 1}-dimensional input)"
     _need(len(shape) == axes + 1, f"{given}, and it works on {words}{hint}", f"needs {words}")
     _need(min(shape) >= 1, f"{given}, which is empty", "needs at least 1")
 
@@ -147,6 +147,14 @@ def _adaptive(module: Any, shape: Shape) -> Shape:
     return (shape[0], *(n if size is None else size for n, size in zip(shape[1:], asked, strict=True)))
 
 
+def _told(module: Any, shape: Shape) -> Shape:
+    """The rule that a leaf tells itself; a window that does not fit is refused as a pool's is."""
+    sizes = tuple(module.output_size(shape[1:]))
+    if min(sizes, default=1) < 1:
+        _slide(module, shape)
+    return (shape[0], *sizes)
+
+
 # --- axes put together and taken apart ---------------------------------------------------------------------
 
 
@@ -160,7 +168,8 @@ def _linear(module: Any, shape: Shape) -> Shape:
     _need(
         given == width,
         f"its input is {written(shape)} and its width {width} (mat1 and mat2 shapes cannot be multiplied: "
-        f"{prod(shape[:-1])}x{given} and {width}x{out}){meant}; nn.Linear({prod(shape)}, {out}) would fit",
+        f"{prod(shape[:-1])}x{given} and {width}x{out}; size mismatch, m1: [{prod(shape[:-1])} x {given}], "
+        f"m2: [{width} x {out}]){meant}",
         f"needs {width}",
         excess=given - width,
     )
@@ -337,6 +346,9 @@ _PADDING = (
 )
 _SOFTMAX = (nn.Softmax, nn.LogSoftmax, nn.Softmin)
 _APART = {"GLU", "PReLU", "MultiheadAttention", "Softmax2d", *(kind.__name__ for kind in _SOFTMAX)}
+_COMPUTING = ("forward", "_conv_forward", "_output_padding")
+"""The methods by which torch's layers compute: a class that overrides one of them computes something else."""
+
 _ELEMENTWISE = tuple(getattr(activation, name) for name in activation.__all__ if name not in _APART)
 
 RULES: tuple[Rule, ...] = (
@@ -370,13 +382,19 @@ RULES: tuple[Rule, ...] = (
 
 
 def rule(module: nn.Module) -> Rule | None:
-    """The row of the table for `module`, or the rule that it tells itself, or None."""
+    """The row of the table for `module`, or the rule that it tells itself, or None.
+
+    A row holds only where the layer computes as the class of the row does: a class that overrides `forward`
+    (timm's `Conv2dSame`, padded pools, causal convolutions) has no rule, and is run instead.
+    """
     for row in RULES:
         if isinstance(module, row.classes):
-            return row
-    kind = type(module).__name__.lower()
-    if any(True for _ in module.parameters()) or type(module).__module__.startswith("torch."):
-        return None  # a whole network may have a method of that name for a reason of its own
-    if callable(getattr(module, "output_size", None)):
-        return Rule((type(module),), kind, lambda layer, shape: (shape[0], *layer.output_size(shape[1:])))
-    return Rule((type(module),), kind, _pool) if window(module) is not None else None
+            return row if _computes_as_torch_does(module) else None
+    told = callable(getattr(module, "output_size", None)) and next(module.parameters(), None) is None
+    return Rule((type(module),), type(module).__name__.lower(), _told) if told else None
+
+
+def _computes_as_torch_does(module: nn.Module) -> bool:
+    kind = type(module)
+    known = next(base for base in kind.__mro__ if base.__module__.startswith("torch.nn.modules."))
+    return all(getattr(kind, name, None) is getattr(known, name, None) for name in _COMPUTING)

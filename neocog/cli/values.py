@@ -27,7 +27,7 @@ def side_or_sides(text: str) -> tuple[int, int]:
 
 def sides_and_channels(text: str) -> tuple[int, ...]:
     """'24x32x3' -> (24, 32, 3)."""
-    return sizes(text, least=3, most=3)
+    return sizes(text, least=1, most=4)
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -7,17 +7,16 @@ device.
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from neocog.arithmetic import Impossible, Shape, walk
+from neocog.arithmetic import Impossible, NotFollowed, Shape, walk
 from neocog.arithmetic.sliding_window import times
 from neocog.errors import NeocogError, ShapeError
+from neocog.inside.module_doctor import cures
 from neocog.zoo import Model, Network
 from neocog.zoo import build as build_model
 from neocog.zoo.layer_list import Conv, Dense, Flatten, GlobalPooling, Layer, Pool, build, per_axis
@@ -59,8 +58,9 @@ def can_be(layers: Sequence[Layer], *, shape: Shape, classes: int) -> bool:
 
 def mended(error: ShapeError, layers: Sequence[Layer], *, shape: Shape, classes: int) -> ShapeError:
     """The refusal of a layer list with the single edits that work, as its last line."""
-    works = [edit.words for edit in edits(layers, shape=shape, classes=classes)][:MOST_EDITS]
-    return with_remedies(error, works)
+    works = [edit.words for edit in edits(layers, shape=shape, classes=classes)]
+    size = works[-1:] if works and works[-1].startswith("an input of") else []  # never crowded out
+    return with_remedies(error, [*works[: len(works) - len(size)][: MOST_EDITS - len(size)], *size])
 
 
 def built(model: Model, *, shape: Shape, classes: int) -> Network:
@@ -72,6 +72,13 @@ def built(model: Model, *, shape: Shape, classes: int) -> Network:
             raise mended(error, model.layers, shape=shape, classes=classes) from None
         least = smallest_square(lambda size: build_model(model, shape=size, classes=classes), shape[0])
         raise with_remedies(error, [least.text()] if least else []) from None
+
+
+def cured(error: Impossible, network: nn.Module, shape: Shape) -> ShapeError:
+    """The refusal of a module with the sizes of input and the single edits that work."""
+    fits = fitting_sizes(network, shape[0], axes=len(shape) - 1) if len(shape) > 1 else None
+    sizes = [f"a square input, its side {fits.text()} pixels"] if fits is not None else []
+    return with_remedies(error, [*cures(network, shape, error)[: MOST_EDITS - len(sizes)], *sizes])
 
 
 def edits(layers: Sequence[Layer], *, shape: Shape, classes: int) -> tuple[Edit, ...]:
@@ -251,10 +258,12 @@ def fitting_sizes(network: nn.Module, channels: int, *, axes: int = 2, largest: 
     def excess(side: int) -> int:
         """Below zero where the input is too small, above where it is too large, zero where it fits."""
         try:
-            walk(network, (channels, *(side,) * axes))
+            found = walk(network, (channels, *(side,) * axes), real="never")
         except Impossible as error:
             return error.refusal.excess or -1
-        return 0
+        except NotFollowed:
+            return -1
+        return -1 if any("mixes the pictures" in remark for remark in found.remarks) else 0
 
     def first(reached: Callable[[int], bool], low: int, high: int) -> int:
         while high - low > 1:
@@ -275,6 +284,12 @@ def _every_nth(sides: Sequence[int]) -> Fitting | None:
     """The rule behind `sides`, those that fit below SAMPLED; None where there are too few, or no rule, to
     say.
     """
-    step = math.gcd(*(b - a for a, b in itertools.pairwise(sides)))
-    regular = len(sides) > 2 and list(sides) == list(range(sides[0], SAMPLED, step))
-    return Fitting(sides[0], None, step) if regular else None
+    if sides and list(sides) == list(range(sides[0], sides[-1] + 1)) and sides[-1] + 1 < SAMPLED:
+        return Fitting(sides[0], sides[-1])
+    if len(sides) < 3:
+        return None
+    step, start = sides[-1] - sides[-2], len(sides) - 1
+    while start and sides[start] - sides[start - 1] == step:
+        start -= 1
+    regular = sides[-1] + step >= SAMPLED and len(sides) - start > 2
+    return Fitting(sides[start], None, step) if regular else None

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from neocog import files
-from neocog.arithmetic import Row, Shape, Walk, walk, written
-from neocog.errors import ShapeError, UsageError, unknown
-from neocog.inside.shape_doctor import built, fitting_sizes, with_remedies
+from neocog.arithmetic import Impossible, Row, Shape, Walk, walk, written
+from neocog.errors import NeocogError, ShapeError, UsageError, unknown
+from neocog.inside.shape_doctor import built, cured, with_remedies
 from neocog.model import Trained, open_trained
 from neocog.pretrained.network_files import layers_of
 from neocog.runs.run import Run
@@ -93,18 +93,46 @@ class Summary:
 def summary(
     model: str | Path | nn.Module | Run | Trained,
     *,
-    input: tuple[int, int, int] | None = None,
+    input: tuple[int, ...] | None = None,
     classes: int | None = None,
     weights: str | Path | None = None,
 ) -> Summary:
-    """Walk through `model` for pictures of `input` (height, width, channels), without computing anything.
+    """Walk through `model` for inputs of `input`, the channels last: (height, width, channels) for pictures,
+    (length, channels), (depth, height, width, channels), or (numbers,) for flat ones. Nothing is computed,
+    unless the `forward` of a module looks at values.
 
     `model` is a name of the zoo, a layer list in JSON, a run, a model file, or any module. Where `input` and
     `classes` are not given, they are the network's own. `weights` goes with a network of the
     zoo, see `open_trained`. Raises ShapeError where the network cannot be: which
     layer, the sizes that led there, the formula in numbers, and what would mend it, each remedy tried.
     """
-    shape = None if input is None else (input[2], input[0], input[1])
+    turned = _channels_last(input)
+    try:
+        found = _walked(model, input, classes=classes, weights=weights)
+    except ShapeError as error:
+        if turned is None:
+            raise
+        try:
+            _walked(model, turned, classes=classes, weights=weights)
+        except NeocogError:
+            raise error from None
+        words = f"an input of {written(_first(turned))}, the channels last"
+        raise with_remedies(error, [words]) from None
+    if turned is None or input is None:
+        return found
+    meant = f"if it stands for channels first, write {written(_first(turned))}"
+    remark = f"{written(_first(input))} is taken as height x width x channels; {meant}"
+    return replace(found, remarks=(*found.remarks, remark))
+
+
+def _walked(
+    model: str | Path | nn.Module | Run | Trained,
+    input: tuple[int, ...] | None,
+    *,
+    classes: int | None,
+    weights: str | Path | None,
+) -> Summary:
+    shape = None if input is None else _first(input)
     if isinstance(model, nn.Module):
         return _of_module(model, shape)
     if not isinstance(model, str | Path):
@@ -121,6 +149,18 @@ def summary(
     return _of_zoo(str(model), shape, classes)
 
 
+def _first(sizes: tuple[int, ...]) -> Shape:
+    """Sizes with the channels last, as (C, *sizes)."""
+    return sizes[-1:] + sizes[:-1]
+
+
+def _channels_last(sizes: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """What a picture's `sizes` mean whose channels seem to stand first; None where they do not."""
+    if sizes is None or len(sizes) != 3 or not (sizes[0] in {1, 3} and min(sizes[1:]) > 4):
+        return None
+    return sizes[1:] + sizes[:1]
+
+
 # --- the kinds of model ------------------------------------------------------------------------------------
 
 
@@ -129,10 +169,8 @@ def _of_module(network: nn.Module, shape: Shape | None) -> Summary:
         raise UsageError("a module has no input size of its own; give input=(height, width, channels)")
     try:
         found = walk(network, shape)
-    except ShapeError as error:
-        fits = fitting_sizes(network, shape[0], axes=len(shape) - 1)
-        words = [f"a square input, its side {fits.text()} pixels"] if fits is not None else []
-        raise with_remedies(error, words) from None
+    except Impossible as error:
+        raise cured(error, network, shape) from None
     return Summary(title=type(network).__name__, walk=found, network=network)
 
 

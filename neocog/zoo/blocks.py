@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from neocog.arithmetic import Refusal, window
 from neocog.errors import unknown
 
 Border = Literal["zero", "constant", "reflect", "nearest"]
@@ -145,7 +146,8 @@ class Same(nn.Module):
         return pads
 
     def output_size(self, sizes: Sequence[int]) -> tuple[int, ...]:
-        return tuple(size + a + b for size, (a, b) in zip(sizes, self.amounts(sizes), strict=True))
+        """The sizes with their border. Raises Refusal where there is too little to mirror."""
+        return _bordered(sizes, self.amounts(sizes), self.border)
 
     def forward(self, x: Tensor) -> Tensor:
         flat = [n for pair in reversed(self.amounts(x.shape[2:])) for n in pair]
@@ -165,7 +167,8 @@ class Pad(nn.Module):
         self.amount, self.border, self.value = tuple(amount), border, value
 
     def output_size(self, sizes: Sequence[int]) -> tuple[int, ...]:
-        return tuple(size + 2 * n for size, n in zip(sizes, self.amount, strict=True))
+        """The sizes with their border. Raises Refusal where there is too little to mirror."""
+        return _bordered(sizes, [(n, n) for n in self.amount], self.border)
 
     def forward(self, x: Tensor) -> Tensor:
         return pad(
@@ -174,6 +177,19 @@ class Pad(nn.Module):
 
     def extra_repr(self) -> str:
         return f"amount={self.amount}, border={self.border}"
+
+
+def _bordered(sizes: Sequence[int], amounts: Sequence[tuple[int, int]], border: Border) -> tuple[int, ...]:
+    """Sizes with `amounts` (before, after) per axis. A mirror needs more pixels than the border is wide."""
+    for size, pair in zip(sizes, amounts, strict=True):
+        if border == "reflect" and max(pair) >= size:
+            raise Refusal(
+                f"a border of {max(pair)} cannot be mirrored from {size} pixels (Padding size should be less "
+                "than the corresponding input dimension)",
+                needs=f"needs at least {max(pair) + 1}",
+                excess=size - max(pair) - 1,
+            )
+    return tuple(size + before + after for size, (before, after) in zip(sizes, amounts, strict=True))
 
 
 def pad(x: Tensor, flat: list[int], border: Border, value: float = 0.0) -> Tensor:
@@ -194,6 +210,11 @@ class L2Pool(nn.Module):
         super().__init__()
         self.kernel_size, self.stride = tuple(kernel_size), tuple(stride)
         self.padding = (0,) * len(self.kernel_size)
+
+    def output_size(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        frame = window(self)
+        assert frame is not None
+        return tuple(frame.positions(n, axis) for axis, n in enumerate(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         mean = _AVERAGE[len(self.kernel_size) - 1]

@@ -1,0 +1,434 @@
+"""Networks that other people wrote: layers with a `forward` of their own, forwards that look at values, and
+what would mend those that cannot be.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import neocog
+from neocog.arithmetic import Impossible, NotFollowed, walk
+from neocog.arithmetic.following import REAL
+from neocog.errors import ShapeError
+
+# --- layers that override `forward` -----------------------------------------------------------------------
+
+
+class Conv2dSame(nn.Conv2d):
+    """timm's: TensorFlow's padding."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads = []
+        for n, k, s in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            total = max((-(-n // s) - 1) * s + k - n, 0)
+            pads += [total // 2, total - total // 2]
+        return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """torchvision's, of ConvNeXt."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class CausalConv1d(nn.Conv1d):
+    """WaveNet's: the border is on the left."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, ((self.kernel_size[0] - 1) * self.dilation[0], 0)))
+
+
+class ConvPooled(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(super().forward(x), 2)
+
+
+class ReLUHalf(nn.ReLU):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[:, : x.shape[1] // 2]
+
+
+class ThroughConvForward(nn.Conv2d):
+    """The other place where people change a convolution."""
+
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return super()._conv_forward(x, weight, bias)[..., 1:-1]
+
+
+class PaddedPool(nn.Module):
+    """EfficientNet-PyTorch's: it has the attributes of a pool and pads by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel_size, self.stride, self.padding = 3, 2, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(F.pad(x, (0, 1, 0, 1)), self.kernel_size, self.stride)
+
+
+def replaced_forward() -> nn.Module:
+    """A layer whose own `forward` was put in its place from outside."""
+    layer = nn.Conv2d(3, 4, 3)
+    layer.forward = lambda x: F.conv2d(x, layer.weight, layer.bias, 2)  # type: ignore[method-assign]
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (nn.Sequential(Conv2dSame(3, 8, 3, 2), nn.ReLU(), Conv2dSame(8, 16, 3, 2)), (3, 30, 31)),
+        (Conv2dSame(3, 8, 5), (3, 4, 4)),
+        (nn.Sequential(nn.Conv2d(3, 6, 4, 4), LayerNorm2d(6)), (3, 16, 16)),
+        (nn.Sequential(CausalConv1d(1, 8, 3, dilation=4), CausalConv1d(8, 8, 3, dilation=8)), (1, 16)),
+        (nn.Sequential(ConvPooled(3, 8, 3), nn.Flatten(), nn.Linear(8 * 49, 2)), (3, 16, 16)),
+        (nn.Sequential(nn.Conv2d(3, 8, 3), ReLUHalf(), nn.Conv2d(4, 2, 3)), (3, 9, 9)),
+        (nn.Sequential(ThroughConvForward(3, 8, 3), nn.Conv2d(8, 2, (3, 12))), (3, 16, 16)),
+        (nn.Sequential(PaddedPool(), nn.Conv2d(3, 2, 3)), (3, 8, 8)),
+        (replaced_forward(), (3, 9, 9)),
+    ],
+)
+def test_a_layer_with_its_own_forward_is_run(network: nn.Module, shape: tuple[int, ...]) -> None:
+    with torch.no_grad():
+        real = network.eval()(torch.zeros(1, *shape))
+    found = walk(network, shape)
+    assert found.output == tuple(real.shape[1:])
+    assert found.parameters == sum(p.numel() for p in network.parameters())
+    assert set(found.remarks) <= {REAL}
+
+
+def test_the_multiplications_of_a_layer_with_its_own_forward_count_once() -> None:
+    assert walk(Conv2dSame(3, 8, 3, 2), (3, 32, 32)).macs == 16 * 16 * 8 * 3 * 9
+    assert walk(ConvPooled(3, 8, 3), (3, 16, 16)).macs == 14 * 14 * 8 * 3 * 9
+
+
+# --- attention, recurrent layers, links
+
+
+class Heads(nn.Module):
+    """Attention as timm writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(12, 36)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).reshape(x.shape[0], x.shape[1], 3, 2, 6).permute(2, 0, 3, 1, 4).unbind(0)
+        return ((q @ k.transpose(-2, -1)).softmax(-1) @ v).transpose(1, 2).flatten(2)
+
+
+class Attends(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(12, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(x, x, x)[0]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "macs"),
+    [
+        (Attends(), (7, 12), 7 * 12 * 48 + 2 * 7 * 7 * 12),
+        (Heads(), (7, 12), 7 * 12 * 36 + 2 * 7 * 7 * 12),
+        (nn.LSTM(10, 20, 2, batch_first=True), (7, 10), 7 * 4 * 20 * (30 + 40)),
+        (nn.GRU(10, 20, bidirectional=True, batch_first=True), (7, 10), 7 * 2 * 3 * 20 * 30),
+    ],
+)
+def test_attention_and_recurrent_layers_are_counted(
+    network: nn.Module, shape: tuple[int, ...], macs: int
+) -> None:
+    found = walk(network, shape)
+    assert found.macs == macs
+    assert found.parameters == sum(row.parameters for row in found.layers)
+
+
+def test_lenets_third_layer_has_sixty_links() -> None:
+    rows = {row.name: row for row in neocog.summary("lenet5").walk.layers}
+    assert rows["features.c3.maps.conv"].macs == 100 * 60 * 25
+    assert rows["features.c3.maps.conv"].parameters == 60 * 25 + 16
+
+
+def test_a_join_says_what_enters_it() -> None:
+    rows = {row.name: row for row in neocog.summary("inception_v3").walk.layers if row.kind == "join"}
+    last = rows["features.mixed10"]
+    assert last.window == "320 + 768 + 768 + 192"
+    assert last.output == (2048, 8, 8)
+
+
+# --- forwards that cannot be followed without values ------------------------------------------------------
+
+
+class Locked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.lock = nn.Conv2d(3, 8, 3), threading.Lock()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)  # type: ignore[no-any-return]
+
+
+class Looks(nn.Module):
+    """A forward that looks at values, counts its calls and draws random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.calls = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), 0
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        self.seen += 1
+        y = self.norm(self.conv(x)) + torch.rand(1)
+        return y * 2 if y.mean() > 0 else y
+
+
+class Drawing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.generator = nn.Conv2d(3, 8, 3), torch.Generator().manual_seed(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) + torch.rand(1, generator=self.generator)  # type: ignore[no-any-return]
+
+
+class Scripted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.jit.script(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()))
+        self.last = nn.Conv2d(8, 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.first(x))  # type: ignore[no-any-return]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", [Locked, Looks, Drawing, lambda: torch.jit.script(nn.Conv2d(3, 8, 3))])
+def test_what_needs_values_runs_for_real(kind: Any) -> None:
+    network = kind().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    random, own = torch.get_rng_state(), getattr(network, "generator", torch.Generator()).get_state()
+    found = walk(network, (3, 9, 9))
+    assert found.output == (8, 7, 7)
+    assert found.macs == 7 * 7 * 8 * 27
+    assert kind is Drawing or "ran once for real" in found.remarks[-1]
+    assert network.training
+    assert getattr(network, "calls", 0) == 0
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert torch.equal(random, torch.get_rng_state())
+    assert torch.equal(own, getattr(network, "generator", torch.Generator()).get_state())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_inside_a_network_is_one_row() -> None:
+    network = Scripted()
+    found = walk(network, (3, 9, 9))
+    assert [(row.name, row.output, row.macs) for row in found.layers] == [
+        ("first", (8, 7, 7), 7 * 7 * 8 * 27),
+        ("last", (2, 5, 5), 5 * 5 * 2 * 72),
+    ]
+    assert isinstance(network.first, torch.jit.ScriptModule), "the network is as it was"
+
+
+def test_what_cannot_be_followed_says_so() -> None:
+    class Iterating(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scales = (n for n in (1, 2, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * next(self.scales)
+
+    class TwoInputs(nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return x + y
+
+    class Endless(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            while x.sum() > -1:
+                x = x * 2
+            return x
+
+    for network in (Iterating(), TwoInputs(), Endless()):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("neocog.arithmetic.products.SECONDS", 0.2)
+            with pytest.raises(NotFollowed, match="cannot be followed"):
+                walk(network, (3, 8, 8))
+
+
+def test_a_real_run_that_fails_is_refused_in_torchs_words() -> None:
+    class Wrong(Looks):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + torch.zeros(3, 3)
+
+    with pytest.raises(Impossible, match="must match the size of tensor b"):
+        walk(Wrong(), (3, 9, 9))
+
+
+# --- any number of axes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("network", "given", "output"),
+    [
+        (nn.Sequential(nn.Conv1d(1, 8, 5), nn.Flatten(), nn.Linear(8 * 124, 3)), (128, 1), (3,)),
+        (nn.Sequential(nn.Linear(784, 10)), (784,), (10,)),
+        (nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.MaxPool3d(2)), (16, 12, 9, 1), (4, 8, 6, 4)),
+        (nn.LSTM(4, 6, batch_first=True), (4, 9), (9, 6)),
+        (nn.Sequential(nn.Conv3d(3, 4, 3)), (16, 11, 12, 3), (4, 14, 9, 10)),
+    ],
+)
+def test_summary_of_any_number_of_axes(network: nn.Module, given: Any, output: tuple[int, ...]) -> None:
+    found = neocog.summary(network, input=given)
+    assert found.walk.output == output
+    assert found.json()["input"] == list(given)
+    assert "output" in found.text()
+
+
+def test_a_picture_without_channels_is_no_batch_without_them() -> None:
+    with pytest.raises(ShapeError, match="expected 4-dimensional input") as refusal:
+        neocog.summary(nn.Sequential(nn.Conv2d(1, 8, 3)), input=(28, 28))
+    assert "x.unsqueeze(1)" in str(refusal.value)
+
+
+# --- what would mend a module -----------------------------------------------------------------------------
+
+
+class Shortcut(nn.Module):
+    """Half the size on both sides, where the size is even."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.side = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(3, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        y += self.side(F.avg_pool2d(x, 2))
+        return y  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    def __init__(self, width: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.conv, self.shortcut = nn.Conv2d(width, out, 3, stride, 1), nn.Sequential()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) + self.shortcut(x)  # type: ignore[no-any-return]
+
+
+class Tutorial(nn.Module):
+    """The network of torch's tutorial, for colour pictures of 32x32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 6, 5), nn.Conv2d(6, 16, 5)
+        self.fc1, self.fc2 = nn.Linear(400, 120), nn.Linear(120, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2).view(-1, 400)
+        return self.fc2(F.relu(self.fc1(x)))  # type: ignore[no-any-return]
+
+
+CURES = [
+    (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(7200, 10)), (32, 32, 3), "nn.Flatten() before 1"),
+    (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(99, 2)), (9, 9, 3), "nn.Linear(392, 2) as 2"),
+    (
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(72, 2)),
+        (9, 9, 3),
+        "nn.AdaptiveAvgPool2d(3) after 0",
+    ),
+    (
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(8, 2)),
+        (9, 9, 3),
+        "nn.AdaptiveAvgPool2d(1) and nn.Flatten()",
+    ),
+    (Shortcut(), (33, 33, 3), "a square input, its side 4, 6, ... pixels"),
+    (Block(3, 8, 2), (32, 32, 3), "nn.Conv2d(3, 8, 1, stride=2) as shortcut"),
+    (Tutorial(), (40, 40, 3), "x.flatten(1) in place of the view and nn.Linear(784, 120) as fc1"),
+    (Tutorial(), (28, 28, 1), "in_channels=1 in conv1 and x.flatten(1)"),
+    (Tutorial(), (32, 32, 1), "x.expand(-1, 3, -1, -1)"),
+    (nn.Conv2d(1, 8, 3), (8, 8, 3), "x.mean(1, keepdim=True)"),
+    (nn.Conv2d(3, 8, 3), (3, 32, 32), "an input of 32x32x3"),
+    (nn.Conv2d(3, 8, 3), (32, 3, 32), "x.permute(0, 3, 1, 2)"),
+    (nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(16)), (9, 9, 3), "nn.BatchNorm2d(8) as 1"),
+    (nn.Sequential(nn.Flatten(), nn.Conv2d(1, 8, 3)), (28, 28, 1), "nn.Unflatten(1, (1, 28, 28)) before 1"),
+    (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 9)), (8, 8, 3), "padding=4 in 1"),
+    (
+        nn.Sequential(nn.Conv2d(3, 9, 3), nn.Conv2d(10, 10, 3, groups=5)),
+        (9, 9, 3),
+        "in_channels=9 and groups=1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("network", "given", "cure"), CURES)
+def test_the_cures_of_modules(network: nn.Module, given: Any, cure: str) -> None:
+    with pytest.raises(Impossible) as refusal:
+        neocog.summary(network, input=given)
+    assert any(words.startswith(cure) for words in refusal.value.works), refusal.value.works
+
+
+def test_no_cure_is_the_layer_that_is_there() -> None:
+    with pytest.raises(Impossible) as refusal:
+        neocog.summary(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(7200, 10)), input=(32, 32, 3))
+    assert "size mismatch, m1: [240 x 30], m2: [7200 x 10]" in str(refusal.value)
+    assert not any(words.startswith("nn.Linear(7200, 10)") for words in refusal.value.works)
+    assert "would fit" not in str(refusal.value)
+
+
+def test_the_sum_of_unequal_maps_is_refused_in_torchs_words() -> None:
+    with pytest.raises(Impossible, match=r"cannot add 17x17x8 and 16x16x8") as refusal:
+        neocog.summary(Shortcut(), input=(33, 33, 3))
+    with pytest.raises(RuntimeError) as torchs:
+        Shortcut()(torch.zeros(1, 3, 33, 33))
+    assert str(torchs.value) in str(refusal.value)
+
+
+# --- a border wider than the map --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layers", "refused"),
+    [
+        ([{"kind": "pad", "amount": 4, "border": "reflect"}], True),
+        ([{"kind": "conv", "filters": 2, "kernel": 9, "padding": "same", "border": "reflect"}], True),
+        ([{"kind": "conv", "filters": 2, "kernel": 3, "padding": 4, "border": "reflect"}], True),
+        ([{"kind": "pad", "amount": 3, "border": "reflect"}], False),
+        ([{"kind": "pad", "amount": 9, "border": "nearest"}], False),
+    ],
+)
+def test_a_mirror_needs_more_than_its_border(
+    layers: list[dict[str, Any]], refused: bool, tmp_path: Any
+) -> None:
+    import json
+
+    path = tmp_path / "net.json"
+    tail = [{"kind": "flatten"}, {"kind": "dense", "units": 2}]
+    path.write_text(json.dumps({"layers": [*layers, *tail]}))
+    if refused:
+        with pytest.raises(ShapeError, match="cannot be mirrored from 4 pixels"):
+            neocog.summary(path, input=(4, 4, 1))
+    else:
+        assert neocog.summary(path, input=(4, 4, 1)).walk.output == (2,)
+
+
+# --- channels first -----------------------------------------------------------------------------------------
+
+
+def test_channels_first_are_hinted_at() -> None:
+    found = neocog.summary("resnet18", input=(3, 64, 64))
+    assert "write 64x64x3" in found.remarks[-1]
+    assert "channels first" in found.remarks[-1]
+    assert not any("channels first" in r for r in neocog.summary("resnet18", input=(64, 64, 3)).remarks)
+    with pytest.raises(ShapeError, match="an input of 28x28x1, the channels last"):
+        neocog.summary(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(2704, 2)), input=(1, 28, 28))
+    with pytest.raises(ShapeError) as refusal:  # neither order helps: nothing is promised
+        neocog.summary(nn.Conv2d(7, 4, 3), input=(3, 28, 28))
+    assert "channels last" not in str(refusal.value)
