@@ -180,7 +180,7 @@ def test_grouped_classes(capsys: Capture, run: Run) -> None:
         (["evaluate", "nowhere"], 2, "unknown run"),
         (["evaluate", "no/run"], 3, "there is no run or model file"),
         (["predict", "lenet", "x.png"], 2, "no public weights"),
-        (["summary", "net.json", "--input", "32x32"], 2, "HEIGHTxWIDTHxCHANNELS"),
+        (["summary", "net.json", "--input", "32x0x3"], 2, "HEIGHTxWIDTHxCHANNELS"),
     ],
 )
 def test_bad_input_gets_one_line_and_its_exit_code(

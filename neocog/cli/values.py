@@ -26,7 +26,7 @@ def side_or_sides(text: str) -> tuple[int, int]:
 
 
 def sides_and_channels(text: str) -> tuple[int, ...]:
-    """'24x32x3' -> (24, 32, 3)."""
+    """'24x32x3' -> (24, 32, 3); '128x1' and '784' for signals and flat inputs."""
     return sizes(text, least=1, most=4)
 
 
