@@ -24,12 +24,12 @@ from neocog.events import Event
 from neocog.optim.settings import Optim
 from neocog.pictures.decode import Preprocess
 from neocog.recipes.chapters import FOR_DATA, RECIPES
-from neocog.recipes.recipe import Phase, Recipe, Stop
+from neocog.recipes.recipe import Phase, Recipe, Start, Stop
 from neocog.runs.run import Run
 from neocog.tasks.multilabel import MultiLabelReport
 from neocog.verbs.filter import filter_
 from neocog.verbs.list import list_
-from neocog.zoo import ZOO, Manner, Model
+from neocog.zoo import ZOO, Head, Manner, Model
 from neocog.zoo.layer_list import KINDS
 
 ROOT = Path(__file__).parent.parent
@@ -163,6 +163,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "Recipe": Recipe,
     "Data": Data,
     "Model": Model,
+    "Head": Head,
+    "Start": Start,
     "Manner": Manner,
     "Preprocess": Preprocess,
     "Phase": Phase,

@@ -81,7 +81,7 @@ def finished(folder: Path, scores: list[float], patience: int, *, resume: bool =
         recipe(batch=20, phases=({"epochs": 12},), stop={"patience": patience}), bright(), find("cpu")
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Training, "watched", lambda self, network: next(given))
+        patch.setattr(Training, "watched", lambda self, network, sight: next(given))
         run = Run(folder)
         going = goes_on(job, run, run.saved_state() if resume else None, job.recipe)
         events = list(job.events(run, live=going.live, stop=lambda: False))

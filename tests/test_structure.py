@@ -24,7 +24,7 @@ LAYERS: dict[str, int] = {
     **dict.fromkeys(["data", "zoo"], 2),
     **dict.fromkeys(["inside", "optim", "pretrained"], 3),
     **dict.fromkeys(["recipes", "tasks"], 4),
-    **dict.fromkeys(["answers", "model", "report", "runs", "style", "training"], 5),
+    **dict.fromkeys(["answers", "model", "report", "runs", "style", "training", "transfer"], 5),
     **dict.fromkeys(["verbs"], 6),
     **dict.fromkeys(["server", "studies"], 7),
     **dict.fromkeys(["__init__", "__main__", "cli"], 8),

@@ -26,7 +26,7 @@ from neocog.data.splits import counted
 from neocog.errors import CheckFailed, Interrupted, UnreadableError, UsageError
 from neocog.events import Epoch, Event, Saved, Started, Step
 from neocog.runs.run import Run, open_run
-from neocog.training import loop
+from neocog.training import loop, saving
 
 QUICK = ["epochs=2", "optim.schedule=constant", "optim.lr=0.001", "data.limit=320"]
 
@@ -90,7 +90,7 @@ def test_resume_in_mid_epoch_ends_with_the_same_bits(
     changes = [f"precision={precision}", f"optim.kind={optimizer}", "augment.rotation=10", "model.name=m8"]
     whole = train(tmp_path / "whole", *changes)
     monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(loop, "SAVE_SHARE", math.inf)
+    monkeypatch.setattr(saving, "SAVE_SHARE", math.inf)
 
     def fall_over(event: Event) -> None:
         if isinstance(event, Step) and event.step == 14:
@@ -237,8 +237,8 @@ def test_counters_give_unrelated_seeds() -> None:
 
 
 CHILD = """
-import sys, neocog.training.loop as t
-t.SAVE_EVERY, t.SAVE_SHARE = 0.0, float("inf")
+import sys, neocog.training.loop as t, neocog.training.saving as s
+t.SAVE_EVERY, s.SAVE_SHARE = 0.0, float("inf")
 from neocog.cli import run
 sys.exit(run(sys.argv[1:]))
 """
@@ -264,9 +264,10 @@ def test_killed_through_the_command_line(tmp_path: Path) -> None:
 ZYGOTE = """
 import json, os, sys
 import neocog.training.loop as t, neocog.verbs.train, neocog.training.watchers, neocog.report.page, torch
+import neocog.training.saving as s
 from neocog.cli import run
 torch.set_num_threads(1)
-t.SAVE_EVERY, t.SAVE_SHARE = 0.0, float("inf")
+t.SAVE_EVERY, s.SAVE_SHARE = 0.0, float("inf")
 for line in sys.stdin:
     child = os.fork()
     if child == 0:

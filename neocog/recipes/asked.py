@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neocog.data import DATASETS, Data
+from neocog.data.folders.extent import Extent
 from neocog.data.own import OwnData, find_own
 from neocog.errors import UsageError, unknown
 from neocog.files import read_json
@@ -17,13 +18,14 @@ from neocog.zoo import Model, architecture
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What WHAT turned out to mean; `opened` where it was a user's own data."""
+    """What WHAT turned out to mean; `opened` and its `extent` where it was a user's own data."""
 
     recipe: Recipe
     name: str
     where: Path | None = None
     reasons: tuple[str, ...] = ()
     opened: OwnData | None = None
+    extent: Extent | None = None
 
 
 def asked(what: str | Path | Recipe, data: str | Path | None) -> Asked:
@@ -52,9 +54,10 @@ def _named(what: str, path: Path, data: str | Path | None) -> Asked:
         raise UsageError(f"{path} is a run; to go on with it: neocog train --resume {path}")
     opened = find_own(path)
     if opened is not None:
-        recipe, reasons = chapters.for_folder(opened.extent())
+        extent = opened.extent()
+        recipe, reasons = chapters.for_folder(extent)
         name = path.name.split(".")[0] if path.is_file() else path.resolve().name
-        return Asked(recipe, name or "photos", path, reasons, opened)
+        return Asked(recipe, name or "photos", path, reasons, opened, extent)
     if path.is_file():
         return Asked(from_json(read_json(path), within=str(path)), path.stem)
     if what in chapters.RECIPES:

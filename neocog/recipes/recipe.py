@@ -5,10 +5,10 @@ changed by `override`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from neocog.data import Data
 from neocog.data.augment.augment import Augment
@@ -20,14 +20,39 @@ from neocog.world import Precision
 from neocog.zoo import Model
 
 
+class Start(BaseModel):
+    """Whose features the network begins with: `name` is a network of the zoo with public weights, a run or a
+    file, `sha256` the digest that decides which (None: whatever is there under the name).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+
+
 class Phase(BaseModel):
-    """A stretch of epochs under one optimizer and one augmentation; most recipes have one."""
+    """A stretch of epochs under one optimizer and one augmentation; most recipes have one.
+
+    `freeze` is the last stage that does not learn ('features': none of them does, the head alone learns);
+    None lets all learn. What is frozen is computed once and kept where the pictures do not vary: without
+    augmentation, or with `copies`, so many augmented copies of each picture, of which every epoch takes the
+    next.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(default=10, ge=1)
     optim: Optim = Optim()
     augment: Augment = Augment()
+    freeze: str | None = None
+    copies: int = Field(default=0, ge=0, le=1000)
+
+    @model_validator(mode="after")
+    def _copies_are_of_frozen_features(self) -> Phase:
+        if self.copies and self.freeze is None:
+            raise ValueError("copies are kept of frozen features; say what is frozen: freeze='features'")
+        return self
 
 
 class Stop(BaseModel):
@@ -47,13 +72,15 @@ class Recipe(BaseModel):
     """A training as data. `batch` is the global batch; `balance` makes rare classes count alike, by
     weighing the loss or by drawing them more often; `average` is the decay of the running mean of the weights
     (EMA), which is then measured and shipped; `source` says where the recipe is from and `expect` what it
-    reached there. `task` is 'auto' (the one that the targets fit) or a task's name.
+    reached there. `task` is 'auto' (the one that the targets fit) or a task's name. `start` says whose
+    features the network begins with; None: with weights that are drawn.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: Data
     model: Model
+    start: Start | None = None
     task: str = "auto"
     preprocess: Preprocess = Preprocess()
     phases: tuple[Phase, ...] = Field(default=(Phase(),), min_length=1)
@@ -83,17 +110,28 @@ class Recipe(BaseModel):
     def identity(self) -> str:
         """SHA-256 of what decides the training; titles and expectations are not part of it."""
         document = self.model_dump(mode="json", exclude={"title", "source", "expect"})
-        for name, default in ADDED.items():
-            if document[name] == default:
-                del document[name]
+        if document["start"] is not None:
+            del document["start"]["name"]  # the digest decides
+        for place, added in ((document, ADDED), (document["model"], ADDED_TO_MODEL)):
+            _without_defaults(place, added)
         for phase in document["phases"]:
-            if phase["optim"]["rates"] is None:  # younger than recipes, and without it nothing differs
-                del phase["optim"]["rates"]
+            _without_defaults(phase, ADDED_TO_PHASE)
+            _without_defaults(phase["optim"], ADDED_TO_OPTIM)
         return sha256(json.dumps(document, sort_keys=True).encode())
 
 
-ADDED = {"task": "auto"}
+ADDED: Mapping[str, Any] = {"task": "auto", "start": None}
+ADDED_TO_MODEL: Mapping[str, Any] = {"head": None}
+ADDED_TO_PHASE: Mapping[str, Any] = {"freeze": None, "copies": 0}
+ADDED_TO_OPTIM: Mapping[str, Any] = {"rates": None}
 """Fields that recipes did not always have, with what they meant before: such a recipe keeps its identity."""
+
+
+def _without_defaults(document: dict[str, Any], added: Mapping[str, Any]) -> None:
+    for name, default in added.items():
+        if document[name] == default:
+            del document[name]
+
 
 PHASE_FIELDS = frozenset(Phase.model_fields)
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from neocog.zoo.blocks import Network
+from neocog.zoo.blocks import Ending, Network
 from neocog.zoo.modes import evaluating
 
 Onlooker = Callable[[Tensor, Tensor], None]
@@ -136,7 +136,7 @@ class Objective(nn.Module):
     the auxiliary heads too. Their losses count by the network's own weight.
     """
 
-    def __init__(self, network: Network, task: Task) -> None:
+    def __init__(self, network: Network | Ending, task: Task) -> None:
         super().__init__()
         self.network = network
         self.task = task

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from neocog._version import __version__
-from neocog.data.batches import DROPOUT, WEIGHTS, Feed, cuts, cuts_after, plain_batches, stream
+from neocog.data.batches import DROPOUT, WEIGHTS, Feed, cuts, cuts_after, stream
 from neocog.data.dataset import Dataset
 from neocog.data.splits import counted
 from neocog.errors import CheckFailed
-from neocog.events import Epoch, Event, Finished, Saved, Started, Step
+from neocog.events import Epoch, Event, Finished, Started, Step
 from neocog.inside.shape_doctor import built
-from neocog.model import Trained, write_model
+from neocog.model import Trained
 from neocog.optim.average import Average
 from neocog.optim.optimizers import Optimizer
 from neocog.optim.schedules import scheduled
@@ -32,12 +32,15 @@ from neocog.runs.state import Live, State
 from neocog.tasks.table import TASKS, task_name
 from neocog.tasks.task import Objective, Outcome, Result, Task, measure
 from neocog.training.own import NOTHING, Own
+from neocog.training.saving import Saver, Snapshot
+from neocog.training.sight import Pictures, Sight, kept, why_not
+from neocog.transfer.features import last_stage
+from neocog.transfer.start import Borrowed, open_head
 from neocog.world import World
 from neocog.zoo import Network, begin
-from neocog.zoo.modes import training_mode
+from neocog.zoo.modes import learning, training_mode
 
 SAVE_EVERY = 30.0  # seconds between saves within an epoch
-SAVE_SHARE = 0.04  # of the time may go into saving; what costs more is saved more rarely
 CHECK_EVERY = {
     "cpu": 1,
     "cuda": 50,
@@ -89,49 +92,6 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A model file in memory."""
-
-    weights: dict[str, Tensor]
-    document: dict[str, Any]
-
-
-class Saver:
-    """Writes best model and state, and decides when: often, but never for more than `SAVE_SHARE` of the
-    time.
-    """
-
-    def __init__(self, run: Run, recipe: Recipe) -> None:
-        self.run = run
-        self.recipe = recipe
-        self.cost = 0.0
-        self.last = time.monotonic()
-        self.best: Snapshot | None = None
-
-    def due(self, *, after: float) -> bool:
-        return time.monotonic() - self.last >= max(after, self.cost / SAVE_SHARE)
-
-    def keep(self, snapshot: Snapshot) -> None:
-        """Remember `snapshot` as the model to ship; it is written before the next state is."""
-        self.best = snapshot
-
-    def save(self, live: Live) -> Saved:
-        """Write the model to ship, if it is new, then the state; raise `CheckFailed` where a weight is not
-        finite.
-        """
-        start = time.monotonic()
-        _require_finite(live)
-        if self.best is not None:
-            self.run.require()
-            write_model(self.run.model_file, self.best.weights, self.best.document)
-            self.best = None
-        self.run.save(live, self.recipe)
-        self.last = time.monotonic()
-        self.cost = self.last - start
-        return Saved(live.state.step, self.cost)
-
-
-@dataclass(frozen=True, slots=True)
 class Training:
     """A job: a recipe with everything it names made real, and what the user brings beside it. `trained` holds
     the network that is being trained.
@@ -159,6 +119,10 @@ class Training:
 
     def batches(self, epoch: int, *, taken: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The training batches of `epoch` after the first `taken` pictures, as the network sees them."""
+        return self.feed(epoch).batches(epoch, taken=taken)
+
+    def feed(self, epoch: int) -> Feed:
+        """The training pictures of `epoch` as the network is fed with them."""
         return Feed(
             split=self.dataset.train,
             preprocess=self.trained.preprocess,
@@ -168,14 +132,29 @@ class Training:
             seed=self.recipe.seed,
             order="balanced" if self.recipe.balance == "sampler" else self.recipe.order,
             device=self.world.device,
-        ).batches(epoch, taken=taken)
+        )
 
-    def watched(self, network: Network) -> Result | None:
-        """`network` as it is now, measured on the watched split in float32, as `evaluate` will."""
+    def sight(self, phase: Phase) -> Sight:
+        """What `phase` trains, and with what: features that are kept where it freezes stages and they can
+        be, else pictures.
+        """
+        network, preprocess = self.trained.network, self.trained.preprocess
+        if phase.freeze is None or self.why_not(phase) is not None:
+            return Pictures(self.feed, preprocess, self.world.device)
+        return kept(phase, network, self.dataset, feed=self.feed, preprocess=preprocess, world=self.world)
+
+    def why_not(self, phase: Phase) -> str | None:
+        """Why the features of `phase` cannot be kept; None where they can, or it freezes nothing."""
+        return why_not(phase, self.own.varying(phase.augment), self.dataset, self.trained.network)
+
+    def watched(self, network: Network, sight: Sight | None = None) -> Result | None:
+        """`network` as it is now, measured on the watched split in float32, as `evaluate` will; seen by
+        `sight` (None: from its pictures).
+        """
         if self.dataset.val is None:
             return None
-        batches = plain_batches(self.dataset.val, self.trained.preprocess, device=self.world.device)
-        return measure(self.task, network, batches, "val")
+        sight = sight or Pictures(self.feed, self.trained.preprocess, self.world.device)
+        return measure(self.task, sight.learner(network), sight.held_out(self.dataset.val), "val")
 
     def snapshot(self, network: Network, epoch: int, report: Result | None) -> Snapshot:
         """`network` as it is after `epoch` (from 1), with its figures."""
@@ -193,17 +172,21 @@ class Training:
         """
         plan, saver = self.plan, Saver(run, self.recipe)
         live = live or self.begun()
-        objective = Objective(live.network, self.task)
-        state = live.state
+        state, entered = live.state, -1
         at, of = state.step, self.recipe.epochs
         yield Started(at, at + plan.left(state), plan.per_epoch, of, epoch=min(state.epoch + 1, of))
-        training_mode(live.network)
         while state.epoch < self.recipe.epochs:
             epoch, (phase, first_epoch) = state.epoch, plan.phase(state.epoch)
-            if state.rows == 0 and state.epoch == first_epoch > 0:
-                live.optimizer = Optimizer(phase.optim, live.network)
+            if entered != first_epoch:
+                self.free(phase)
+                if state.rows == 0 and state.epoch == first_epoch > 0:
+                    live.optimizer = Optimizer(phase.optim, live.network)
+                entered, sight = first_epoch, self.sight(phase)
+                objective = Objective(sight.learner(live.network), self.task)
             begun, seen, lr = time.monotonic(), state.pictures, 0.0
-            for (_, end), (x, y) in zip(plan.cuts(state), self.batches(epoch, taken=state.rows), strict=True):
+            for (_, end), (x, y) in zip(
+                plan.cuts(state), sight.batches(epoch, taken=state.rows), strict=True
+            ):
                 lr = plan.lr(state)
                 loss = self._step(objective, live, x, y, lr)
                 state.rows = end
@@ -217,7 +200,8 @@ class Training:
                     yield Finished(state.step, epoch, "interrupted", state.best_epoch)
                     return
             seconds = time.monotonic() - begun
-            yield self._close_epoch(epoch, live, saver, lr, seconds, (state.pictures - seen) / seconds)
+            speed = (state.pictures - seen) / seconds
+            yield self._close_epoch(epoch, live, saver, sight, lr, seconds, speed)
             state.close_epoch()
             if self._gives_up(state):
                 state.finished = "stopped early"
@@ -231,6 +215,16 @@ class Training:
         state.finished = state.finished or "done"
         yield saver.save(live)
         yield Finished(state.step, state.epoch, state.finished, state.best_epoch)
+
+    def free(self, phase: Phase) -> None:
+        """What `phase` lets learn, learns from now on, and nothing else; where no phase freezes anything,
+        that is what the network came with.
+        """
+        network = self.trained.network
+        if all(each.freeze is None for each in self.recipe.phases):
+            training_mode(network)
+        else:
+            learning(network, after=phase.freeze and last_stage(network, phase.freeze))
 
     def _step(self, objective: Objective, live: Live, x: Tensor, y: Tensor, lr: float) -> Tensor:
         """One step of the optimizer on the batch; returns the loss of the answer."""
@@ -248,20 +242,28 @@ class Training:
 
     def begun(self) -> Live:
         """What changes while training, fresh."""
-        network = self.trained.network
-        optimizer = Optimizer(self.plan.phase(0)[0].optim, network)
+        network, (phase, _) = self.trained.network, self.plan.phase(0)
+        self.free(phase)
+        optimizer = Optimizer(phase.optim, network)
         live = Live(network, optimizer, self.world.scaler(), Average(network, self.recipe.average), State())
         live.state.to(self.world.device)
         return live
 
     def _close_epoch(
-        self, epoch: int, live: Live, saver: Saver, lr: float, seconds: float, speed: float
+        self,
+        epoch: int,
+        live: Live,
+        saver: Saver,
+        sight: Sight,
+        lr: float,
+        seconds: float,
+        speed: float,
     ) -> Epoch:
         """Measure the watched split, remember the best network, and say how the epoch went."""
         state, network = live.state, live.average.network
         loss = float(state.loss_sum) / state.pictures
         _require_finite_loss(torch.tensor(loss), state.step, lr)
-        report, figure = self.watched(network), self.task.figure
+        report, figure = self.watched(network, sight), self.task.figure
         score = report.score if report else (0.0, 0.0)
         better = state.best_score is None or score > state.best_score
         kept = better or report is None or self.recipe.stop.select == "last"
@@ -288,16 +290,25 @@ class Training:
         return patience > 0 and self.dataset.val is not None and state.epoch - state.patience_from >= patience
 
 
-def prepare(recipe: Recipe, dataset: Dataset, world: World, own: Own = NOTHING) -> Training:
+def prepare(
+    recipe: Recipe, dataset: Dataset, world: World, own: Own = NOTHING, start: Borrowed | None = None
+) -> Training:
     """Everything the recipe names, made real. Raises before anything is written where the network cannot
-    be.
+    be. `start` gives the network its features; without, they are drawn (or will be read, of a saved state).
     """
     preprocess = recipe.preprocess.resolved(dataset.train.x)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = built(recipe.model, shape=dataset.shape, classes=len(dataset.classes))
     begin(recipe.model, network, stream(recipe.seed, WEIGHTS))
+    if start is not None:
+        start.give(network)
     network = network.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if start is not None:
+        open_head(network, dataset.train, preprocess, world)
+    for phase in recipe.phases:  # a stage that there is not is refused before anything is written
+        if phase.freeze is not None:
+            network.until(last_stage(network, phase.freeze))
     trained = Trained(
         network=network,
         model=recipe.model,
@@ -310,6 +321,7 @@ def prepare(recipe: Recipe, dataset: Dataset, world: World, own: Own = NOTHING) 
             "data": recipe.data.model_dump(mode="json"),
             "data_fingerprint": dataset.fingerprint,
             "recipe_identity": recipe.identity,
+            **({"start": recipe.start.model_dump()} if recipe.start is not None else {}),
         },
     )
     return Training(recipe, dataset, trained, world, own)
@@ -328,13 +340,3 @@ def _require_finite_loss(loss: Tensor, step: int, lr: float) -> None:
             "the last good state is kept: "
             f"resume from it with a lower rate, for example --set optim.lr={lr / 10:g}"
         )
-
-
-def _require_finite(live: Live) -> None:
-    step = live.state.step
-    for name, tensor in live.network.state_dict().items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise CheckFailed(
-                f"the weights of {name} are not finite at step {step}; the last good state is kept. "
-                "Resume from it with a lower learning rate (--set optim.lr=...)"
-            )

@@ -24,6 +24,7 @@ from neocog.zoo import Network
 FIXED = {
     "data": "decides which pictures are trained on",
     "model": "is the network itself",
+    "start": "lent the features that it began with",
     "preprocess": "decides what the network sees",
     "task": "decides what is learnt",
     "seed": "decides every draw from the first on",
@@ -71,6 +72,7 @@ def goes_on(job: Training, run: Run, saved: Saved | None, before: Recipe) -> Goi
         raise UnreadableError(
             f"{saved.path} does not hold the network of {run.recipe_file}; restore both"
         ) from error
+    job.free(_phase(recipe, _last(state))[1])
     optimizer, memory = _optimizer(network, state, old, recipe, saved)
     average, mean = _average(network, recipe, saved)
     scaler = job.world.scaler()
@@ -139,8 +141,7 @@ def _optimizer(
     network: Network, state: State, old: Recipe, recipe: Recipe, saved: Saved
 ) -> tuple[Optimizer, tuple[str, ...]]:
     """The optimizer of the phase that the last done step belongs to, with the saved memory where it fits."""
-    last = max(state.epoch - (state.rows == 0), 0)
-    (was, before), (now, phase) = _phase(old, last), _phase(recipe, last)
+    (was, before), (now, phase) = _phase(old, _last(state)), _phase(recipe, _last(state))
     optimizer = Optimizer(phase.optim, network)
     if not state.step:
         return optimizer, ()
@@ -149,10 +150,19 @@ def _optimizer(
     places = {name: place for place, name in enumerate(_names(network, phase.optim))}
     names = _names(network, before.optim)
     states = saved.optimizer()
-    if set(names) != set(places) or any(place >= len(names) for place in states):
+    if (
+        before.freeze != phase.freeze
+        or set(names) != set(places)
+        or any(place >= len(names) for place in states)
+    ):
         return optimizer, ("the optimizer begins without memory of past gradients, as others learn now",)
     load_optimizer(optimizer, {places[names[place]]: memory for place, memory in states.items()})
     return optimizer, ()
+
+
+def _last(state: State) -> int:
+    """The epoch that the last done step belongs to."""
+    return max(state.epoch - (state.rows == 0), 0)
 
 
 def _phase(recipe: Recipe, epoch: int) -> tuple[int, Phase]:

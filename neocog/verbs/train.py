@@ -17,6 +17,7 @@ from neocog.data.folders.picture_cache import Progress
 from neocog.data.loading import identified
 from neocog.errors import CheckFailed, UsageError, escaped
 from neocog.events import Watcher
+from neocog.model import Trained
 from neocog.recipes import chapters
 from neocog.recipes.asked import asked, model_of
 from neocog.recipes.recipe import Recipe, from_json, override
@@ -28,6 +29,7 @@ from neocog.training.driving import drive
 from neocog.training.loop import prepare
 from neocog.training.own import NOTHING, Own
 from neocog.training.resuming import change, goes_on, require_carriable, require_same_recipe
+from neocog.transfer.lending import lend
 from neocog.world import facts as world_facts
 from neocog.world import find
 from neocog.zoo import resolved
@@ -38,6 +40,8 @@ def train(
     *,
     data: str | Path | None = None,
     model: str | Path | None = None,
+    start: str | Path | Run | Trained | None = None,
+    tune: Sequence[str] = (),
     changes: Sequence[str] = (),
     out: Path | str | None = None,
     device: str = "auto",
@@ -50,9 +54,11 @@ def train(
     """Train what `what` names: a recipe, its name, its JSON file, a data set, or a folder of pictures.
 
     `data` and `model` (a name of the zoo or a JSON layer list) replace the recipe's own; `changes` are
-    "field=value" texts such as "optim.lr=0.05". The run's folder is `out`, or runs/NAME numbered. `progress`
-    hears how many pictures of a folder are decoded. `dataset` takes the place of the recipe's pictures; `own`
-    brings a loss or an augmentation. `stop` is asked after every step: when it says true, and after Ctrl-C or
+    "field=value" texts such as "optim.lr=0.05". `start` lends its features (a network of the zoo with public
+    weights, a run, a file; "nothing" for none); `tune` names stages: in the end what comes after each is
+    freed, one after the other. The run's folder is `out`, or runs/NAME numbered. `progress` hears how many
+    pictures of a folder are decoded. `dataset` takes the place of the recipe's pictures; `own` brings a loss
+    or an augmentation. `stop` is asked after every step: when it says true, and after Ctrl-C or
     SIGTERM, the state is saved and `Interrupted` raised. `CheckFailed` when the loss stops being finite.
     """
     found = asked(what, data)
@@ -63,7 +69,9 @@ def train(
     if model is not None:
         recipe, why = chapters.for_model(recipe, model_of(model))
         reasons = (*reasons, *why)
-    recipe = override(recipe, changes)
+    lent = lend(recipe, start, tune=tune, found=found.extent, chosen=model is not None)
+    reasons = lent.reasons if lent.eyes is not None else (*reasons, *lent.reasons)
+    recipe = override(lent.recipe, changes)
     world = find(device, recipe.precision)
     if dataset is None:
         dataset = load(
@@ -78,7 +86,10 @@ def train(
         dataset = identified(dataset)
         recipe = recipe.model_copy(update={"data": Data(name=GIVEN)})
     recipe = recipe.model_copy(update={"model": resolved(recipe.model, dataset.shape)})
-    job = prepare(recipe, dataset, world, own)
+    recipe, why = lent.settled(recipe, dataset, world)
+    recipe = override(recipe, changes)
+    job = prepare(recipe, dataset, world, own, lent.eyes)
+    reasons = (*reasons, *why, *filter(None, map(job.why_not, recipe.phases)))
     live = job.begun()
     doubts = [line for phase in recipe.phases for line in phase.augment.remarks(dataset.classes)]
     remarks = tuple(dict.fromkeys((*reasons, *dataset.remarks, *doubts)))
@@ -86,7 +97,7 @@ def train(
         remarks = (*remarks, *of_lock)
         facts = {
             "neocog": __version__,
-            "command": _command(what, data, model, changes),
+            "command": _command(what, data, model, lent.words, changes),
             "begun": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "where": str(found.where.resolve()) if found.where else None,
             "data_fingerprint": dataset.fingerprint,
@@ -95,6 +106,7 @@ def train(
             "skipped": [{"path": escaped(s.path), "reason": escaped(s.reason)} for s in dataset.skipped],
             "remarks": list(remarks),
             "recipe_identity": recipe.identity,
+            **({"start": recipe.start.model_dump()} if recipe.start is not None else {}),
             **({"own": own.names()} if own.names() else {}),
             **world_facts(world),
         }
@@ -226,7 +238,11 @@ def _and_resumed(
 
 
 def _command(
-    what: str | Path | Recipe, data: str | Path | None, model: str | Path | None, changes: Sequence[str]
+    what: str | Path | Recipe,
+    data: str | Path | None,
+    model: str | Path | None,
+    start: Sequence[str],
+    changes: Sequence[str],
 ) -> str:
     """The command line that trains the same; of an absolute path only its last part, which is the same
     elsewhere.
@@ -235,7 +251,7 @@ def _command(
     words = ["neocog", "train", "recipe.json" if isinstance(what, Recipe) else _named(what)]
     words += ["--data", _named(data)] if data is not None else []
     words += ["--model", _named(model)] if model is not None else []
-    return shlex.join([*words, *(word for change in changes for word in ("--set", change))])
+    return shlex.join([*words, *start, *(word for change in changes for word in ("--set", change))])
 
 
 def _named(given: str | Path) -> str:

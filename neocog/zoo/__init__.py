@@ -19,10 +19,12 @@ from neocog.zoo.blocks import Network
 from neocog.zoo.first_weights import initialise
 from neocog.zoo.habits import Manner
 from neocog.zoo.layer import Layer
+from neocog.zoo.new_head import Head, with_new_head
 
 __all__ = [
     "ZOO",
     "Architecture",
+    "Head",
     "Initialiser",
     "Manner",
     "Model",
@@ -92,7 +94,8 @@ ZOO = Zoo(FAMILIES)
 
 class Model(BaseModel):
     """Which network: a row of the zoo by `name`, or a layer list. `init` None is the row's own (layer
-    lists: Glorot). `manner` is what published weights ask of the row's network.
+    lists: Glorot). `manner` is what published weights ask of the row's network. `head` takes the place of the
+    network's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -102,6 +105,7 @@ class Model(BaseModel):
     stem: Stem | None = None
     init: Initialiser | None = None
     manner: Manner | None = None
+    head: Head | None = None
 
     @field_validator("layers", mode="before")
     @classmethod
@@ -144,6 +148,17 @@ def build(model: Model, *, shape: Shape, classes: int) -> Network:
 
     Without `classes` (0) there is no classifier: only a `manner` that ends the network early has none.
     """
+    network, head = _as_published(model, shape, classes), model.head
+    if head is None:
+        return network
+    draws = torch.Generator().manual_seed(0)
+    return with_new_head(
+        network, shape=shape, classes=classes, generator=draws, hidden=head.hidden, norm=head.norm
+    )
+
+
+def _as_published(model: Model, shape: Shape, classes: int) -> Network:
+    """The network under its own head."""
     if model.layers is not None:
         from neocog.zoo.layer_list import build as build_layers
 

@@ -73,6 +73,16 @@ class Network(nn.Module):
                 return Beginning(self.features, kept) if part == "head" else Beginning(kept)
         raise unknown("stage", stage, [*_in_line(self.features), *_in_line(self.head)])
 
+    def after(self, stage: str) -> Ending:
+        """What the network computes after `stage`, of what `until(stage)` gives: the two after each other are
+        the network without its auxiliary heads. The modules are the network's own. `UsageError` for a stage
+        that `until` does not take.
+        """
+        kept, head = self.until(stage), self.head
+        if len(kept.head):
+            return Ending(nn.Sequential(), _rest(head, kept.head))
+        return Ending(_rest(self.features, kept.features), head)
+
 
 class Beginning(nn.Module):
     """The first stages of a `Network`, under their names there: `forward` gives what the last of them makes,
@@ -87,6 +97,40 @@ class Beginning(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))  # type: ignore[no-any-return]
+
+
+class Ending(nn.Module):
+    """The last stages of a `Network`: `forward` and `all_logits` give the logits (N, classes) of what the
+    stage before them made.
+    """
+
+    aux_weight = 0.0
+
+    def __init__(self, features: nn.Sequential, head: nn.Module) -> None:
+        super().__init__()
+        self.features = features
+        self.head = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))  # type: ignore[no-any-return]
+
+    def all_logits(self, x: Tensor) -> list[Tensor]:
+        """The logits, alone: auxiliary heads are left out."""
+        return [self(x)]
+
+
+def _rest(line: nn.Module, kept: nn.Sequential) -> nn.Sequential:
+    """The members of `line` that `kept`, which `_up_to` made of it, leaves over."""
+    names = [name for name, _ in kept.named_children()]
+    left: OrderedDict[str, nn.Module] = OrderedDict()
+    last, cut = names[-1], kept[-1]
+    whole = dict(line.named_children())
+    if cut is not whole[last]:
+        left[last] = _rest(whole[last], cut)  # type: ignore[arg-type]
+    left |= dict(list(whole.items())[len(names) :])
+    made = nn.Sequential(left)
+    made.training = line.training
+    return made
 
 
 def _up_to(line: nn.Sequential, path: Sequence[str]) -> nn.Sequential | None:

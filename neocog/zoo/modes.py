@@ -27,6 +27,15 @@ def freeze(network: Network, *, until: str) -> None:
     training_mode(network)
 
 
+def learning(network: Network, *, after: str | None) -> None:
+    """Let the stages after `after` learn and nothing before, in place; with None all learn. Modes follow."""
+    network.requires_grad_(True)
+    if after is None:
+        training_mode(network)
+    else:
+        freeze(network, until=after)
+
+
 @contextlib.contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Evaluation mode for the block; afterwards, however it ends, every module has the mode that it had."""

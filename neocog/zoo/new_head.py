@@ -1,18 +1,83 @@
-"""A new head on old features: what a network has learned to see, put to other classes."""
+"""A new head on old features: what a network has learned to see, put to other classes; Head, the part of
+`Model` that asks for one.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import nn
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
 
 from neocog.arithmetic import walk
 from neocog.errors import UsageError
 from neocog.zoo.architectures import Shape
 from neocog.zoo.blocks import GlobalPool, Network
 from neocog.zoo.first_weights import initialise
+
+Norm = Literal["none", "standard"]
+
+
+class Head(BaseModel):
+    """The head in place of the network's own: a mean over all positions, and one or two dense layers.
+
+    hidden  the width of a dense layer with ReLU before the answer; None: no such layer
+    norm    'standard' brings each feature to mean 0 and variance 1 over the training pictures, by numbers
+            that are fixed when the training begins; 'none' takes the features as they are
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hidden: int | None = Field(default=None, ge=1)
+    norm: Norm = "none"
+
+
+PRIOR = 10.0
+"""As many pictures as the mean variance of all features counts for in the variance of each: few pictures tell
+little of it.
+"""
+
+
+class Standardise(nn.Module):
+    """(x - mean) scale for features (N, width), by fixed numbers; as it is made, it changes nothing."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+
+    def begin(self, generator: torch.Generator) -> None:
+        """As it is made; nothing is drawn."""
+        self.mean.zero_()
+        self.scale.fill_(1.0)
+
+    @torch.no_grad()
+    def fit(self, features: Tensor) -> None:
+        """Take mean and variance of `features` (N, width), N at least 1, the variance of each drawn to the
+        mean variance by `PRIOR` pictures.
+        """
+        n, values = len(features), features.double()
+        variance = values.var(0, unbiased=False)
+        drawn = (n * variance + PRIOR * variance.mean()) / (n + PRIOR)
+        self.mean.copy_(values.mean(0))
+        self.scale.copy_(torch.where(drawn > 0, drawn, torch.ones_like(drawn)).rsqrt())
+
+    def output_size(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """As many positions as there were."""
+        return tuple(sizes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) * self.scale
+
+    def extra_repr(self) -> str:
+        return str(self.width)
 
 
 def with_new_head(
@@ -22,14 +87,15 @@ def with_new_head(
     classes: int,
     generator: torch.Generator,
     hidden: int | None = None,
+    norm: Norm = "none",
     how: Literal["glorot", "he", "uniform"] = "glorot",
 ) -> Network:
     """The features of `network` (the same modules, not copies) under a head for `classes`.
 
-    The head is `pool` (the mean over all positions), `dense` and `relu` where `hidden` gives a width, and
-    `linear`; its weights are drawn by `generator` (on the CPU), its biases begin at zero. `shape` (C, *sizes)
-    is a picture that the features take; the head itself takes any size. Auxiliary heads are dropped: they
-    were made for the old classes.
+    The head is `pool` (the mean over all positions), `standard` where `norm` asks for it, `dense` and `relu`
+    where `hidden` gives a width, and `linear`; its weights are drawn by `generator` (on the CPU), its biases
+    begin at zero. `shape` (C, *sizes) is a picture that the features take; the head itself takes any size.
+    Auxiliary heads are dropped: they were made for the old classes.
 
     Raises:
         UsageError: no classes, or a network without features (one that begins with a dense layer).
@@ -42,6 +108,8 @@ def with_new_head(
     width = walk(network.features, shape).output[0]
     layers: OrderedDict[str, nn.Module] = OrderedDict(pool=GlobalPool())
     with torch.device("meta"):  # so that nothing is drawn but by `generator`
+        if norm == "standard":
+            layers["standard"] = Standardise(width)
         if hidden is not None:
             layers |= {"dense": nn.Linear(width, hidden), "relu": nn.ReLU()}
         layers["linear"] = nn.Linear(hidden or width, classes)

@@ -14,6 +14,11 @@ FIELDS = {"batch_size": "batch", "lr": "optim.lr", "precision": "precision", "se
 """Options -> the fields of the recipe that they change."""
 
 
+def stages(text: str) -> tuple[str, ...]:
+    """'stage8,stage7' -> ('stage8', 'stage7')."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def call(verb: Callable[..., Any], given: Given) -> Any:
     """`train`, or with --resume `resume`; a line an epoch on stderr unless it is to be quiet."""
     from neocog.training.watchers import Console, TensorBoard
@@ -27,9 +32,10 @@ def call(verb: Callable[..., Any], given: Given) -> Any:
     watchers += [TensorBoard] if "tensorboard" in more else []
     own = {**given.own, "watchers": watchers}
     if "resume" in more:
-        if {"what", "model", "out"} & set(own):
+        if {"what", "model", "start", "tune", "out"} & set(own):
             raise UsageError(
-                "--resume goes on with a run as it was started: give it without WHAT, --model and --out"
+                "--resume goes on with a run as it was started: give it without WHAT, --model, --from, "
+                "--tune and --out"
             )
         return resume(
             more["resume"], epochs=more.get("epochs"), changes=[*changes, *more.get("set", ())], **own
@@ -50,6 +56,12 @@ COMMAND = Command(
         "what": Option(optional=True, help="A recipe, recipe.json, data set or folder of pictures."),
         "data": DATA,
         "model": Option(help="A network of the zoo, or net.json."),
+        "start": Option(
+            flag="--from", kind="text", help="Borrow the features of a network, a run or a file; or nothing."
+        ),
+        "tune": Option(
+            kind="text", parse=stages, help="STAGE[,STAGE]: in the end free what comes after, in small steps."
+        ),
         "epochs": Option(kind="int", help="Passes over the training pictures."),
         "batch_size": Option(kind="int", short="-b", help="Pictures a step."),
         "lr": Option(kind="float", help="Learning rate."),

@@ -1,0 +1,102 @@
+"""The recipe of a training that borrows eyes: a new head on frozen features, then small steps in stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neocog.data.folders.extent import Extent
+from neocog.optim.settings import Optim
+from neocog.pictures.decode import Preprocess
+from neocog.recipes.chapters import SMALL
+from neocog.recipes.recipe import Phase, Recipe, Start, Stop
+from neocog.zoo import Head, Model
+
+HEAD_STEPS = 250
+"""Training steps that the head gets, about: its problem is convex, and more would not move it."""
+HEAD_EPOCHS = (20, 60)
+"""Fewest and most."""
+HEAD = Optim(kind="nesterov", lr=3e-3, schedule="cosine")
+STRENGTH = 0.1
+"""The L2 penalty of the head where cross-validation cannot be: one picture a class."""
+BATCH = 32
+HELD_OUT = 0.1
+"""At most: the strength of the head is chosen on the training pictures, so few need to watch."""
+GREY_ENOUGH, ENOUGH = 20, 2000
+"""Pictures a class from which small grey ones, and small ones, are learned better from nothing: see the study
+in docs/transfer.md.
+"""
+TUNE_EPOCHS = 8
+TUNE = Optim(kind="adamw", lr=1e-4, weight_decay=0.01, schedule="cosine", warmup=1.0, clip=1.0, rates=0.8)
+
+
+def suits(found: Extent) -> tuple[bool, tuple[str, ...]]:
+    """Whether borrowed eyes are likely better than none for pictures of one's own, and why, in sentences."""
+    small = found.size is not None and max(found.size) <= SMALL
+    each = found.pictures // max(found.classes, 1)
+    if small and each >= (GREY_ENOUGH if found.grey else ENOUGH):
+        kind = "small grey pictures" if found.grey else "small pictures"
+        return False, (
+            f"from nothing: {kind}, {each} a class, are learned better than borrowed eyes see them; "
+            "--from efficientnet_lite1 borrows all the same",
+        )
+    return True, ()
+
+
+def borrowing(
+    recipe: Recipe,
+    *,
+    start: Start,
+    model: Model,
+    preprocess: Preprocess,
+    pictures: int,
+    tune: Sequence[str] = (),
+) -> tuple[Recipe, tuple[str, ...]]:
+    """`recipe` begun with the features of `model`, which `start` names, and the reasons as sentences.
+
+    The head is new and is trained first, everything before it frozen and computed once. Then each stage that
+    `tune` names frees everything after it, in turn, for small steps under the recipe's augmentation.
+    `preprocess` is the one of the borrowed weights, `pictures` how many there are about.
+    """
+    epochs = min(max(round(HEAD_STEPS * BATCH / max(pictures, 1)), HEAD_EPOCHS[0]), HEAD_EPOCHS[1])
+    augment = recipe.phases[-1].augment
+    optim = HEAD.model_copy(update={"weight_decay": STRENGTH})
+    head = Phase(epochs=epochs, optim=optim, freeze="features")
+    freed = [Phase(epochs=TUNE_EPOCHS, optim=TUNE, augment=augment, freeze=stage) for stage in tune]
+    made = recipe.model_copy(
+        update={
+            "start": start,
+            "model": model.model_copy(update={"head": Head(norm="standard")}),
+            "preprocess": preprocess,
+            "phases": (head, *freed),
+            "data": recipe.data.model_copy(update={"held_out": min(recipe.data.held_out, HELD_OUT)}),
+            "batch": BATCH,
+            "label_smoothing": 0.0,
+            "stop": Stop(select="last"),
+        }
+    )
+    return made, tuple(_reasons(start, head, freed))
+
+
+def held_back(recipe: Recipe, strength: float | None) -> tuple[Recipe, tuple[str, ...]]:
+    """`recipe` with the L2 penalty of its head as cross-validation found it (None: it could not be), and the
+    reason as a sentence.
+    """
+    if strength is None:
+        return recipe, (
+            f"weight decay {STRENGTH:g} of the head: cross-validation needs two pictures of every class",
+        )
+    first = recipe.phases[0]
+    optim = first.optim.model_copy(update={"weight_decay": strength})
+    phases = (first.model_copy(update={"optim": optim}), *recipe.phases[1:])
+    return recipe.model_copy(update={"phases": phases}), (
+        f"weight decay {strength:g} of the head, chosen by cross-validation on the training pictures",
+    )
+
+
+def _reasons(start: Start, head: Phase, freed: Sequence[Phase]) -> list[str]:
+    words = [
+        f"borrowed eyes: the features of {start.name}, frozen and computed once, under a new head "
+        f"({head.epochs} epochs); --from nothing trains from nothing"
+    ]
+    words += [f"then {p.epochs} epochs of small steps in everything after {p.freeze}" for p in freed]
+    return words

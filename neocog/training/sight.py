@@ -1,0 +1,136 @@
+"""Sight: what of a network a phase trains, and what that part is fed with.
+
+While stages are frozen and the pictures do not vary, what the stages make of them is always the same: it is
+computed once, and what trains is the rest of the network, fed with features in the order in which the whole
+would be fed with pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from neocog.data.augment.augment import Augment
+from neocog.data.batches import EVALUATION_BATCH, Feed, Varying, cuts_after, plain_batches
+from neocog.data.dataset import Dataset, Split
+from neocog.pictures.decode import Preprocess
+from neocog.recipes.recipe import Phase
+from neocog.transfer.features import MOST, Copies, Features, cut, features, nbytes
+from neocog.world import World
+from neocog.zoo.blocks import Ending, Network
+
+Batches = Iterator[tuple[Tensor, Tensor]]
+
+
+class Sight(Protocol):
+    """What a phase trains, and with what."""
+
+    def learner(self, network: Network) -> Network | Ending:
+        """The part of `network` that is fed."""
+
+    def batches(self, epoch: int, *, taken: int = 0) -> Batches:
+        """The training batches of `epoch` (from 0) after the first `taken` pictures."""
+
+    def held_out(self, split: Split) -> Batches:
+        """Every picture of `split` once, in order, as evaluation sees it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """The whole network, fed with pictures."""
+
+    feed: Callable[[int], Feed]
+    preprocess: Preprocess
+    device: torch.device
+
+    def learner(self, network: Network) -> Network:
+        return network
+
+    def batches(self, epoch: int, *, taken: int = 0) -> Batches:
+        """See `Feed.batches`."""
+        return self.feed(epoch).batches(epoch, taken=taken)
+
+    def held_out(self, split: Split) -> Batches:
+        """See `plain_batches`."""
+        return plain_batches(split, self.preprocess, device=self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The stages after `stage`, fed with what those up to it made of the pictures once."""
+
+    stage: str
+    feed: Callable[[int], Feed]
+    train: Features
+    watched: Features | None
+    device: torch.device
+
+    def learner(self, network: Network) -> Ending:
+        return network.after(self.stage)
+
+    def batches(self, epoch: int, *, taken: int = 0) -> Batches:
+        """Of the copies of each picture, epoch after epoch takes the next."""
+        feed, copy = self.feed(epoch), epoch % len(self.train.x)
+        rows = feed.rows(epoch)
+        for start, end in cuts_after(taken, len(rows), feed.batch):
+            chosen = rows[start:end]
+            x, y = self.train.x[copy][chosen], self.train.y[copy][chosen]
+            yield x.to(self.device), y.to(self.device)
+
+    def held_out(self, split: Split) -> Batches:
+        """What was kept of the watched pictures, which `split` are."""
+        assert self.watched is not None  # it is asked for where there are some
+        for start in range(0, len(self.watched), EVALUATION_BATCH):
+            rows = slice(start, start + EVALUATION_BATCH)
+            yield self.watched.x[0][rows].to(self.device), self.watched.y[0][rows].to(self.device)
+
+
+def why_not(phase: Phase, varying: Varying, dataset: Dataset, network: Network) -> str | None:
+    """Why the features of `phase` cannot be kept, in a sentence; None where they can or nothing is frozen."""
+    if phase.freeze is None:
+        return None
+    if not isinstance(varying, Augment):
+        return "features are not kept: an augmentation of one's own varies the pictures in every epoch"
+    if not varying.is_off and not phase.copies:
+        on = ", ".join(varying.model_dump(exclude_defaults=True))
+        return (
+            f"features are not kept: augment ({on}) varies the pictures in every epoch; "
+            "copies=8 keeps eight variants of each picture"
+        )
+    if len(network.aux):
+        return "features are not kept: auxiliary heads hang on the frozen stages"
+    stage = cut(network, phase.freeze)
+    pictures = len(dataset.train) * max(phase.copies, 1) + len(dataset.val or ())
+    size = nbytes(network, stage, dataset.shape, pictures)
+    if size > MOST:
+        return (
+            f"features are not kept: after {stage} they take {size / 2**30:.1f} GiB, more than "
+            f"{MOST / 2**30:.0f}"
+        )
+    return None
+
+
+def kept(
+    phase: Phase,
+    network: Network,
+    dataset: Dataset,
+    *,
+    feed: Callable[[int], Feed],
+    preprocess: Preprocess,
+    world: World,
+) -> Kept:
+    """The sight of a phase whose features can be kept; computes them where the cache has them not."""
+    assert phase.freeze is not None  # else there is nothing to keep
+    stage = cut(network, phase.freeze)
+    copies = None
+    if phase.copies and not phase.augment.is_off:
+        copies = Copies(phase.copies, phase.augment, feed(0).seed, len(dataset.classes))
+    train = features(network, stage, dataset.train, preprocess, world=world, copies=copies)
+    watched = None
+    if dataset.val is not None:
+        watched = features(network, stage, dataset.val, preprocess, world=replace(world, precision="float32"))
+    return Kept(stage, feed, train, watched, world.device)

@@ -1,0 +1,1 @@
+"""Borrowed eyes: a network that begins with what another has learned to see."""

@@ -1,0 +1,449 @@
+"""Borrowed eyes: starts, frozen stages, features that are kept, the strength of the head."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import neocog
+from neocog.data import Data
+from neocog.data.augment.augment import Augment
+from neocog.data.dataset import Dataset, Split
+from neocog.data.folders.extent import Extent
+from neocog.errors import CheckFailed, Interrupted, UsageError
+from neocog.model import load, open_trained
+from neocog.optim.settings import Optim
+from neocog.pictures.preprocess import Preprocess
+from neocog.recipes.borrowing import suits
+from neocog.recipes.recipe import Phase, Recipe, Start, Stop, from_json
+from neocog.sealed import read
+from neocog.tasks.classify import Classify
+from neocog.tasks.logistic import fitted, folds, left_out, strength
+from neocog.tasks.multilabel import MultiLabel
+from neocog.training import sight
+from neocog.training.loop import prepare
+from neocog.transfer import features as kept
+from neocog.transfer.start import borrowed
+from neocog.world import find
+from neocog.zoo import ZOO, Head, Model, Network, build
+from neocog.zoo.layer_list import parse
+from neocog.zoo.new_head import PRIOR, Standardise
+
+NET = parse(
+    [
+        {"kind": "conv", "filters": 6, "kernel": 3, "stride": 2, "bias": False},
+        {"kind": "batchnorm"},
+        {"kind": "relu"},
+        {"kind": "conv", "filters": 8, "kernel": 3, "bias": False},
+        {"kind": "batchnorm"},
+        {"kind": "relu"},
+        {"kind": "globalpool"},
+        {"kind": "dense", "units": "classes", "activation": "softmax"},
+    ]
+)
+FLOAT32 = ("precision=float32",)
+
+
+def pictures(n: int, classes: int, seed: int, *, several: bool = False) -> Split:
+    """Squares of another brightness and place for each class, on noise."""
+    draws = torch.Generator().manual_seed(seed)
+    x = torch.randint(0, 60, (n, 3, 16, 16), generator=draws)
+    y = torch.arange(n) % classes
+    for picture, k in zip(x, y.tolist(), strict=True):
+        picture[k % 3, 2 * k : 2 * k + 5, 3:12] += 120
+    labels = torch.nn.functional.one_hot(y, classes).float() if several else y
+    if several:
+        labels[::3, 0] = 1
+    return Split(x.to(torch.uint8), labels)
+
+
+def made(classes: int = 3, *, several: bool = False) -> Dataset:
+    names = tuple("abcdefgh"[:classes])
+    splits = [pictures(n, classes, seed, several=several) for seed, n in enumerate((48, 15, 30))]
+    return Dataset("squares", names, *splits)
+
+
+@pytest.fixture(scope="module")
+def lender(tmp_path_factory: pytest.TempPathFactory) -> neocog.Run:
+    """A run on five classes, whose features are borrowed."""
+    recipe = Recipe(
+        data=Data(name="digits"),
+        model=Model(layers=NET),
+        preprocess=Preprocess(scale="channels"),
+        phases=(Phase(epochs=2, optim=Optim(kind="adam", lr=0.01)),),
+        batch=16,
+        precision="float32",
+    )
+    return neocog.train(recipe, dataset=made(5), out=tmp_path_factory.mktemp("lender") / "run")
+
+
+def recipe(*phases: Phase, head: Head | None = None, **rest: object) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "data": Data(name="digits"),
+            "model": Model(layers=NET, head=head or Head(norm="standard")),
+            "preprocess": Preprocess(scale="channels"),
+            "phases": phases or (FROZEN,),
+            "batch": 16,
+            "precision": "float32",
+            **rest,
+        }
+    )
+
+
+FROZEN = Phase(epochs=3, optim=Optim(kind="nesterov", lr=0.01, weight_decay=0.1), freeze="features")
+
+
+def weights(run: neocog.Run) -> dict[str, Tensor]:
+    return read(run.model_file)[0]
+
+
+def train(path: Path, start: neocog.Run, asked: Recipe, data: Dataset | None = None) -> neocog.Run:
+    """As the verb, but with the recipe exactly as `asked`."""
+    begun = asked.model_copy(
+        update={"start": borrowed(start).start.model_copy(update={"name": str(start.path)})}
+    )
+    return neocog.train(begun, dataset=data or made(), out=path)
+
+
+# --- the recipe ------------------------------------------------------------------------------------
+
+
+def test_recipes_say_start_head_freeze_and_copies_in_json() -> None:
+    asked = recipe(
+        FROZEN.model_copy(update={"copies": 4, "augment": Augment(flip="horizontal")}),
+        Phase(freeze="relu1"),
+        start=Start(name="efficientnet_lite1", sha256="a" * 64),
+    )
+    again = from_json(json.loads(json.dumps(asked.json())))
+    assert again == asked
+    assert again.identity == asked.identity
+    renamed = asked.model_copy(update={"start": Start(name="runs/x", sha256="a" * 64)})
+    other = asked.model_copy(update={"start": Start(name="efficientnet_lite1", sha256="b" * 64)})
+    bare = asked.model_copy(update={"model": Model(layers=NET)})
+    assert renamed.identity == asked.identity, "the digest decides, not the name"
+    assert len({asked.identity, other.identity, bare.identity}) == 3
+    with pytest.raises(UsageError, match="copies are kept of frozen features"):
+        from_json({"data": {"name": "digits"}, "model": {"name": "m7"}, "phases": [{"copies": 3}]})
+
+
+@pytest.mark.parametrize("name", ["resnet18", "googlenet", "vgg11", "densenet40", "m7"])
+def test_before_and_after_a_stage_are_the_network(name: str) -> None:
+    shape = (1, 28, 28) if name == "m7" else (3, 32, 32)
+    torch.manual_seed(0)
+    network = build(
+        Model(name=name, stem="small" if "small" in ZOO[name].stems else None), shape=shape, classes=4
+    )
+    network.eval()
+    x = torch.rand(2, *shape)
+    stages = [n for n, _ in network.features.named_children()]
+    inner = ["conv4_x.conv4_1", "head.pool"] if name == "resnet18" else []
+    with torch.inference_mode():
+        whole = network(x)
+        for stage in [stages[0], stages[len(stages) // 2], stages[-1], *inner]:
+            rest = network.after(stage)
+            torch.testing.assert_close(rest(network.until(stage)(x)), whole, rtol=1e-6, atol=1e-6)
+            held = {id(p) for p in network.parameters()}
+            assert {id(p) for p in rest.parameters()} <= held, "the network's own modules"
+    with pytest.raises(UsageError, match="unknown stage"):
+        network.after("nothing")
+
+
+def test_standardise_is_the_mean_and_a_variance_drawn_to_the_common_one() -> None:
+    x = torch.randn(40, 5) * torch.tensor([1.0, 2, 3, 4, 0]) + 7
+    module = Standardise(5)
+    torch.testing.assert_close(module(x), x)
+    module.fit(x)
+    variance = x.double().var(0, unbiased=False)
+    drawn = (40 * variance + PRIOR * variance.mean()) / (40 + PRIOR)
+    torch.testing.assert_close(module(x), ((x - x.mean(0)) / drawn.sqrt()).float(), rtol=1e-4, atol=1e-4)
+    one = Standardise(5)
+    one.fit(x[:1])
+    assert one(x).isfinite().all()
+
+
+# --- the training ----------------------------------------------------------------------------------
+
+
+def test_only_the_head_learns_and_frozen_normalisations_stand_still(
+    lender: neocog.Run, tmp_path: Path
+) -> None:
+    run = train(tmp_path / "run", lender, recipe())
+    before, after = weights(lender), weights(run)
+    for name, tensor in after.items():
+        if name.startswith("features."):
+            assert torch.equal(tensor, before[name]), name
+    assert after["head.linear.weight"].abs().sum() > 0
+    assert neocog.evaluate(run, dataset=made()).json()["accuracy"] > 0.8
+    facts, document = run.facts(), json.loads((run.path / "model.json").read_text())
+    assert facts["start"] == document["provenance"]["start"] == run.recipe().start.model_dump()  # type: ignore[union-attr]
+    assert load(run.model_file).preprocess.mean is not None
+
+
+def test_freed_stages_learn_and_the_ones_before_do_not(lender: neocog.Run, tmp_path: Path) -> None:
+    tune = Phase(epochs=1, optim=Optim(kind="momentum", lr=0.01), freeze="relu1")
+    run = train(tmp_path / "run", lender, recipe(FROZEN, tune, stop=Stop(select="last")))
+    before, after = weights(lender), weights(run)
+    changed = {n for n in before if n.startswith("features.") and not torch.equal(before[n], after[n])}
+    moved = {".".join(name.split(".")[:2]) for name in changed}
+    assert moved == {"features.conv2", "features.norm2"}, "the convolution after it and its normalisation"
+
+
+def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neocog.training.loop.why_not", lambda *given: "for comparison")
+
+
+@pytest.mark.parametrize("freeze", ["features", "relu1"])
+def test_kept_features_and_pictures_train_the_same(
+    lender: neocog.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, freeze: str
+) -> None:
+    asked = recipe(FROZEN.model_copy(update={"freeze": freeze}), average=0.9, balance="loss")
+    kept_run = train(tmp_path / "kept", lender, asked)
+    uncached(monkeypatch)
+    plain = train(tmp_path / "plain", lender, asked)
+    for name, tensor in weights(plain).items():
+        torch.testing.assert_close(weights(kept_run)[name], tensor, rtol=1e-5, atol=1e-5)
+    assert "for comparison" in plain.facts()["remarks"]
+
+
+def test_an_epoch_computes_no_frozen_feature_twice(
+    lender: neocog.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setenv("NEOCOG_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(kept, "_computed", _counting(kept._computed, seen))
+    train(tmp_path / "a", lender, recipe())
+    assert seen == [48, 15], "training pictures and watched ones, once"
+    train(tmp_path / "b", lender, recipe())
+    assert seen == [48, 15], "the second training reads them"
+
+
+def _counting(whole, seen):  # type: ignore[no-untyped-def]
+    def count(beginning, split, *rest):  # type: ignore[no-untyped-def]
+        seen.append(len(split))
+        return whole(beginning, split, *rest)
+
+    return count
+
+
+def test_the_key_changes_with_pictures_weights_and_preprocessing() -> None:
+    torch.manual_seed(0)
+    network = build(Model(layers=NET), shape=(3, 16, 16), classes=3).eval()
+    split, preprocess, world = (
+        pictures(6, 3, 0),
+        Preprocess(scale="unit", size=(16, 16)),
+        find("cpu", "float32"),
+    )
+
+    def key(network: Network = network, split: Split = split, **other: object) -> str:
+        given = {"preprocess": preprocess, "world": world, "copies": None, **other}
+        return kept.key(network.until("relu2"), split, *given.values())  # type: ignore[arg-type]
+
+    changed = split.x.clone()
+    changed[3, 0, 0, 0] += 1
+    copies = kept.Copies(2, Augment(flip="horizontal"), 0, 3)
+    keys = [
+        key(),
+        key(split=Split(changed, split.y)),
+        key(preprocess=Preprocess(scale="128", size=(16, 16))),
+        key(world=replace(world, precision="bfloat16")),
+        key(copies=copies),
+        key(copies=replace(copies, augment=Augment(rotation=3))),
+        key(copies=replace(copies, seed=1)),
+        kept.key(network.until("conv2"), split, preprocess, world),
+    ]
+    with torch.no_grad():
+        network.features[0].weight[0, 0, 0, 0] += 1e-6
+    keys.append(key())
+    assert len(set(keys)) == len(keys)
+    with torch.no_grad():
+        network.features[4].running_mean += 1e-6  # type: ignore[operator]
+    assert key() not in keys
+
+
+def test_copies_are_fixed_and_the_first_is_the_picture(lender: neocog.Run, tmp_path: Path) -> None:
+    data, world = made(), find("cpu", "float32")
+    job = prepare(recipe(), data, world, start=borrowed(lender))
+    network, preprocess = job.trained.network, job.trained.preprocess
+    copies = kept.Copies(3, Augment(flip="horizontal"), 7, 3)
+    many = kept.features(network, "head.pool", data.train, preprocess, world=world, copies=copies)
+    plain = kept.features(network, "head.pool", data.train, preprocess, world=world)
+    turned = kept.features(
+        network, "head.pool", replace(data.train, x=data.train.x.flip(3)), preprocess, world=world
+    )
+    assert many.x.shape == (3, 48, 8)
+    assert torch.equal(many.x[0], plain.x[0])
+    for copy in many.x[1:]:
+        as_it_is = torch.isclose(copy, plain.x[0], atol=1e-5).all(1)
+        mirrored = torch.isclose(copy, turned.x[0], atol=1e-5).all(1)
+        assert (as_it_is | mirrored).all()
+        assert 10 < int(mirrored.sum()) < 40
+    mixed = kept.Copies(2, Augment(mixup=0.4), 7, 3)
+    assert kept.features(network, "head.pool", data.train, preprocess, world=world, copies=mixed).y.shape == (
+        2,
+        48,
+        3,
+    )
+    varied = FROZEN.model_copy(update={"augment": Augment(flip="horizontal"), "copies": 3})
+    run = train(tmp_path / "run", lender, recipe(varied))
+    assert neocog.evaluate(run, dataset=made()).json()["accuracy"] > 0.8
+
+
+def test_what_forbids_keeping_is_named(
+    lender: neocog.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    varied = FROZEN.model_copy(update={"augment": Augment(rotation=10), "epochs": 1})
+    run = train(tmp_path / "varied", lender, recipe(varied))
+    said = [line for line in run.facts()["remarks"] if line.startswith("features are not kept")]
+    assert said
+    assert "rotation" in said[0]
+    assert "copies=8" in said[0]
+    monkeypatch.setattr(sight, "MOST", 1000)
+    large = train(tmp_path / "large", lender, recipe(FROZEN.model_copy(update={"epochs": 1})))
+    assert any("GiB" in line for line in large.facts()["remarks"])
+
+
+def test_interrupted_anywhere_it_goes_on_to_the_same_bits(lender: neocog.Run, tmp_path: Path) -> None:
+    tune = Phase(epochs=2, optim=Optim(kind="momentum", lr=0.01), freeze="relu1")
+    asked = recipe(FROZEN, tune, average=0.8, stop=Stop(select="last"))
+    whole = train(tmp_path / "whole", lender, asked)
+    begun = asked.model_copy(update={"start": Start(name=str(lender.path))})
+    for after in (2, 9, 11):  # within the frozen phase, at its end, within the freed one
+        counted = iter(range(100))
+        path = tmp_path / f"cut{after}"
+        with pytest.raises(Interrupted):
+            neocog.train(begun, dataset=made(), out=path, stop=lambda: next(counted) >= after)  # noqa: B023
+        again = neocog.resume(path, dataset=made())
+        assert all(torch.equal(t, weights(again)[n]) for n, t in weights(whole).items())
+
+
+def test_several_labels(lender: neocog.Run, tmp_path: Path) -> None:
+    data = made(several=True)
+    run = train(tmp_path / "run", lender, recipe(FROZEN.model_copy(update={"epochs": 20})), data)
+    assert load(run.model_file).task == "multilabel"
+    assert neocog.evaluate(run, dataset=data).json()["mean_average_precision"] > 0.8
+
+
+# --- the verb --------------------------------------------------------------------------------------
+
+
+def test_from_a_run_a_file_and_a_name(lender: neocog.Run, tmp_path: Path) -> None:
+    run = neocog.train(
+        "digits", start=lender, dataset=made(), changes=[*FLOAT32, "epochs=5"], out=tmp_path / "run"
+    )
+    asked = run.recipe()
+    assert asked.start is not None
+    assert asked.start.sha256 == borrowed(lender.model_file).start.sha256
+    assert asked.model.head == Head(norm="standard")
+    assert any("cross-validation" in line for line in run.facts()["remarks"])
+    assert "--from run" in run.facts()["command"]
+    assert neocog.evaluate(run, dataset=made()).json()["accuracy"] > 0.8
+    told = neocog.train(
+        "digits", start="nothing", changes=["epochs=1", "data.limit=200"], out=tmp_path / "nothing"
+    )
+    assert told.recipe().start is None
+    with pytest.raises(UsageError, match="leave out --model"):
+        neocog.train("digits", start=lender, model="m7", out=tmp_path / "x")
+    with pytest.raises(UsageError, match="say whose: --from"):
+        neocog.train("digits", tune=["relu1"], out=tmp_path / "x")
+    with pytest.raises(UsageError, match="unknown stage"):
+        neocog.train("digits", start=lender, tune=["mixed8"], dataset=made(), out=tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_another_file_under_the_recipes_name_is_refused(lender: neocog.Run, tmp_path: Path) -> None:
+    asked = recipe(start=Start(name=str(lender.path), sha256="0" * 64))
+    with pytest.raises(CheckFailed, match="SHA-256"):
+        neocog.train(asked, dataset=made(), out=tmp_path / "run")
+    other = Model(
+        layers=parse(
+            [
+                {"kind": "conv", "filters": 5, "kernel": 3},
+                {"kind": "globalpool"},
+                {"kind": "dense", "units": "classes"},
+            ]
+        ),
+        head=Head(),
+    )
+    with pytest.raises(UsageError, match="has other features"):
+        neocog.train(
+            recipe(start=Start(name=str(lender.path))).model_copy(update={"model": other}),
+            dataset=made(),
+            out=tmp_path / "run",
+        )
+
+
+def test_a_model_file_with_a_new_head_is_opened_like_any(lender: neocog.Run, tmp_path: Path) -> None:
+    run = train(tmp_path / "run", lender, recipe(head=Head(hidden=12)))
+    trained = open_trained(run)
+    assert [n for n, _ in trained.network.head.named_children()] == ["pool", "dense", "relu", "linear"]
+    text = neocog.summary(run).text()
+    assert "head.dense" in text
+    assert "head" in json.loads((run.path / "recipe.json").read_text())["model"]
+
+
+def test_which_folders_borrow() -> None:
+    photos = Extent(pictures=200, classes=2, size=(400, 500))
+    assert suits(photos)[0]
+    assert suits(replace(photos, pictures=10**6))[0]
+    few_signs = Extent(pictures=50, classes=10, size=(28, 28), grey=True)
+    assert suits(few_signs)[0]
+    helps, why = suits(replace(few_signs, pictures=5000))
+    assert not helps
+    assert "--from" in why[0]
+
+
+# --- the strength of the head ----------------------------------------------------------------------
+
+
+def test_the_layer_is_the_optimum_of_its_loss() -> None:
+    torch.manual_seed(0)
+    x, y = torch.randn(60, 7), torch.arange(60) % 3
+    task = Classify(("a", "b", "c"))
+    layer = fitted(task, x, y, 0.1)
+    weight, bias = layer.weight.clone().requires_grad_(), layer.bias.clone().requires_grad_()
+    loss = task.loss(x @ weight.T + bias, y) + 0.05 * weight.square().sum()
+    gradients = torch.autograd.grad(loss, [weight, bias])
+    assert max(float(g.abs().max()) for g in gradients) < 2e-3
+    several = torch.nn.functional.one_hot(y, 3).float()
+    assert fitted(MultiLabel(("a", "b", "c")), x, several, 0.1)(x).shape == (60, 3)
+
+
+def test_folds_spread_every_class_and_nobody_answers_for_himself() -> None:
+    y = torch.tensor([0] * 11 + [1] * 23 + [2] * 5)
+    fold = folds(y, 5, seed=3)
+    for k in range(3):
+        counts = torch.bincount(fold[y == k], minlength=5)
+        assert int(counts.max() - counts.min()) <= 1
+    torch.manual_seed(0)
+    noise, labels = torch.randn(60, 200), torch.randint(0, 2, (60,))  # nothing can be learned
+    outputs = left_out(Classify(("a", "b")), noise, labels, (0.01,))[0]
+    assert float((outputs.argmax(1) == labels).double().mean()) < 0.75
+
+
+def test_noise_is_held_back_more_than_what_is_clear() -> None:
+    torch.manual_seed(0)
+    y = torch.arange(80) % 2
+    clear = torch.randn(80, 5)
+    clear[:, 0] += 6 * y
+    noise = torch.randn(80, 5)
+    task = Classify(("a", "b"))
+    free, held = strength(task, clear, y), strength(task, noise, y)
+    assert free is not None
+    assert held is not None
+    assert held > free
+    assert strength(task, clear[:2], y[:2]) is None, "one picture a class"
+
+
+def test_heads_are_of_every_kind_of_network() -> None:
+    for name in ("vgg11", "mobilenet_v2", "efficientnet_lite0"):
+        model = Model(name=name, stem="small", head=Head(hidden=5, norm="standard"))
+        with torch.device("meta"):
+            network = build(model, shape=(3, 32, 32), classes=7)
+        assert isinstance(network.head[-1], nn.Linear)  # type: ignore[index]
+        assert network.head[-1].out_features == 7  # type: ignore[index]
