@@ -7,6 +7,7 @@ import pickle
 import struct
 import tarfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 from neocog.data import DATASETS, Data, load
 from neocog.data.loading import fingerprint
 from neocog.data.sources import cifar, cifar_pickle, digits, idx
+from neocog.data.sources.finding import find
 from neocog.data.splits import compact, hold_out, sample
 from neocog.downloads.published import Source
 from neocog.errors import UnreadableError, UsageError
@@ -460,6 +462,22 @@ def test_what_is_nowhere_is_downloaded(tmp_path, monkeypatch):
 
     monkeypatch.setattr("neocog.downloads.download.fetch", fetch)
     assert len(load(Data(held_out=0)).train) == 40
+
+
+def test_what_is_nowhere_and_cannot_be_downloaded(tmp_path):
+    row = replace(DATASETS["fashion-mnist"], remote=None)
+    with pytest.raises(UnreadableError, match=r"stamps is nowhere .* put train-images.*/stamps"):
+        find("stamps", row, row.layout)
+    write_idx_set(tmp_path / "home" / "stamps")
+    assert len(find("stamps", row, row.layout).read(10)["train"]) == 40
+
+
+def test_a_row_is_read_or_made():
+    for wrong in ({"layout": None}, {"make": lambda data: None}):
+        with pytest.raises(ValueError, match="give one of the two"):
+            replace(DATASETS["mnist"], **wrong)
+    assert DATASETS.get("nothing") is None
+    assert "nothing" not in DATASETS
 
 
 def test_keras_npz(tmp_path):

@@ -5,6 +5,7 @@ archive hashed once, however long the way from a command to its result.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import os
 import shutil
@@ -23,6 +24,7 @@ import neocog
 from neocog.data.folders import picture_cache
 from neocog.data.folders import scan as scanning
 from neocog.data.folders.walk import Folders, walk
+from neocog.data.own import OwnArrays, OwnPictures
 from neocog.errors import Interrupted, UnreadableError
 from neocog.runs.run import Run
 
@@ -311,6 +313,21 @@ def test_looking_walks_once(counts: Counts, tmp_path: Path) -> None:
         at_most(
             {p: n for p, n in counts.below(root, counts.opened).items() if p.endswith((".jpg", ".npz"))}, 1
         )
+
+
+@pytest.mark.parametrize("maker", ["folders", "arrays"])
+def test_what_was_opened_is_let_go_before_training(tmp_path: Path, maker: str) -> None:
+    """A listing of a million files, or the arrays that a split was taken from, are not held for hours."""
+    where = MAKERS[maker](tmp_path / "own")
+    held: list[object] = []
+
+    def stop() -> bool:
+        held.extend(x for x in gc.get_objects() if type(x) in (OwnPictures, OwnArrays))
+        return True
+
+    with pytest.raises(Interrupted):
+        neocog.train(where, out=tmp_path / "run", changes=BRIEF, stop=stop)
+    assert held == []
 
 
 # --- that the counting counts ----------------------------------------------------------------------
