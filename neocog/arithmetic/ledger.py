@@ -48,7 +48,7 @@ class Ledger:
         self.used: set[int] = set()
 
     def leaf(self, call: Call, module: nn.Module, made: Shape, trace: Trace, own: list[nn.Parameter]) -> None:
-        """Write the row of a leaf that has run and made `made`; its weights `own` count where they are new."""
+        """Write the row of a leaf that has run and made `made`; its weights `own` count if they are new."""
         known = rule(module) if call.ruled else None
         remarks = [dropped_pixels(module, call.given, made) if known is not None else "", self._reuse(own)]
         if own and not remarks[1] and not any(p.requires_grad for p in own):
