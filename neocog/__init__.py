@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from neocog.verbs.features import features
     from neocog.verbs.look import look
     from neocog.verbs.predict import predict
+    from neocog.verbs.study import study
     from neocog.verbs.stylize import stylize
     from neocog.verbs.summary import summary
     from neocog.verbs.train import resume, train
@@ -40,6 +41,7 @@ __all__ = [
     "open_trained",
     "predict",
     "resume",
+    "study",
     "stylize",
     "summary",
     "train",
@@ -59,6 +61,7 @@ _HOMES = {
     "open_trained": "model",
     "predict": "verbs.predict",
     "resume": "verbs.train",
+    "study": "verbs.study",
     "stylize": "verbs.stylize",
     "summary": "verbs.summary",
     "train": "verbs.train",

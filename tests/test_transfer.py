@@ -447,3 +447,38 @@ def test_heads_are_of_every_kind_of_network() -> None:
             network = build(model, shape=(3, 32, 32), classes=7)
         assert isinstance(network.head[-1], nn.Linear)  # type: ignore[index]
         assert network.head[-1].out_features == 7  # type: ignore[index]
+
+
+# --- likely wrong labels ---------------------------------------------------------------------------
+
+
+def test_exchanged_labels_come_first_and_the_test_split_is_not_touched(
+    lender: neocog.Run, tmp_path: Path
+) -> None:
+    data = made()
+    wrong = [4, 19, 33]
+    y = data.train.y.clone()
+    y[wrong] = (y[wrong] + 1) % 3
+    names = tuple(f"{'=' if i == 4 else ''}{i}.png" for i in range(48))
+    mislabelled = replace(data, train=Split(data.train.x, y, names), test=None)
+    found = neocog.study("labels", "unused", start=lender, dataset=mislabelled)
+    first = {item.file for item in found.items[:4]}
+    assert len(first & {names[i] for i in wrong}) >= 2
+    assert found.n == 48
+    assert all(item.given != item.likely for item in found.items)
+    gaps = [item.likely_probability - item.given_probability for item in found.items]
+    assert gaps == sorted(gaps, reverse=True)
+    found.save(tmp_path / "suspects.csv")
+    lines = (tmp_path / "suspects.csv").read_text().splitlines()
+    assert lines[0] == "file,given,likely,given_probability,likely_probability"
+    assert len(lines) == len(found.items) + 1
+    assert not any(line.startswith("=") for line in lines), "no formula for a spreadsheet"
+    found.save(tmp_path / "suspects.png")
+    assert (tmp_path / "suspects.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads(json.dumps(found.json()))["start"]
+    with pytest.raises(UsageError, match="one class"):
+        neocog.study("labels", "unused", start=lender, dataset=made(several=True))
+    with pytest.raises(UsageError, match="at least two"):
+        neocog.study(
+            "labels", "unused", start=lender, dataset=replace(data, train=Split(data.train.x[:3], y[:3]))
+        )

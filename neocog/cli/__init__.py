@@ -27,6 +27,7 @@ VERBS = (
     "list",
     "filter",
     "stylize",
+    "study",
 )
 """Every verb, in the order of help: each a file of neocog/verbs and one of neocog/cli/commands."""
 
