@@ -365,3 +365,31 @@ def test_an_application_with_and_without_its_top(tmp_path: Path) -> None:
     (tmp_path / "cut.h5").write_bytes((tmp_path / "m.h5").read_bytes()[:5000])
     with pytest.raises(UnreadableError, match="no weights file of Keras, or is cut off"):
         weights.load("mobilenet_v2", tmp_path / "cut.h5")
+
+
+def test_a_network_in_a_class_of_its_own(tmp_path: Path) -> None:
+    """Keras keeps a subclass' layers where its attributes hold them: here VGG16's beside others, as edge
+    detectors are built on it."""
+    network = build(Model(name="vgg16", stem="paper"), shape=(3, 32, 32), classes=1)
+    names = keras_names.keras("vgg16", network)
+    with h5py.File(tmp_path / "hed.weights.h5", "w") as file:
+        for name, ours in names.items():
+            if not name.startswith("block"):
+                continue
+            group = file.create_group(f"{name.partition('_')[0]}/layers/{name[-5:]}/vars")
+            group.attrs["name"] = name
+            for place, (_, array) in enumerate(to_keras(network.get_submodule(ours), order=None)):
+                group.create_dataset(str(place), data=array)
+        side = file.create_group("side1/vars")
+        side.attrs["name"] = "conv2d"
+        side.create_dataset("0", data=np.zeros((1, 1, 64, 1)))
+        file.create_group("vars").attrs["name"] = "hed"
+    found = weights.load("vgg16", tmp_path / "hed.weights.h5")
+    assert found.classes == ()
+    x = torch.randn(1, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(found.network.features(x), network.eval().features(x))
+    with h5py.File(tmp_path / "empty.weights.h5", "w") as file:
+        file.create_group("vars")
+    with pytest.raises(UnreadableError, match="it holds no layers"):
+        weights.load("vgg16", tmp_path / "empty.weights.h5")

@@ -51,7 +51,7 @@ def found_in(row: Architecture, path: Path) -> Found:
     manner = published.KERAS_MANNERS.get(row.name, Manner())
     if keras_names.is_resnet_of_2017(stored.layers):
         manner = manner.model_copy(update={"eps": 1e-3})
-    unexpected = tuple(layer for layer in layers if layer not in names)
+    unexpected = () if stored.subclass else tuple(layer for layer in layers if layer not in names)
     return Found(tensors=tensors, unexpected=unexpected, classes=classes, source="keras", manner=manner)
 
 

@@ -5,6 +5,7 @@ Layouts, with V the arrays of one layer in Keras' order (kernel, bias; gamma, be
     weights of Keras 2      /LAYER/...            attributes layer_names of /, weight_names of each layer
     whole model, .h5        /model_weights/LAYER  likewise, and the attribute model_config of / (JSON)
     .weights.h5 of Keras 3  /layers/LAYER/vars/N  attribute name of vars (Keras 3.10 and later)
+    the same of a subclass  /ATTRIBUTE/.../vars/N likewise, wherever the class keeps its layers
     .keras of Keras 3       a zip of config.json and model.weights.h5
 """
 
@@ -14,7 +15,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,11 +45,13 @@ class KerasFile:
     """The layers with weights by name, in the file's order, and the model's JSON where the file has it.
 
     `named` says whether the names are those of the layers; Keras 3 before 3.10 wrote only kinds and numbers.
+    `subclass` says that a class of its own kept the layers: those of a known network may be among others.
     """
 
     layers: Mapping[str, tuple[Variable, ...]]
     config: Mapping[str, Any] | None = None
     named: bool = True
+    subclass: bool = False
 
 
 def read(path: Path) -> KerasFile:
@@ -89,15 +92,32 @@ def _read(file: Any, config: Mapping[str, Any] | None) -> KerasFile:
         names = [_text(name) for name in root.attrs["layer_names"]]
         layers = {name: _by_attribute(root[name]) for name in names}
         return KerasFile({name: found for name, found in layers.items() if found}, config)
-    stored = file["layers"] if "layers" in file else file["_layer_checkpoint_dependencies"]
+    stored = file.get("layers", file.get("_layer_checkpoint_dependencies"))
+    subclass = stored is None
     layers, named = {}, True
-    for key in stored:
-        found = tuple(Variable("", np.asarray(value)) for _, value in _in_order(stored[key].get("vars", {})))
+    for key, variables in _everywhere(file) if subclass else _one_below(stored):
+        found = tuple(Variable("", np.asarray(value)) for _, value in _in_order(variables))
         if found:
-            name = stored[key]["vars"].attrs.get("name")
+            name = variables.attrs.get("name")
             named &= name is not None
             layers[_text(name) if name is not None else key] = found
-    return KerasFile(layers, config, named)
+    if subclass and not layers:
+        raise ValueError("it holds no layers")
+    return KerasFile(layers, config, named, subclass)
+
+
+def _one_below(stored: Any) -> Iterator[tuple[str, Any]]:
+    """Every layer's name in the file, with its variables."""
+    return ((key, stored[key]["vars"]) for key in stored if "vars" in stored[key])
+
+
+def _everywhere(group: Any, inside: str = "") -> Iterator[tuple[str, Any]]:
+    """Likewise, at any depth."""
+    for key in group:
+        if key == "vars":
+            yield inside, group[key]
+        elif hasattr(group[key], "keys"):
+            yield from _everywhere(group[key], f"{inside}/{key}" if inside else key)
 
 
 def _by_attribute(group: Any) -> tuple[Variable, ...]:
