@@ -5,13 +5,13 @@ K. Crowson's style-transfer-pytorch, written again here, on the same weights.
     python bench/style.py CONTENT STYLE --eyes FILE --method [--iterations 500] [--out F.json]
 
 FILE holds VGG19 or its first layers. Without --method: one size, so many steps of Adam from the content, in
-turn, `rounds` times; seconds a step are medians. Both minimise the same losses (relative, as neocog has them).
-Whether the results can be told apart is judged against a second plain loop that starts from the content with
-noise of one level of 255: two float32 results that nobody would call different. Theirs is the distance that
-ours must not exceed (root of the mean square over pixels), and ours must have no larger loss in float32.
+turn, `rounds` times; seconds a step are medians. Both minimise the same losses. Whether the results can be
+told apart is judged against a second plain loop that starts from the content with noise of one level of 255:
+two float32 results that nobody would call different. Theirs are the distance (root of the mean square over
+pixels) and the larger of the losses in float32 that ours must not exceed.
 
-With --method: both from coarse to fine, each with its own settings. Results are judged by both losses, neocog's
-and Crowson's, in float32 at the last size; printed is when neocog's picture first had no larger loss.
+With --method: both from coarse to fine, each with its own settings. Results are judged by both losses, ours
+and Crowson's, in float32 at the last size; printed is when our picture first had no larger loss.
 """
 
 from __future__ import annotations
@@ -179,8 +179,8 @@ def scaled(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 class Crowson:
-    """style-transfer-pytorch: content 0.015, variation 2, layers of the style weighted 256, 64, 16, 4, 1, sizes by
-    2^0.5, Adam at 0.02 warm-started, 0.99 for the mean of iterates, 1000 iterations at first, then 500.
+    """style-transfer-pytorch: content 0.015, variation 2, layers of the style weighted 256, 64, 16, 4, 1,
+    sizes by 2^0.5, Adam at 0.02 warm-started, 0.99 for the mean of iterates, 1000 iterations, then 500.
     """
 
     def __init__(self, backbone: Backbone, network: nn.Module, scene: Scene) -> None:

@@ -113,6 +113,10 @@ class Backbone:
         rows = walk(self.network, (self.channels, _TRIED, _TRIED)).layers
         return {short: _last(rows, name).output[0] for name, short in self.names.items()}
 
+    def largest(self, height: int, width: int) -> int:
+        """Numbers in the largest map, for a picture of that size."""
+        return max(row.activations for row in walk(self.network, (self.channels, height, width)).layers)
+
     def why_whole(self, height: int, width: int) -> str | None:
         """Why a picture of that size cannot be looked at in tiles; None where it can."""
         places = self.places(height, width)

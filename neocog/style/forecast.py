@@ -111,20 +111,19 @@ def _fitting(backbone: Backbone, scene: Scene, settings: Settings, tried: Tried,
 
 
 def _memory(backbone: Backbone, scene: Scene, settings: Settings, tried: Tried, tile: int | None) -> int:
-    """Bytes at the last size: what autograd keeps and, for what comes and goes, as much as a third of it;
-    the pixels; the content's maps.
+    """Bytes at the last size: what autograd keeps; what comes and goes, which is three of the largest maps
+    and a style's maps twice in float32; the pixels; the content's maps.
     """
     height, width = scene.sides(settings.size)
-    places = backbone.places(height, width)
-    largest = max(
-        (t.rows.stop - t.rows.start) * (t.columns.stop - t.columns.start)
-        for t in cut(height, width, tile, places)
-    )
-    sizes = backbone.sizes(height, width)
+    pieces = cut(height, width, tile, backbone.places(height, width))
+    seen = max((t.rows.stop - t.rows.start) * (t.columns.stop - t.columns.start) for t in pieces)
+    maps = {n: math.prod(size) * backbone.widths[n] for n, size in backbone.sizes(height, width).items()}
     bytes_each = torch.finfo(backbone.dtype).bits // 8
-    content = sum(math.prod(sizes[name]) * backbone.widths[name] for name in backbone.layers.content)
+    style = max(maps[name] for name in backbone.layers.style)
+    passing = (3 * bytes_each * backbone.largest(height, width) + 2 * 4 * style) / (height * width)
+    content = bytes_each * sum(maps[name] for name in backbone.layers.content)
     pixels = height * width * _PER_PIXEL[settings.optimizer]
-    return int(largest * tried.held * 4 / 3) + content * bytes_each + pixels
+    return int(seen * (tried.held + passing)) + content + pixels
 
 
 def _seen(backbone: Backbone, scene: Scene, size: int, tile: int | None) -> float:
