@@ -7,7 +7,7 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 MOST_PICTURES = 100
 """Pictures that are explained at a time."""
+Shown: TypeAlias = "tuple[str, Pixels, Path | None]"
+"""A picture's name, the picture as the network sees it, and its file."""
+
 SPLITS = ("test", "val", "train")
 
 
@@ -74,7 +77,8 @@ class Explanation:
             with replacing(place) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, **arrays)
         elif suffix == ".txt":
-            write_bytes(place, f"{self.text()}\n".encode())
+            text = self.answer.document() if self.answer.document is not None else self.text()
+            write_bytes(place, f"{text}\n".encode())
         elif suffix == ".png":
             png = self.answer.png()
             if png is None:
@@ -100,6 +104,8 @@ def explain(
     against: str | int | None = None,
     channel: int | None = None,
     at: tuple[int, ...] | None = None,
+    first: int | None = None,
+    levels: Literal["layer", "filter"] = "layer",
     split: Literal["train", "val", "test"] | None = None,
     index: Sequence[int] = (),
     data: str | Path | None = None,
@@ -113,7 +119,8 @@ def explain(
     explained for the class `of`, by name or number; without one, for the class that the network gives it.
     `against` a second class, the question is why one rather than the other. `layer`, by a name or the number
     of `neocog summary`, `channel` and the place `at` say where to look; without them the method chooses and
-    says so. A file that cannot be read is listed in `unread`.
+    says so. `first` filters or maps are shown, black and white standing for the least and the greatest of the
+    'layer' or of each 'filter'. A file that cannot be read is listed in `unread`.
 
     `UsageError` for unknown names and where the method needs pictures and has none; `UnreadableError` where
     none can be read.
@@ -141,10 +148,13 @@ def explain(
         classes=trained.classes,
         shape=trained.shape,
         pictures=_answered(trained, given, wanted, place),
+        of=wanted,
         against=other,
         layer=named,
         channel=channel,
         at=at,
+        first=first,
+        levels=levels,
         probabilities=lambda logits: trained.answers.probabilities(logits.float()),
         data=lambda: _split(trained, data, split),
     )
@@ -171,7 +181,7 @@ def _given(
     split: str | None,
     index: Sequence[int],
     data: str | Path | None,
-) -> tuple[list[tuple[str, Pixels]], tuple[tuple[str, str], ...]]:
+) -> tuple[list[Shown], tuple[tuple[str, str], ...]]:
     """The pictures under their names, as the network sees them, and those that could not be read."""
     if index:
         part = _split(trained, data, split)
@@ -179,7 +189,7 @@ def _given(
         if outside:
             raise UsageError(f"index {outside[0]} is outside the split, which has 0 to {len(part) - 1}")
         names = [part.names[i] if part.names else f"{split or 'test'}[{i}]" for i in index]
-        return [(name, part.x[i].numpy()) for name, i in zip(names, index, strict=True)], ()
+        return [(name, part.x[i].numpy(), None) for name, i in zip(names, index, strict=True)], ()
     if not images:
         if method.needs == "pictures":
             raise UsageError(
@@ -194,7 +204,7 @@ def _given(
     unread = tuple((str(one.path), one.error) for one in read if one.pixels is None)
     if len(unread) == len(files):
         raise UnreadableError(f"none of {len(files)} pictures could be read; {unread[0][0]}: {unread[0][1]}")
-    return [(one.path.name, one.pixels) for one in read if one.pixels is not None], unread
+    return [(one.path.name, one.pixels, one.path) for one in read if one.pixels is not None], unread
 
 
 def _split(trained: Trained, data: str | Path | None, split: str | None) -> Split:
@@ -205,16 +215,16 @@ def _split(trained: Trained, data: str | Path | None, split: str | None) -> Spli
 
 @torch.inference_mode()
 def _answered(
-    trained: Trained, given: list[tuple[str, Pixels]], wanted: int | None, place: torch.device
+    trained: Trained, given: list[Shown], wanted: int | None, place: torch.device
 ) -> tuple[Picture, ...]:
     """Every picture with the class that is explained, and the probability that the network gives it."""
     found = []
-    for name, pixels in given:
+    for name, pixels, path in given:
         if not trained.classes:
-            found.append(Picture(name, pixels, 0, 0.0))
+            found.append(Picture(name, pixels, 0, 0.0, path))
             continue
         x = trained.preprocess.normalise(torch.from_numpy(pixels)[None].to(place))
         chances = trained.answers.probabilities(trained.network(x).float())[0]
         of = int(chances.argmax()) if wanted is None else wanted
-        found.append(Picture(name, pixels, of, float(chances[of])))
+        found.append(Picture(name, pixels, of, float(chances[of]), path))
     return tuple(found)

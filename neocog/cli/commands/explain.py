@@ -18,6 +18,8 @@ COMMAND = Command(
         "against": Option(help="Why that class rather than this one."),
         "channel": Option(least=0, help="Of the layer."),
         "at": Option(kind="text", parse=numbers, help="ROW,COL in what the layer puts out."),
+        "first": Option(least=1, help="How many filters or maps to show."),
+        "levels": Option(help="What black and white stand for: {accepted}."),
         "split": CHOICE,
         "index": Option(kind="text", parse=numbers, help="Numbers of the split's pictures, e.g. 0,17."),
         "data": DATA,

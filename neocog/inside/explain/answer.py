@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -48,12 +48,14 @@ class Answer:
     lines   what it comes to, in words
     arrays  the numbers behind both, by names that say what they are
     facts   the same in JSON, without the large arrays
+    document  all of it as one text, where that is longer than `lines`
     """
 
     sheets: tuple[Sheet, ...] = ()
     lines: tuple[str, ...] = ()
     arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    document: Callable[[], str] | None = field(default=None, repr=False)
 
     def png(self) -> bytes | None:
         """The sheets below each other; None where there are none."""

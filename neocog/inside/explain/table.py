@@ -7,14 +7,20 @@ from types import MappingProxyType
 
 from neocog.inside.explain.class_map import ClassMap
 from neocog.inside.explain.deconvnet import deconvnet
+from neocog.inside.explain.filters import filters
+from neocog.inside.explain.gates import gates
 from neocog.inside.explain.gradcam import gradcam
 from neocog.inside.explain.gradcam_plus_plus import gradcam_plus_plus
 from neocog.inside.explain.guided import guided
 from neocog.inside.explain.integrated import integrated
 from neocog.inside.explain.layercam import layercam
+from neocog.inside.explain.maps import maps
+from neocog.inside.explain.maximise import maximise
 from neocog.inside.explain.method import Method
 from neocog.inside.explain.occlusion import occlusion
+from neocog.inside.explain.roles import roles
 from neocog.inside.explain.saliency import saliency
+from neocog.inside.explain.weights import weights
 
 _NO_PART = "no place of this layer speaks for the class"
 _NO_SLOPE = "the score does not change with any pixel"
@@ -65,6 +71,16 @@ _ROWS = (
         ClassMap(deconvnet, "at pixels", "picture", _NO_SLOPE),
         "a response projected back to the pixels that caused it",
         caution=_BY_DESIGN,
+    ),
+    Method("filters", filters, "the kernels of a layer, and what they make of a photo", needs="nothing"),
+    Method("maps", maps, "the feature maps of each convolution, ReLU and pooling", needs="nothing"),
+    Method(
+        "roles", roles, "what each filter is for: classes, a name, its strongest patches", needs="nothing"
+    ),
+    Method("gates", gates, "how far each gate of a highway network is open", needs="nothing"),
+    Method("maximise", maximise, "the picture that a class or a channel answers to most", needs="nothing"),
+    Method(
+        "weights", weights, "every layer's weights in figures, as histograms and as text", needs="nothing"
     ),
 )
 

@@ -1,0 +1,47 @@
+"""Gates: how far each gate of a highway network is open, picture by picture.
+
+Srivastava, Greff and Schmidhuber, "Training Very Deep Networks", 2015, https://arxiv.org/abs/1507.06228,
+figure 3: an open gate transforms, a closed one hands on what came.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from neocog.errors import UsageError
+from neocog.inside.capture import capture
+from neocog.inside.explain.answer import Answer, Panel, Sheet
+from neocog.inside.explain.question import Question
+from neocog.show import false_colours
+from neocog.zoo.blocks import Gate
+from neocog.zoo.modes import evaluating
+
+
+def gates(question: Question) -> Answer:
+    """The mean openness, 0..1, of every gate for every picture, and over its channels place by place."""
+    question = question.with_one_of_each_class()
+    found = [name for name, module in question.network.named_modules() if isinstance(module, Gate)]
+    if not found:
+        raise UsageError("this network has no gates; highway has, see neocog summary highway")
+    names = [f"{name}.openness" for name in found]
+    x = torch.cat([question.x(number) for number in range(len(question.pictures))])
+    with torch.no_grad(), evaluating(question.network), capture(question.network, names) as seen:
+        question.network(x)
+    arrays = {gate: np.asarray(seen[f"{gate}.openness"].cpu()) for gate in found}
+    means = np.stack([values.reshape(len(values), -1).mean(1) for values in arrays.values()], axis=1)
+    panels: list[Panel] = []
+    for number, picture in enumerate(question.pictures):
+        panels.append(Panel(picture.name, picture.pixels))
+        for gate, values in arrays.items():
+            open_ = values[number].mean(0)
+            panels.append(
+                Panel(f"{gate.split('.')[-1]} {open_.mean():.0%}", false_colours.grey(open_, low=0, high=1))
+            )
+    lines = [
+        f"{gate}: open {' '.join(f'{share:.0%}' for share in means[:, n])}" for n, gate in enumerate(found)
+    ]
+    lines.insert(0, f"pictures: {', '.join(picture.name for picture in question.pictures)}")
+    facts = {"gates": [{"gate": g, "open": means[:, n].tolist()} for n, g in enumerate(found)]}
+    sheet = Sheet(tuple(panels), "black is closed (hands on), white is open (transforms)", len(found) + 1)
+    return Answer(sheets=(sheet,), lines=tuple(lines), arrays=arrays, facts=facts)
