@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 import neocog
+from neocog.cli import run as command
 from neocog.data.folders import picture_cache
 from neocog.data.folders import scan as scanning
 from neocog.data.folders.walk import Folders, walk
@@ -193,7 +194,7 @@ def to_the_first_step(counts: Counts, what: str | Path, out: Path, **given: Any)
         return True
 
     with counting(counts), pytest.raises(Interrupted):
-        neocog.train(what, out=out, changes=given.pop("changes", BRIEF), stop=stop, **given)
+        neocog.train(what, out=out, **{"changes": BRIEF, "start": "nothing", **given}, stop=stop)
 
 
 @pytest.mark.parametrize("maker", MAKERS)
@@ -218,6 +219,15 @@ def test_from_a_jpeg_to_the_first_step(counts: Counts, tmp_path: Path, maker: st
         digest = Hashed.made(where.read_bytes()).hexdigest()
         assert counts.hashed[digest] == 1
         at_most(counts.below(where, counts.opened), 3)  # looked at, hashed, unpacked
+
+
+@pytest.mark.slow
+def test_borrowed_eyes_open_no_picture_again(counts: Counts, tmp_path: Path) -> None:
+    root = tmp_path / "own"
+    to_the_first_step(counts, archive(root), tmp_path / "run", start=None)
+    cache = Path(os.environ["NEOCOG_HOME"])
+    seen_once(counts, root, cache)
+    at_most(counts.below(cache / "unpacked", counts.opened), 2)
 
 
 @pytest.mark.parametrize("maker", ["table", "archive"])
@@ -249,8 +259,7 @@ def test_the_second_time_nothing_is_decoded(counts: Counts, tmp_path: Path) -> N
 def test_a_picture_through_predict(counts: Counts, tmp_path: Path, run: Run) -> None:
     photos = folders(tmp_path)
     with counting(counts):
-        found = neocog.predict(run, [photos / "cat" / "0.jpg"])
-    assert len(found.items) == 1
+        assert command(["predict", str(run.path), str(photos / "cat" / "0.jpg")]) == 0
     assert counts.below(photos, counts.listed) == {}
     assert counts.below(photos, counts.opened) == {"cat/0.jpg": 1}
     assert counts.below(run.path, counts.listed) == {}
@@ -271,9 +280,10 @@ def test_from_a_recipe_to_the_report(counts: Counts, tmp_path: Path, maker: str)
     root = tmp_path / "own"
     where = MAKERS[maker](root)
     small = [*BRIEF, "preprocess.size=[8,8]", "model.name=m1"]
+    asked = f"train m1 --data {where} --out {tmp_path / 'run'} --quiet"
     with counting(counts):
-        run = neocog.train("m1", data=where, changes=small, out=tmp_path / "run")
-    assert run.report_file.stat().st_size > 1000
+        assert command([*asked.split(), *(word for change in small for word in ("--set", change))]) == 0
+    assert (tmp_path / "run" / "report.html").stat().st_size > 1000
     cache = Path(os.environ["NEOCOG_HOME"])
     seen_once(counts, root, cache)
     opened = counts.below(cache / "unpacked" if maker == "archive" else root, counts.opened)
@@ -326,7 +336,7 @@ def test_what_was_opened_is_let_go_before_training(tmp_path: Path, maker: str) -
         return True
 
     with pytest.raises(Interrupted):
-        neocog.train(where, out=tmp_path / "run", changes=BRIEF, stop=stop)
+        neocog.train(where, out=tmp_path / "run", changes=BRIEF, stop=stop, start="nothing")
     assert held == []
 
 
