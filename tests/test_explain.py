@@ -23,11 +23,11 @@ from neocog.inside.explain.gradcam_plus_plus import gradcam_plus_plus
 from neocog.inside.explain.guided import guided
 from neocog.inside.explain.integrated import integrated
 from neocog.inside.explain.layercam import layercam
-from neocog.inside.explain.layers import first_convolution, last_maps
 from neocog.inside.explain.occlusion import occlusion
-from neocog.inside.explain.relu_rules import relu_rule
 from neocog.inside.explain.saliency import saliency
 from neocog.inside.explain.score import ChannelScore, ClassScore
+from neocog.inside.relu_rules import relu_rule
+from neocog.inside.stages import first_convolution, last_maps
 from neocog.zoo import ZOO, Model, build
 
 Floats = npt.NDArray[np.float64]

@@ -137,8 +137,8 @@ FLAGS = {
     "summary": "--input --classes --picture -o --weights --json",
     "weights": "--file --out -o --json",
     "features": "--layer --out -o --weights --device --json",
-    "explain": "--how --layer --class --against --channel --at --split --index --data --out -o"
-    " --weights --device --json",
+    "explain": "--how --layer --class --against --channel --at --first --levels --backward --split --index"
+    " --data --out -o --weights --device --json",
     "look": "--out -o --size --by-class --index --augment --json",
     "list": "--sort --where --json",
     "filter": "--kernel --pool --stride --padding --border --value --colour --then --levels --at --seed --out"

@@ -106,6 +106,7 @@ def explain(
     at: tuple[int, ...] | None = None,
     first: int | None = None,
     levels: Literal["layer", "filter"] = "layer",
+    step: Literal["forward", "backward"] = "forward",
     split: Literal["train", "val", "test"] | None = None,
     index: Sequence[int] = (),
     data: str | Path | None = None,
@@ -120,7 +121,8 @@ def explain(
     `against` a second class, the question is why one rather than the other. `layer`, by a name or the number
     of `neocog summary`, `channel` and the place `at` say where to look; without them the method chooses and
     says so. `first` filters or maps are shown, black and white standing for the least and the greatest of the
-    'layer' or of each 'filter'. A file that cannot be read is listed in `unread`.
+    'layer' or of each 'filter'. `step` says of what the arithmetic is, an answer or a step of learning. A
+    file that cannot be read is listed in `unread`.
 
     `UsageError` for unknown names and where the method needs pictures and has none; `UnreadableError` where
     none can be read.
@@ -155,6 +157,7 @@ def explain(
         at=at,
         first=first,
         levels=levels,
+        step=step,
         probabilities=lambda logits: trained.answers.probabilities(logits.float()),
         data=lambda: _split(trained, data, split),
     )

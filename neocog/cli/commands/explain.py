@@ -20,6 +20,9 @@ COMMAND = Command(
         "at": Option(kind="text", parse=numbers, help="ROW,COL in what the layer puts out."),
         "first": Option(least=1, help="How many filters or maps to show."),
         "levels": Option(help="What black and white stand for: {accepted}."),
+        "step": Option(
+            flag="--backward", kind="switch", sets="backward", help="The arithmetic of a step of learning."
+        ),
         "split": CHOICE,
         "index": Option(kind="text", parse=numbers, help="Numbers of the split's pictures, e.g. 0,17."),
         "data": DATA,

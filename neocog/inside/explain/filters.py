@@ -13,8 +13,8 @@ from torch import nn
 
 from neocog.errors import UsageError
 from neocog.inside.explain.answer import Answer, Panel, Sheet
-from neocog.inside.explain.layers import first_convolution
 from neocog.inside.explain.question import Picture, Question
+from neocog.inside.stages import first_convolution
 from neocog.pictures.decode import decode
 from neocog.show import false_colours
 from neocog.zoo.modes import evaluating

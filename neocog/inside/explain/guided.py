@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from neocog.inside.explain.relu_rules import relu_rule
 from neocog.inside.explain.saliency import saliency
 from neocog.inside.explain.score import Score
+from neocog.inside.relu_rules import relu_rule
 
 
 def guided(network: nn.Module, x: Tensor, *, score: Score) -> Tensor:

@@ -15,8 +15,8 @@ import torch
 from neocog.errors import UsageError
 from neocog.inside.capture import capture
 from neocog.inside.explain.answer import Answer, Panel, Sheet
-from neocog.inside.explain.layers import Stage, stages
 from neocog.inside.explain.question import Question
+from neocog.inside.stages import Stage, stages
 from neocog.show import false_colours, grids
 from neocog.zoo.modes import evaluating
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from neocog.data.dataset import Split
 from neocog.data.targets import form_of
 from neocog.errors import UsageError
-from neocog.inside.explain.layers import Choice, last_maps
 from neocog.inside.explain.score import ClassScore, ProbabilityScore, Score
+from neocog.inside.stages import Choice, last_maps
 from neocog.pictures.preprocess import Pixels, Preprocess
 
 MOST_CLASSES = 20

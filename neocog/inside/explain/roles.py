@@ -19,10 +19,10 @@ from neocog.errors import UsageError
 from neocog.inside.capture import capture
 from neocog.inside.explain.answer import Answer, Panel, Sheet
 from neocog.inside.explain.deconvnet import deconvnet
-from neocog.inside.explain.layers import first_convolution
 from neocog.inside.explain.question import Question
 from neocog.inside.explain.score import ChannelScore
 from neocog.inside.sight import Sight, sight
+from neocog.inside.stages import first_convolution
 from neocog.inside.templates import NO_NAME, Match, best
 from neocog.show import false_colours
 from neocog.show.words import table

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from neocog.inside.explain.arithmetic import arithmetic
 from neocog.inside.explain.class_map import ClassMap
 from neocog.inside.explain.deconvnet import deconvnet
 from neocog.inside.explain.filters import filters
@@ -72,6 +73,7 @@ _ROWS = (
         "a response projected back to the pixels that caused it",
         caution=_BY_DESIGN,
     ),
+    Method("arithmetic", arithmetic, "one number of a layer, product by product; or one step of learning"),
     Method("filters", filters, "the kernels of a layer, and what they make of a photo", needs="nothing"),
     Method("maps", maps, "the feature maps of each convolution, ReLU and pooling", needs="nothing"),
     Method(
