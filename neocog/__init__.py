@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from neocog.recipes.recipe import Recipe
     from neocog.runs.run import Run
     from neocog.training.own import Own
+    from neocog.verbs.doctor import doctor
     from neocog.verbs.evaluate import evaluate
     from neocog.verbs.explain import explain
     from neocog.verbs.features import features
@@ -34,6 +35,7 @@ __all__ = [
     "Run",
     "Trained",
     "__version__",
+    "doctor",
     "evaluate",
     "explain",
     "features",
@@ -54,6 +56,7 @@ _HOMES = {
     "Recipe": "recipes.recipe",
     "Run": "runs.run",
     "Trained": "model",
+    "doctor": "verbs.doctor",
     "evaluate": "verbs.evaluate",
     "explain": "verbs.explain",
     "features": "verbs.features",

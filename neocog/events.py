@@ -60,7 +60,8 @@ class Epoch:
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something is wrong with the training, noticed at `step`: its `name`, one sentence that says what, one
-    that says what mends it, and the numbers behind it.
+    that says what mends it, and the numbers behind it. `changes` are what mends it as texts for `--set`,
+    where fields of the recipe do.
     """
 
     step: int
@@ -68,6 +69,7 @@ class Finding:
     sentence: str
     cure: str
     evidence: Mapping[str, float]
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

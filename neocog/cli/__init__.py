@@ -17,6 +17,7 @@ from neocog.errors import NeocogError, error_line
 
 VERBS = (
     "train",
+    "doctor",
     "evaluate",
     "predict",
     "summary",

@@ -73,7 +73,8 @@ class Recipe(BaseModel):
     weighing the loss or by drawing them more often; `average` is the decay of the running mean of the weights
     (EMA), which is then measured and shipped; `source` says where the recipe is from and `expect` what it
     reached there. `task` is 'auto' (the one that the targets fit) or a task's name. `start` says whose
-    features the network begins with; None: with weights that are drawn.
+    features the network begins with; None: with weights that are drawn. `probes` 'off' sends the training
+    doctor away, who watches and changes nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -91,6 +92,7 @@ class Recipe(BaseModel):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     stop: Stop = Stop()
     precision: Precision = "auto"
+    probes: Literal["on", "off"] = "on"
     seed: int = Field(default=0, ge=0, lt=2**31)
     title: str = ""
     source: str = ""
@@ -108,8 +110,8 @@ class Recipe(BaseModel):
 
     @property
     def identity(self) -> str:
-        """SHA-256 of what decides the training; titles and expectations are not part of it."""
-        document = self.model_dump(mode="json", exclude={"title", "source", "expect"})
+        """SHA-256 of what decides the training; titles, expectations and probes are not part of it."""
+        document = self.model_dump(mode="json", exclude={"title", "source", "expect", "probes"})
         if document["start"] is not None:
             del document["start"]["name"]  # the digest decides
         for place, added in ((document, ADDED), (document["model"], ADDED_TO_MODEL)):

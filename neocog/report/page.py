@@ -19,12 +19,13 @@ from neocog.report.sections.classes import classes
 from neocog.report.sections.confusion import confusion
 from neocog.report.sections.course import curves, first_batch
 from neocog.report.sections.facts import facts
+from neocog.report.sections.findings import findings
 from neocog.report.sections.gallery import mistakes, one_of_each, samples
 from neocog.report.sections.recipe import recipe
 from neocog.report.sections.remarks import remarks
 from neocog.report.subject import Subject
 
-FIRST: tuple[Maker, ...] = (remarks, curves)
+FIRST: tuple[Maker, ...] = (findings, remarks, curves)
 """What every page begins with."""
 
 OF_ANY_TASK: tuple[Maker, ...] = (mistakes, classes, samples)

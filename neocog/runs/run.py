@@ -14,7 +14,7 @@ from neocog.files import append, read_json, sweep, write_bytes, write_json
 from neocog.model import MODEL_FILE, Trained
 from neocog.recipes.recipe import Recipe, from_json
 from neocog.runs import facts as facts_file
-from neocog.runs import lock, metrics, state
+from neocog.runs import findings, lock, metrics, state
 from neocog.runs.state import Live, Saved
 
 RUNS = "runs"
@@ -42,6 +42,10 @@ class Run:
     @property
     def metrics_file(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    @property
+    def events_file(self) -> Path:
+        return self.path / "events.jsonl"
 
     @property
     def state_file(self) -> Path:
@@ -121,6 +125,15 @@ class Run:
                 f"the folder {self.path} was removed or renamed while the training ran; "
                 "go on where it is now with --resume, or begin again"
             )
+
+    def steps(self) -> int:
+        """How many steps are done, as status.json says; 0 before it is there."""
+        status = self.path / "status.json"
+        return int(read_json(status)["step"]) if status.exists() else 0
+
+    def findings(self) -> list[dict[str, Any]]:
+        """What the training doctor found, each once, in order."""
+        return findings.read(self.events_file)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[tuple[str, ...]]:

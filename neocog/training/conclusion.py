@@ -78,4 +78,5 @@ def note(run: Run, seconds: float, result: dict[str, Any] | None = None, remarks
     facts = run.facts()
     facts["seconds"] = round(facts.get("seconds", 0.0) + seconds, 3)
     facts["remarks"] = list(dict.fromkeys((*facts.get("remarks", ()), *remarks)))
+    facts["findings"] = run.findings()
     run.write_facts(facts if result is None else {**facts, "result": result, UNREPORTED: True})

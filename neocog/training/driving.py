@@ -16,6 +16,7 @@ from neocog.recipes.recipe import Recipe
 from neocog.runs.run import Run
 from neocog.runs.state import Live
 from neocog.training.conclusion import Ended, conclude, first_batch, note
+from neocog.training.diagnosis.attend import Doctor
 from neocog.training.loop import Training
 from neocog.training.signals import signals
 from neocog.training.watchers import Record
@@ -47,7 +48,10 @@ def drive(
                 return heard.received is not None or (stop is not None and stop())
 
             first_batch(job, run)
-            for event in job.events(run, live=live, stop=stopping):
+            events = job.events(run, live=live, stop=stopping)
+            if job.recipe.probes == "on":
+                events = Doctor(job).attend(events)
+            for event in events:
                 if isinstance(event, Finished):
                     reason, received = event.reason, heard.received
                 for watcher in listening:

@@ -147,7 +147,7 @@ class Record:
         self.started: Started | None = None
         self.epoch = 1
         self.figures: dict[str, Any] = {}
-        self.findings: list[dict[str, Any]] = []
+        self.findings = run.findings()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Step) and time.monotonic() - self.last < STATUS_EVERY:
