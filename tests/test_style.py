@@ -4,8 +4,10 @@ same bits, and refusals in one line.
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +23,10 @@ from neocog.cli import run as command
 from neocog.errors import CheckFailed, Interrupted, OutOfMemory, UsageError
 from neocog.model import Trained, write_model
 from neocog.pictures.decode import Pixels, Preprocess, decode
-from neocog.style import canvas, colours, eyes
+from neocog.style import canvas, colours, eyes, painting
 from neocog.style.backbone import Backbone
 from neocog.style.descent import Descent
-from neocog.style.events import Event, Grown, Stroke
+from neocog.style.events import Begun, Ended, Event, Grown, Kept, Stroke
 from neocog.style.forecast import attempt, forecast
 from neocog.style.goal import goal
 from neocog.style.losses import content_loss, gram, gram_sum, style_loss, total_variation
@@ -32,6 +34,7 @@ from neocog.style.objective import Objective
 from neocog.style.scene import Scene, Style
 from neocog.style.settings import Settings
 from neocog.style.tiles import cut
+from neocog.style.watchers import Console
 from neocog.verbs.stylize import Stylized, go_on, stylize
 from neocog.world import find, free_memory
 from neocog.zoo import Model, build
@@ -344,6 +347,41 @@ def test_going_on_gives_the_same_bits(files: Path, optimizer: str, stop_at: int)
     assert found.losses == whole.losses
 
 
+def test_after_a_kill_it_goes_on_from_what_was_kept_last(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painting, "KEEP_EVERY", -1.0)  # after every step
+    state, spare = canvas.beside(files / "out.png"), files / "spare"
+
+    def copy(event: Event) -> None:
+        if isinstance(event, Kept) and event.step == 5:
+            shutil.copy(event.path, spare)
+
+    whole = painted(files, "out.png", watchers=[copy])
+    before = (files / "out.png").read_bytes()
+    shutil.move(spare, state)
+    assert go_on(files / "out.png", device="cpu").losses == whole.losses
+    assert (files / "out.png").read_bytes() == before
+
+
+def test_the_console_says_where_it_is_and_how_long_it_takes() -> None:
+    said, now = io.StringIO(), [0.0]
+    console = Console(said, clock=lambda: now[0])
+    losses, picture = torch.tensor([0.5, 0.25, 0.125]), lambda: drawn(8, 8, 0)
+    console(Begun(0, 8, 0.0, ("forecast: about 4 s and 0.1 GB",)))
+    console(Grown(0, 30, 40, 1, 2))
+    console(Stroke(1, 0.1, losses, picture))  # too early
+    now[0] = 20.0
+    console(Stroke(2, 0.2, losses, picture))
+    console(Ended(8, "done"))
+    assert said.getvalue().splitlines() == [
+        "forecast: about 4 s and 0.1 GB",
+        "30x40, size 1 of 2, from step 0 of 8",
+        "step 2 of 8  style 0.5000  content 0.2500  variation 0.1250  1 min 20 s left",
+        "done after 8 steps in 20 s",
+    ]
+
+
 def test_the_seed_decides_the_noise(files: Path) -> None:
     base = ["size=24", "steps=1", "start=noise"]
     one, same, other = (
@@ -482,6 +520,7 @@ def test_the_tables_in_the_documents_are_those_of_the_code(files: Path) -> None:
         (["content.png", "style.png", "--set", 'style_layers=["relu9"]'], 2, "unknown stage 'relu9'"),
         (["content.png", "style.png", "--set", "style_weights=[1]"], 2, "give one for each"),
         (["content.png", "style.png", "--style-weight", "0"], 2, "one at least above"),
+        (["content.png", "style.png", "--style-weight", "a lot"], 2, "'a lot' are no weights of styles"),
         (["content.png", "style.png", "other.png", "--style-weight", "1"], 2, "1 style weights for 2 style"),
         (["content.png", "style.png", "--mask", "black.png"], 2, "the mask of style 1 is black everywhere"),
         (["--resume", "out.png"], 3, "there is no unfinished painting at out.png"),
