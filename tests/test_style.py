@@ -228,6 +228,9 @@ def test_tiles_of_a_network_with_tensorflows_padding(scene: Scene) -> None:
     backbone = Backbone(trained, settings, CPU)
     assert backbone.why_whole(96, 128) is None
     assert backbone.why_whole(97, 128) is not None
+    odd = Settings(size=97, tile=64, style_layers=settings.style_layers, content_layers=("stage3",))
+    with pytest.raises(UsageError, match="cannot be cut into tiles: TensorFlow's padding of 75x97"):
+        forecast(backbone, scene, odd, None)
     scene = Scene(drawn(96, 128, 1), scene.styles)
     x = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0))
     whole, tiled = (
