@@ -207,7 +207,8 @@ def open_trained(what: str | Path | Kept | Trained, weights: str | Path | None =
             return load(path)
         from neocog.pretrained import weights as published
 
-        return borrowed(published.load_file(path)) if path.suffix in published.SUFFIXES else load(path)
+        others = (*published.SUFFIXES, *published.FOREIGN)
+        return borrowed(published.load_file(path)) if path.suffix in others else load(path)
     if str(given) in ZOO:
         from neocog.pretrained import weights as published
 
@@ -225,6 +226,7 @@ def borrowed(found: Published) -> Trained:
         shape=found.shape,
         classes=found.classes,
         preprocess=found.preprocess,
+        task=found.task,
         provenance=found.provenance,
     )
 

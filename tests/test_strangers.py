@@ -4,7 +4,9 @@ what would mend those that cannot be.
 
 from __future__ import annotations
 
+import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,9 @@ from torch import Tensor, nn
 import neocog
 from neocog.arithmetic import Impossible, NotFollowed, walk
 from neocog.arithmetic.following import REAL
+from neocog.data.dataset import Dataset, Split
 from neocog.errors import ShapeError
+from neocog.model import open_trained
 
 # --- layers that override `forward` -----------------------------------------------------------------------
 
@@ -407,7 +411,6 @@ def test_the_sum_of_unequal_maps_is_refused_in_torchs_words() -> None:
 def test_a_mirror_needs_more_than_its_border(
     layers: list[dict[str, Any]], refused: bool, tmp_path: Any
 ) -> None:
-    import json
 
     path = tmp_path / "net.json"
     tail = [{"kind": "flatten"}, {"kind": "dense", "units": 2}]
@@ -432,3 +435,50 @@ def test_channels_first_are_hinted_at() -> None:
     with pytest.raises(ShapeError) as refusal:  # neither order helps: nothing is promised
         neocog.summary(nn.Conv2d(7, 4, 3), input=(3, 28, 28))
     assert "channels last" not in str(refusal.value)
+
+
+# --- the last layer and the classes -------------------------------------------------------------------------
+
+
+def trained(tmp_path: Path, layers: list[dict[str, Any]], classes: int, *changes: str) -> Any:
+    """A run of one epoch of a layer list on eight random pictures."""
+    path = tmp_path / "net.json"
+    path.write_text(json.dumps({"layers": layers}))
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 256, (8, 3, 8, 8), dtype=torch.uint8, generator=draw)
+    split = Split(x, torch.arange(8) % classes)
+    dataset = Dataset("random", tuple("abc"[:classes]), train=split, val=split, test=split)
+    changes = ("epochs=1", "batch=4", *changes)
+    return neocog.train("digits", model=path, dataset=dataset, out=tmp_path / "run", changes=changes)
+
+
+@pytest.mark.parametrize(
+    ("units", "activation"), [(10, "softmax"), (4, "softmax"), (1, "sigmoid"), (2, "none")]
+)
+def test_a_last_layer_that_does_not_fit_the_classes_is_refused(
+    tmp_path: Path, units: int, activation: str
+) -> None:
+    layers = [{"kind": "flatten"}, {"kind": "dense", "units": units, "activation": activation}]
+    with pytest.raises(ShapeError, match='"units": "classes"'):
+        trained(tmp_path, layers, 3)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_logistic_serves_two_classes(tmp_path: Path) -> None:
+    layers = [{"kind": "flatten"}, {"kind": "dense", "units": 1, "activation": "sigmoid"}]
+    run = trained(tmp_path, layers, 2)
+    network = open_trained(run).network
+    x = torch.rand(5, 3, 8, 8)
+    with torch.no_grad():
+        both = network(x)
+        one = network.head[:-1](x)  # type: ignore[index]
+    torch.testing.assert_close(both.softmax(1)[:, 1:], one.sigmoid())
+
+
+def test_batches_of_one_picture_and_one_number_per_channel(tmp_path: Path) -> None:
+    norm = [{"kind": "globalpool"}, {"kind": "batchnorm"}, {"kind": "dense", "units": "classes"}]
+    with pytest.raises(ShapeError, match="Expected more than 1 value per channel"):
+        trained(tmp_path, norm, 2, "batch=1")
+    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(192))
+    assert "Expected more than 1 value per channel" in neocog.summary(network.train(), input=(8, 8, 3)).text()
+    assert "Expected more than 1 value" not in neocog.summary(network.eval(), input=(8, 8, 3)).text()

@@ -51,6 +51,17 @@ _DISK = (
 """Errors of the file system, as against those of the network."""
 
 
+def digest_of(path: Path, by: By) -> str:
+    """The whole digest of a file, of the kind that a publisher gives."""
+    if by != "md5":
+        return sha256_file(path)
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A file to have: where, which, how patiently, and who hears about it."""
@@ -80,13 +91,7 @@ class Wanted:
 
     def digest(self, path: Path) -> str:
         """Of the bytes in `path`, what `sha256` should equal."""
-        if self.by == "md5":
-            digest = hashlib.md5(usedforsecurity=False)
-            with path.open("rb") as file:
-                for block in iter(lambda: file.read(1 << 20), b""):
-                    digest.update(block)
-            return digest.hexdigest()
-        return sha256_file(path)[: len(self.sha256)]
+        return digest_of(path, self.by)[: len(self.sha256)]
 
     def held(self) -> int:
         """Bytes that are here already."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from neocog.arithmetic import Impossible, NotFollowed, Shape, walk
+from neocog.arithmetic import Impossible, NotFollowed, Shape, walk, written
 from neocog.arithmetic.sliding_window import times
 from neocog.errors import NeocogError, ShapeError
 from neocog.inside.module_doctor import cures
@@ -72,6 +72,25 @@ def built(model: Model, *, shape: Shape, classes: int) -> Network:
             raise mended(error, model.layers, shape=shape, classes=classes) from None
         least = smallest_square(lambda size: build_model(model, shape=size, classes=classes), shape[0])
         raise with_remedies(error, [least.text()] if least else []) from None
+
+
+def require_answers(network: Network, *, shape: Shape, classes: Sequence[str]) -> None:
+    """Refuse a layer list whose last layer does not give one number for each class."""
+    made = walk(network, shape).output
+    if made == (len(classes),):
+        return
+    shown = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
+    alone = '; one unit goes with two classes and "activation": "sigmoid"' if made == (1,) else ""
+    raise ShapeError(
+        f"the last layer gives {written(made)} where the data have {len(classes)} classes ({shown}); "
+        f'end the layer list with {{"kind": "dense", "units": "classes", "activation": "softmax"}}{alone}'
+    )
+
+
+def require_spread(network: Network, *, shape: Shape, batch: int) -> None:
+    """Refuse a training in batches of one picture where a normalisation would get one number per channel."""
+    if batch == 1:
+        walk(network, shape, training=True, batch=1)
 
 
 def cured(error: Impossible, network: nn.Module, shape: Shape) -> ShapeError:

@@ -20,7 +20,7 @@ from typing import Literal
 from neocog.pictures.preprocess import Preprocess
 from neocog.zoo.habits import Manner
 
-Source = Literal["torchvision", "keras", "timm", "efficientnet_pytorch"]
+Source = Literal["torchvision", "keras", "timm", "efficientnet_pytorch", "pytorch_resnet_cifar10"]
 
 TORCHVISION = "https://download.pytorch.org/models/"
 KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/"
@@ -192,12 +192,17 @@ def preprocess(source: Source, name: str, *, size: tuple[int, int], label: str =
     DenseNet. All keep the middle of the picture, 7/8 of its shorter side (torchvision's second recipes
     224/232). Keras' pictures are resized by the nearest pixel, as its `load_img` does. EfficientNet-Lite:
     (x - 127) / 128, the shorter side 32 pixels longer than the square that is kept, bicubic.
+    pytorch_resnet_cifar10: ImageNet's mean and standard deviation, the whole picture.
     """
     (mean, std), order = _IMAGENET, "rgb"
     if source == "keras" and name.startswith(("vgg", "resnet")):
         (mean, std), order = _CAFFE, "bgr"
     elif name in ("inception_v3", "xception") or (source == "keras" and name == "mobilenet_v2"):
         mean, std = _PLUS_MINUS_ONE
+    if source == "pytorch_resnet_cifar10":  # the whole picture, normalised with ImageNet's figures
+        return Preprocess.model_validate(
+            {"size": size, "channels": 3, "scale": "given", "mean": mean, "std": std}
+        )
     share = _CROP_V2 if label == V2 else 0.875
     method = "nearest" if source == "keras" else "bilinear"
     if name in LITE:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from neocog.downloads import hub
 from neocog.downloads.download import download
+from neocog.downloads.mirror import digest_of
 from neocog.downloads.wheel import located
 from neocog.errors import NetworkNeeded, UnreadableError, UsageError, unknown
 from neocog.files import cache_dir, sha256_file
@@ -30,8 +31,9 @@ from neocog.pretrained.pytorch import names as torch_names
 from neocog.pretrained.pytorch import state_dicts, tensor_file
 from neocog.pretrained.releases import RELEASES, Release
 from neocog.zoo import ZOO, Architecture, Model, Shape, architecture
-from neocog.zoo.blocks import Network
+from neocog.zoo.blocks import Logistic, Network
 from neocog.zoo.habits import Manner
+from neocog.zoo.layer_list import meaning
 
 Announce = Callable[[str], None]
 """Told what is downloaded, and under which licence, before the first byte."""
@@ -39,6 +41,20 @@ SUFFIXES = (*tensor_file.SAFE, *tensor_file.PICKLED, *keras_h5.SUFFIXES)
 """Endings of files of other libraries."""
 FOLDER = "weights"
 """Of the cache."""
+FOREIGN = {
+    ".onnx": "an ONNX model, which cannot be read; save the state_dict or Keras model that it was made of",
+    **dict.fromkeys(
+        (".pkl", ".pickle", ".joblib", ".npy"),
+        "a pickle or array of Python, which is never opened, as it can run any code; save the weights as "
+        "safetensors, .pth (state_dict) or .keras",
+    ),
+    ".ckpt": "a checkpoint of Lightning or TensorFlow, which holds more than weights; save its state_dict as "
+    "safetensors or .pth, or the Keras model as .keras",
+    ".pb": "a SavedModel of TensorFlow; save the Keras model as .keras",
+    ".tflite": "a TensorFlow Lite model; save the Keras model it was made of as .keras",
+    ".caffemodel": "weights of Caffe, which cannot be read; convert them to a PyTorch state_dict",
+}
+"""By the ending: what the files of others are that cannot be read, and what would be needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +70,7 @@ class Published:
     classes: tuple[str, ...]
     preprocess: Preprocess
     provenance: Mapping[str, Any]
+    task: str = "classify"
 
 
 def load(name: str, weights: str | Path | None = None, *, announce: Announce | None = None) -> Published:
@@ -77,15 +94,27 @@ def load(name: str, weights: str | Path | None = None, *, announce: Announce | N
 def load_file(path: Path) -> Published:
     """The network in `path`, whichever of the zoo it is, or a Sequential of Keras with its layers.
 
-    A Sequential brings no class names and no Preprocess: classes are numbered, pixels divided by 255.
+    A Sequential brings no class names and no Preprocess: classes are numbered, pixels divided by 255, which
+    is assumed and marked so.
     """
-    if path.suffix in keras_h5.SUFFIXES and sequential.is_sequential(keras_h5.read(path).config):
-        return _sequential(path)
+    if path.suffix in FOREIGN:
+        raise UnreadableError(f"{path} is {FOREIGN[path.suffix]}")
+    if path.suffix in keras_h5.SUFFIXES:
+        stored = keras_h5.read(path)
+        ours = (stored.config or {}).get("class_name") == "Sequential"
+        known = None if ours else next((n for n in ZOO if applications.fits(n, stored)), None)
+        if known is None and stored.config is None:
+            raise UnreadableError(
+                f"{path} holds weights without their network, and its names are of no network of "
+                'keras.applications; save the whole model: model.save("model.keras")'
+            )
+        return _sequential(path) if known is None else load(known, path)
     return load(identify(path), path)
 
 
 def _sequential(path: Path) -> Published:
     stored = sequential.load(path)
+    task = _task(path, stored)
     channels, *sizes = stored.shape
     if len(sizes) != 2 or channels not in (1, 3):
         raise UnreadableError(
@@ -98,7 +127,29 @@ def _sequential(path: Path) -> Published:
         shape=stored.shape,
         classes=published.class_names(stored.classes),
         preprocess=scale,
-        provenance={"weights": path.name, "sha256": sha256_file(path), "source": "Keras Sequential"},
+        task=task,
+        provenance={
+            "weights": path.name,
+            "sha256": sha256_file(path),
+            "source": "Keras Sequential",
+            "assumed": "pixels divided by 255, classes numbered: the file says neither",
+        },
+    )
+
+
+def _task(path: Path, stored: sequential.Sequential) -> str:
+    """What the numbers of the last layer mean: one class of many, or labels each for itself."""
+    said = meaning(stored.layers)
+    if said == "softmax" and stored.classes > 1:
+        return "classify"
+    if said == "sigmoid":
+        return "classify" if isinstance(list(stored.network.head.children())[-1], Logistic) else "multilabel"
+    if said == "none" and stored.classes > 1 and "crossentropy" in stored.loss.lower():
+        return "classify"  # logits, as its loss says
+    word = {"none": "linear", "softmax": "a softmax over one number"}.get(said, said)
+    raise UnreadableError(
+        f"{path} ends in a layer that is {word} ({stored.classes} numbers), which names no class; end it "
+        "with a softmax or sigmoid, or save it compiled with its loss, if that is a cross-entropy of logits"
     )
 
 
@@ -127,7 +178,7 @@ def _file(row: Architecture, weights: str | Path | None, announce: Announce) -> 
     """The file to read, downloaded where it has to be, and the release that it is, if known."""
     releases = RELEASES.get(row.name, ())
     if weights is not None and (path := Path(weights)).exists():
-        return path, next((r for r in releases if r.file == path.name), None)
+        return path, _release_of(path, releases)
     if isinstance(weights, str) and weights.startswith("hub:"):
         return hub.fetch(weights.removeprefix("hub:"), announce=announce), None
     chosen = [r for r in releases if weights is None or r.label == weights]
@@ -152,6 +203,12 @@ def _file(row: Architecture, weights: str | Path | None, announce: Announce) -> 
         ), release
     except NetworkNeeded as error:
         raise NetworkNeeded(f"{error}; or give a file: --weights FILE") from None
+
+
+def _release_of(path: Path, releases: Iterable[Release]) -> Release | None:
+    """The release that a file is, which its digest says; a name says nothing."""
+    alike = [r for r in releases if r.file == path.name]
+    return next((r for r in alike if digest_of(path, r.by).startswith(r.digits)), None)
 
 
 def _fitted(row: Architecture, path: Path, release: Release | None) -> Published:

@@ -21,7 +21,7 @@ from neocog.data.dataset import Dataset
 from neocog.data.splits import counted
 from neocog.errors import CheckFailed
 from neocog.events import Epoch, Event, Finished, Started, Step
-from neocog.inside.shape_doctor import built
+from neocog.inside.shape_doctor import built, require_answers, require_spread
 from neocog.model import Trained
 from neocog.optim.average import Average
 from neocog.optim.optimizers import Optimizer
@@ -300,6 +300,9 @@ def prepare(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = built(recipe.model, shape=dataset.shape, classes=len(dataset.classes))
+    if recipe.model.layers is not None and own.task is None:
+        require_answers(network, shape=dataset.shape, classes=dataset.classes)
+    require_spread(network, shape=dataset.shape, batch=recipe.batch)
     begin(recipe.model, network, stream(recipe.seed, WEIGHTS))
     if start is not None:
         start.give(network)

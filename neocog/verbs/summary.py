@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from neocog import files
 from neocog.arithmetic import Impossible, Row, Shape, Walk, walk, written
@@ -171,7 +172,15 @@ def _of_module(network: nn.Module, shape: Shape | None) -> Summary:
         found = walk(network, shape)
     except Impossible as error:
         raise cured(error, network, shape) from None
-    return Summary(title=type(network).__name__, walk=found, network=network)
+    remarks: tuple[str, ...] = ()
+    if network.training and any(isinstance(module, _BatchNorm) for module in network.modules()):
+        try:
+            walk(network, shape, training=True, real="never")
+        except Impossible as error:
+            remarks = (f"in training, a batch of one picture is too small: {error}".splitlines()[0],)
+        except ShapeError:
+            pass
+    return Summary(title=type(network).__name__, walk=found, network=network, remarks=remarks)
 
 
 def _of_trained(trained: Trained, shape: Shape | None) -> Summary:

@@ -310,6 +310,15 @@ class GlobalPool(nn.Module):
         return self.how
 
 
+class Logistic(nn.Module):
+    """One logit (N, 1) of the second of two classes as the logits of both (N, 2): 0 and z, whose softmax is
+    1 - s(z) and s(z).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([torch.zeros_like(x), x], 1)
+
+
 def conv(
     width: int,
     out: int,

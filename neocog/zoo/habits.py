@@ -22,6 +22,7 @@ class Manner(BaseModel):
     padding  of convolutions at stride 2: 'half' on both sides, 'same' as TensorFlow, bottom and right first
     eps      added to the variance by every batch normalisation
     means    of average pools with a border: 'inside' leaves the border out, 'counted' counts its zeros
+    zeros    for the channels that a shortcut without weights lacks: 'after' its own, or 'around' them
     until    the last stage there is: what follows has no weights, and the head is a mean over all positions
     """
 
@@ -30,6 +31,7 @@ class Manner(BaseModel):
     padding: Literal["half", "same"] | None = None
     eps: float | None = Field(default=None, gt=0)
     means: Literal["inside", "counted"] | None = None
+    zeros: Literal["after", "around"] | None = None
     until: str | None = None
 
     def applied(self, network: Network) -> Network:
@@ -46,6 +48,9 @@ class Manner(BaseModel):
                 and module.padding not in (0, (0, 0))
             ):
                 module.count_include_pad = self.means == "counted"
+            if self.zeros == "around" and isinstance(module, nn.ConstantPad3d):
+                extra = sum(module.padding[4:])
+                module.padding = (0, 0, 0, 0, extra // 2, extra - extra // 2)
             if self.padding == "same" and isinstance(module, nn.Sequential):
                 _pad_like_tensorflow(module)
         return network

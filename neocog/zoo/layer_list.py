@@ -20,7 +20,7 @@ from torch import nn
 from neocog import arithmetic
 from neocog.errors import ShapeError, UsageError, first_complaint, unknown
 from neocog.zoo.architectures import Shape
-from neocog.zoo.blocks import Border, GlobalPool, L2Pool, Network, Pad, Same, SameAveragePool
+from neocog.zoo.blocks import Border, GlobalPool, L2Pool, Logistic, Network, Pad, Same, SameAveragePool
 from neocog.zoo.layer import Layer as Layer
 from neocog.zoo.layer import Named
 
@@ -276,7 +276,8 @@ def build(
     pool, then the head.
 
     With `answer="logits"` a softmax or sigmoid at the very end is left to the loss, as `Network.forward`
-    returns logits. `ShapeError` where a layer cannot take what reaches it.
+    returns logits; a single logistic for two classes gives the logits of both. `ShapeError` where a layer
+    cannot take what reaches it.
     """
     names = Counter[str]()
     stages: OrderedDict[str, nn.Module] = OrderedDict()
@@ -295,6 +296,8 @@ def build(
             size = _after(stages, module, size, shape)
     if answer == "logits" and meaning(layers) in ("softmax", "sigmoid"):
         stages.popitem()
+        if meaning(layers) == "sigmoid" and size == (1,) and classes == 2:
+            stages["both"] = Logistic()
     cut = next(
         (i for i, m in enumerate(stages.values()) if isinstance(m, nn.Flatten | GlobalPool)), len(stages)
     )

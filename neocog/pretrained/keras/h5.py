@@ -32,6 +32,9 @@ SUFFIXES = (".h5", ".hdf5", ".keras")
 MEMBER_CEILING = 8 << 30
 """Bytes that a member of a .keras file may unpack to."""
 
+RATIO = 100
+"""How many times its packed size a member may unpack to: weights hardly shrink; a bomb does."""
+
 
 class Variable(NamedTuple):
     """One array of a layer; `name` is '' where the layout has none, and the order decides."""
@@ -46,12 +49,14 @@ class KerasFile:
 
     `named` says whether the names are those of the layers; Keras 3 before 3.10 wrote only kinds and numbers.
     `subclass` says that a class of its own kept the layers: those of a known network may be among others.
+    `loss` is what the file says of the training's loss, as JSON, '' where it says nothing.
     """
 
     layers: Mapping[str, tuple[Variable, ...]]
     config: Mapping[str, Any] | None = None
     named: bool = True
     subclass: bool = False
+    loss: str = ""
 
 
 def read(path: Path) -> KerasFile:
@@ -66,14 +71,26 @@ def read(path: Path) -> KerasFile:
                 return _read(file, config)
         with h5py.File(path, "r") as file:
             return _read(file, None)
-    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+    ) as error:
         raise UnreadableError(f"{path} is no weights file of Keras, or is cut off: {error}") from error
 
 
 def _unzipped(path: Path) -> tuple[Mapping[str, Any], io.BytesIO]:
     with zipfile.ZipFile(path) as archive:
-        if archive.getinfo("model.weights.h5").file_size > MEMBER_CEILING:
-            raise ValueError("its weights unpack to more than 8 GiB")
+        for name in ("config.json", "model.weights.h5"):
+            member = archive.getinfo(name)
+            if member.file_size > min(MEMBER_CEILING, RATIO * max(member.compress_size, 1 << 16)):
+                raise ValueError(f"{name} unpacks to {member.file_size:,} bytes, far more than weights would")
         return _document(archive.read("config.json")), io.BytesIO(archive.read("model.weights.h5"))
 
 
@@ -87,11 +104,14 @@ def _document(text: str | bytes) -> Mapping[str, Any]:
 def _read(file: Any, config: Mapping[str, Any] | None) -> KerasFile:
     if "model_config" in file.attrs:
         config = _document(file.attrs["model_config"])
+    loss = json.dumps((config or {}).get("compile_config") or {})
+    if "training_config" in file.attrs:
+        loss = _text(file.attrs["training_config"])
     root = file.get("model_weights", file)
     if "layer_names" in root.attrs:
         names = [_text(name) for name in root.attrs["layer_names"]]
         layers = {name: _by_attribute(root[name]) for name in names}
-        return KerasFile({name: found for name, found in layers.items() if found}, config)
+        return KerasFile({name: found for name, found in layers.items() if found}, config, loss=loss)
     stored = file.get("layers", file.get("_layer_checkpoint_dependencies"))
     subclass = stored is None
     layers, named = {}, True
@@ -103,7 +123,7 @@ def _read(file: Any, config: Mapping[str, Any] | None) -> KerasFile:
             layers[_text(name) if name is not None else key] = found
     if subclass and not layers:
         raise ValueError("it holds no layers")
-    return KerasFile(layers, config, named, subclass)
+    return KerasFile(layers, config, named, subclass, loss)
 
 
 def _one_below(stored: Any) -> Iterator[tuple[str, Any]]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from neocog import arithmetic
 from neocog.errors import UnreadableError, UsageError
 from neocog.files import read_json, write_json
+from neocog.pretrained.keras import chains
 from neocog.pretrained.keras import h5 as keras_h5
 from neocog.pretrained.keras.layers import entries, input_shape, written
 from neocog.pretrained.keras.tensors import Order, from_keras, hwc_to_chw, to_keras
@@ -30,11 +31,14 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Sequential:
-    """A network that Keras can say as a Sequential: layer list, shape (C, *sizes) of the input, weights."""
+    """A network that Keras can say as a Sequential: layer list, shape (C, *sizes) of the input, weights; and
+    the `loss` it was trained with, as the file has it.
+    """
 
     layers: tuple[Layer, ...]
     shape: Shape
     network: Network
+    loss: str = ""
 
     @property
     def classes(self) -> int:
@@ -42,8 +46,9 @@ class Sequential:
 
 
 def is_sequential(document: Any) -> bool:
-    """Whether a JSON document is Keras' of a Sequential."""
-    return isinstance(document, Mapping) and document.get("class_name") == "Sequential"
+    """Whether a JSON document is Keras' of a Sequential, or of a functional model, which may be a chain."""
+    kinds = {"Sequential", *chains.FUNCTIONAL}
+    return isinstance(document, Mapping) and document.get("class_name") in kinds
 
 
 def read(document: Document) -> tuple[tuple[Layer, ...], Shape]:
@@ -58,6 +63,10 @@ def read(document: Document) -> tuple[tuple[Layer, ...], Shape]:
         raise UsageError(
             f"this JSON is {kind}; of Keras' models a Sequential can be read, or one of keras.applications"
         )
+    return _read(chains.sequential(document))
+
+
+def _read(document: Document) -> tuple[tuple[Layer, ...], Shape]:
     shape = input_shape(document)
     found: list[dict[str, Any]] = []
     size = shape
@@ -83,12 +92,15 @@ def load(file: Path, json: Path | None = None) -> Sequential:
         raise UnreadableError(
             f'{file} holds weights without their network; save the whole model: model.save("model.h5")'
         )
-    layers, shape = read(document)
+    if not is_sequential(document):
+        read(document)  # says what it is
+    document = chains.sequential(document)
+    layers, shape = _read(document)
     with torch.device("meta"):
-        network = build(layers, shape=shape, classes=1)
+        network = build(layers, shape=shape, classes=2)  # a single logistic gives the logits of both
     tensors = _tensors(file, stored, document, network, shape)
     _assign(network, tensors, file)
-    return Sequential(layers, shape, network.eval())
+    return Sequential(layers, shape, network.eval(), loss=stored.loss)
 
 
 def _tensors(
@@ -172,6 +184,11 @@ def _assign(network: Network, tensors: Mapping[str, Tensor], file: Path) -> None
     for key in network.state_dict():
         if key.endswith("num_batches_tracked"):
             state[key] = torch.tensor(0)
+    broken = [key for key, tensor in state.items() if not tensor.isfinite().all()]
+    if broken:
+        raise UnreadableError(
+            f"{file} holds values that are not finite, in {', '.join(broken[:3])}; save it before they are"
+        )
     try:
         network.load_state_dict(state, assign=True)
     except RuntimeError as error:

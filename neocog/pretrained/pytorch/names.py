@@ -26,7 +26,7 @@ def torchvision(name: str, network: Network) -> dict[str, str]:
 
 def known(name: str) -> bool:
     """Whether one of these libraries has weights for the row `name` of the zoo."""
-    return any(_family(name, table) for table in (TORCHVISION, TIMM, EFFICIENTNET_PYTORCH))
+    return any(_family(name, table) for table in (TORCHVISION, TIMM, EFFICIENTNET_PYTORCH, RESNET_CIFAR10))
 
 
 def may_be(name: str, keys: Container[str]) -> bool:
@@ -43,6 +43,12 @@ def timm(name: str, network: Network) -> dict[str, str]:
 def efficientnet_pytorch(name: str, network: Network) -> dict[str, str]:
     """efficientnet_pytorch's names (L. Melas-Kyriazi) -> ours; empty for the others."""
     family = _family(name, EFFICIENTNET_PYTORCH)
+    return dict(family(network)) if family else {}
+
+
+def resnet_cifar10(name: str, network: Network) -> dict[str, str]:
+    """pytorch_resnet_cifar10's names (Y. Idelbayev) -> ours; empty for the others."""
+    family = _family(name, RESNET_CIFAR10)
     return dict(family(network)) if family else {}
 
 
@@ -105,6 +111,12 @@ def _resnet(network: Network) -> Pairs:
                 (f"{theirs}.downsample.1", f"{ours}.shortcut.norm"),
             )
     yield "fc", "head.linear"
+
+
+def _cifar_resnet(network: Network) -> Pairs:
+    """Y. Idelbayev's pytorch_resnet_cifar10, which everybody loads: shortcuts without weights, `linear`."""
+    yield from ((theirs, ours) for theirs, ours in _resnet(network) if theirs != "fc")
+    yield "linear", "head.linear"
 
 
 def _blocks(network: Network, before: str, after: str) -> Iterator[tuple[int, int, nn.Module]]:
@@ -231,6 +243,7 @@ TIMM: Mapping[str, Callable[[Network], Pairs]] = {
     r"vgg\d+(-bn)?": _timm_vgg,
     "mobilenet_v2": _timm_mobilenet_v2,
 }
+RESNET_CIFAR10: Mapping[str, Callable[[Network], Pairs]] = {"resnet(20|32|44|56|110)": _cifar_resnet}
 EFFICIENTNET_PYTORCH: Mapping[str, Callable[[Network], Pairs]] = {
     r"efficientnet_lite[012]": _efficientnet_lite,
 }
@@ -238,6 +251,7 @@ MARKS = (
     (r"vgg\d+(-bn)?", "features.0.weight"),
     ("alexnet-owt", "features.10.weight"),
     ("resnet(18|34|50|101|152)", "layer4.1.conv2.weight"),
+    ("resnet(20|32|44|56|110)", "layer3.2.conv2.weight"),
     ("densenet(121|161|169|201)", "features.denseblock4.denselayer16.conv2.weight"),
     ("inception_v3", "Mixed_7c.branch_pool.conv.weight"),
     ("mobilenet_v2", "features.18.0.weight"),

@@ -42,6 +42,8 @@ def found_in(row: Architecture, path: Path) -> Found:
         tensors[ours] = tensor.flatten(1) if flat else tensor
     _fold_biases(tensors, skeleton)
     manner = published.TORCHVISION_MANNERS.get(row.name, Manner())
+    if source == "pytorch_resnet_cifar10":
+        manner = Manner(zeros="around")
     if "padding" in held.metadata:
         manner = manner.model_copy(update={"padding": _padding(held.metadata["padding"], path)})
     partial = "part" in held.metadata
@@ -66,6 +68,7 @@ def _torch_table(name: str, theirs: Mapping[str, Tensor], path: Path) -> tuple[S
         "torchvision": torch_names.torchvision(name, network),
         "timm": torch_names.timm(name, network),
         "efficientnet_pytorch": torch_names.efficientnet_pytorch(name, network),
+        "pytorch_resnet_cifar10": torch_names.resnet_cifar10(name, network),
     }
     known = {source: sum(k.rpartition(".")[0] in table for k in theirs) for source, table in tables.items()}
     best = max(tables, key=known.__getitem__)  # torchvision where they know alike
@@ -98,7 +101,12 @@ def fits(name: str, theirs: set[str]) -> bool:
     theirs = {key for key in theirs if not ignored(key)}
     network = bare(name)
     ours = {key for key in network.state_dict() if not ignored(key) and not key.startswith("aux.")}
-    for names in (torch_names.torchvision, torch_names.timm, torch_names.efficientnet_pytorch):
+    for names in (
+        torch_names.torchvision,
+        torch_names.timm,
+        torch_names.efficientnet_pytorch,
+        torch_names.resnet_cifar10,
+    ):
         table = names(name, network)
         back = {mine: their for their, mine in table.items()}
         expected = {f"{back[k.rpartition('.')[0]]}.{k.rpartition('.')[2]}" for k in ours} if table else {""}

@@ -21,7 +21,7 @@ from torch import Tensor
 from neocog.errors import UnreadableError
 
 SAFE = (".safetensors",)
-PICKLED = (".pt", ".pth", ".bin")
+PICKLED = (".pt", ".pth", ".th", ".bin")
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
 """Keys under which trainers put the state dict beside other things."""
 
