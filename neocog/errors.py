@@ -69,12 +69,40 @@ class Interrupted(NeocogError):
         self.exit_code = exit_code
 
 
+MOST_NAMES, NEAREST = 24, 8
+"""Names up to which all are shown in a message, and how many are of more."""
+
+KERAS_WORDS = {
+    "horizontal_flip": "flip", "randomflip": "flip", "randomhorizontalflip": "flip",
+    "width_shift_range": "shift_width", "height_shift_range": "shift_height",
+    "rotation_range": "rotation", "randomrotation": "rotation",
+    "zoom_range": "zoom", "randomzoom": "zoom", "brightness_range": "brightness", "shear_range": "shear",
+    "conv1d": "conv", "conv2d": "conv", "conv3d": "conv", "convolution2d": "conv",
+    "maxpooling2d": "maxpool", "maxpool2d": "maxpool", "maxpooling1d": "maxpool", "maxpool1d": "maxpool",
+    "averagepooling2d": "avgpool", "avgpool2d": "avgpool", "batchnormalization": "batchnorm",
+    "batchnorm2d": "batchnorm", "batchnorm1d": "batchnorm", "linear": "dense",
+    "globalaveragepooling2d": "globalpool", "globalmaxpooling2d": "globalpool", "zeropadding2d": "pad",
+    "batch_size": "batch", "learning_rate": "lr", "kernel_size": "kernel", "strides": "stride",
+    "pool_size": "size", "out_channels": "filters", "out_features": "units", "use_bias": "bias",
+    "dilation_rate": "dilation", "p": "rate",
+}  # fmt: skip
+"""Keras' and torch's words, in small letters, for names of ours."""
+
+
 def unknown(kind: str, given: str, accepted: Iterable[str]) -> UsageError:
-    """The error for a name that is not among `accepted`, with 'did you mean' where one is near."""
+    """The error for a name that is not among `accepted`, with 'did you mean' where one is near.
+
+    Of many names the nearest are shown. Keras' words for what we have are known.
+    """
     names = sorted(set(accepted))
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    plain = {name.lower(): name for name in names}
+    theirs = plain.get(KERAS_WORDS.get(given.lower(), given.lower()))
+    near = [theirs] if theirs else difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    shown = ", ".join(names) if len(names) <= 40 else ", ".join(names[:40]) + ", ..."
+    shown = ", ".join(names)
+    if len(names) > MOST_NAMES:
+        nearest = difflib.get_close_matches(given, names, n=NEAREST, cutoff=0.0)
+        shown = f"{', '.join(nearest)}, ... of {len(names)}"
     return UsageError(f"unknown {kind} '{given}'{hint} (accepted: {shown})")
 
 

@@ -139,11 +139,29 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """The JSON document in `path`; `UnreadableError` where it is missing or is not JSON."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), parse_constant=_finite, object_pairs_hook=_unique)
     except OSError as error:
         raise UnreadableError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise UnreadableError(f"{path} is not a JSON document: {error}") from error
+
+
+def _finite(word: str) -> float:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key '{twice[:60]}' stands twice in one object")
+    return found
+
+
+def named_as_path(text: str) -> bool:
+    """Whether a name can only be meant as a path: it has an ending or a folder in it, './runs' too."""
+    return bool(Path(text).suffix) or any(mark in text for mark in ("/", os.sep))
 
 
 def sha256(data: bytes | memoryview) -> str:

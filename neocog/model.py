@@ -17,7 +17,7 @@ from neocog import sealed
 from neocog.data.batches import plain_batches
 from neocog.data.dataset import Dataset, Split
 from neocog.errors import UnreadableError, UsageError, unknown
-from neocog.files import read_json, write_json
+from neocog.files import named_as_path, read_json, write_json
 from neocog.pictures.decode import Preprocess
 from neocog.tasks.table import TASKS
 from neocog.tasks.task import Onlooker, Result, Task, nobody
@@ -213,7 +213,7 @@ def open_trained(what: str | Path | Kept | Trained, weights: str | Path | None =
         from neocog.pretrained import weights as published
 
         return borrowed(published.load(str(given), weights, announce=_announce))
-    if path.suffix or len(path.parts) > 1:
+    if named_as_path(str(given)):
         raise UnreadableError(f"there is no run or model file at {given}")
     raise unknown("run, model file or network", str(given), ZOO)
 

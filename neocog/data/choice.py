@@ -26,7 +26,7 @@ class Data(BaseModel):
     draws.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = "mnist"
     held_out: float = Field(default=0.1, ge=0, lt=1)

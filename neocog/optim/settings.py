@@ -40,7 +40,7 @@ class Optim(BaseModel):
     fine-tuning").
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Kind = "adam"
     lr: float | None = Field(default=None, gt=0, allow_inf_nan=False)

@@ -74,7 +74,7 @@ class Preprocess(BaseModel):
     background     mean brightness 0..1 of the training pictures' border, for `looks_inverted`
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     size: tuple[Side, Side] | None = None
     channels: Literal[1, 3] | None = None

@@ -8,12 +8,12 @@ from pathlib import Path
 from neocog.data import DATASETS, Data
 from neocog.data.folders.extent import Extent
 from neocog.data.own import OwnData, find_own
-from neocog.errors import UsageError, unknown
-from neocog.files import read_json
+from neocog.errors import UnreadableError, UsageError, unknown
+from neocog.files import named_as_path, read_json
 from neocog.pretrained.network_files import layers_of
 from neocog.recipes import chapters
-from neocog.recipes.recipe import Recipe, from_json
-from neocog.zoo import Model, architecture
+from neocog.recipes.recipe import Recipe, from_json, unpublished
+from neocog.zoo import ZOO, Model, architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,12 @@ def asked(what: str | Path | Recipe, data: str | Path | None) -> Asked:
     place = Path(data)
     if str(data) in DATASETS and not place.exists():
         other = found.recipe.data.model_copy(update={"name": str(data), "task": None})
-        return Asked(found.recipe.model_copy(update={"data": other}), f"{found.name}-{data}")
+        recipe = unpublished(found.recipe.model_copy(update={"data": other}), found.recipe)
+        return Asked(recipe, f"{found.name}-{data}")
+    if not place.exists() and named_as_path(str(data)):
+        raise UnreadableError(
+            f"there is no file or folder at {data}; give a data set or a folder of pictures"
+        )
     if not place.exists():
         raise unknown("data set or folder", str(data), DATASETS)
     built_in = (
@@ -46,7 +51,8 @@ def asked(what: str | Path | Recipe, data: str | Path | None) -> Asked:
         if found.recipe.data.name == "folder"
         else Data(name="folder", held_out=found.recipe.data.held_out)
     )
-    return Asked(found.recipe.model_copy(update={"data": built_in}), found.name, place)
+    recipe = unpublished(found.recipe.model_copy(update={"data": built_in}), found.recipe)
+    return Asked(recipe, found.name, place)
 
 
 def _named(what: str, path: Path, data: str | Path | None) -> Asked:
@@ -60,16 +66,19 @@ def _named(what: str, path: Path, data: str | Path | None) -> Asked:
         return Asked(recipe, name or "photos", path, reasons, opened, extent)
     if path.is_file():
         return Asked(from_json(read_json(path), within=str(path)), path.stem)
+    what = what if named_as_path(what) else what.lower()  # M9 and MNIST are m9 and mnist
     if what in chapters.RECIPES:
         return Asked(chapters.RECIPES[what], what)
     if what in chapters.FOR_DATA:
         recipe = chapters.for_data(what)
         return Asked(recipe, what, reasons=(f"{what}: recipe '{chapters.FOR_DATA[what]}', {recipe.title}",))
-    if path.suffix or len(path.parts) > 1:
-        raise UsageError(
+    if named_as_path(what):
+        raise UnreadableError(
             f"there is no file or folder at {what}; "
             "give a recipe, a recipe.json, a data set or a folder of pictures"
         )
+    if what in ZOO:
+        raise UsageError(f"'{what}' is a network; say what it learns: neocog train DATA --model {what}")
     raise unknown("recipe, data set or folder", what, [*chapters.RECIPES, *chapters.FOR_DATA])
 
 

@@ -25,7 +25,7 @@ class Start(BaseModel):
     file, `sha256` the digest that decides which (None: whatever is there under the name).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
@@ -40,7 +40,7 @@ class Phase(BaseModel):
     next.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(default=10, ge=1)
     optim: Optim = Optim()
@@ -62,7 +62,7 @@ class Stop(BaseModel):
     last one. With `patience` > 0 training stops after that many epochs without a better one.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     select: Literal["best", "last"] = "best"
     patience: int = Field(default=0, ge=0)
@@ -77,7 +77,7 @@ class Recipe(BaseModel):
     doctor away, who watches and changes nothing.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data: Data
     model: Model
@@ -160,7 +160,14 @@ def override(recipe: Recipe, changes: Iterable[str]) -> Recipe:
         if not mark or not path.strip():
             raise UsageError(f"'{change}' is not FIELD=VALUE; for example optim.lr=0.05")
         _assign(document, recipe, path.strip().split("."), _value(text.strip()), change)
-    return _validated(document, "--set")
+    return unpublished(_validated(document, "--set"), recipe)
+
+
+def unpublished(changed: Recipe, before: Recipe) -> Recipe:
+    """`changed` without the figure that was published for `before`, where more than the seed differs."""
+    free = {"seed", "precision"}
+    same = changed.model_dump(exclude=free) == before.model_dump(exclude=free)
+    return changed if same else changed.model_copy(update={"expect": None})
 
 
 def _validated(document: dict[str, Any], within: str) -> Recipe:

@@ -20,7 +20,7 @@ from neocog.events import Watcher
 from neocog.model import Trained
 from neocog.recipes import chapters
 from neocog.recipes.asked import asked, model_of
-from neocog.recipes.recipe import Recipe, from_json, override
+from neocog.recipes.recipe import Recipe, from_json, override, unpublished
 from neocog.runs.beginning import Place
 from neocog.runs.beginning import write as begin
 from neocog.runs.metrics import brought_back, put
@@ -67,7 +67,8 @@ def train(
     place.require_apart(found.where)
     recipe, reasons = found.recipe, found.reasons
     if model is not None:
-        recipe, why = chapters.for_model(recipe, model_of(model))
+        chosen, why = chapters.for_model(recipe, model_of(model))
+        recipe = unpublished(chosen, recipe)
         reasons = (*reasons, *why)
     lent = lend(recipe, start, tune=tune, found=found.extent, chosen=model is not None)
     reasons = lent.reasons if lent.eyes is not None else (*reasons, *lent.reasons)

@@ -136,7 +136,8 @@ class Model(BaseModel):
 
 
 def architecture(name: str) -> Architecture:
-    """The row of the zoo called `name`."""
+    """The row of the zoo called `name`, in whatever letters: VGG16 is vgg16."""
+    name = name if name in ZOO else name.lower()
     if name not in ZOO:
         raise unknown("network", name, ZOO)
     return ZOO[name]

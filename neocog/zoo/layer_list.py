@@ -25,8 +25,12 @@ from neocog.zoo.layer import Layer as Layer
 from neocog.zoo.layer import Named
 
 Activation = Literal["none", "relu", "sigmoid", "tanh", "softmax"]
-Sizes = Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...]
-Padding = Literal["valid", "same"] | Annotated[int, Field(ge=0)] | tuple[Annotated[int, Field(ge=0)], ...]
+WIDEST, LONGEST = 2**20, 2**16
+"""Filters or units of one layer, and pixels of one window or border, at most."""
+Side = Annotated[int, Field(ge=1, le=LONGEST)]
+Edge = Annotated[int, Field(ge=0, le=LONGEST)]
+Sizes = Side | tuple[Side, ...]
+Padding = Literal["valid", "same"] | Edge | tuple[Edge, ...]
 
 # By number of axes. torch types each with its own tuple lengths; what is common to them is what is used here.
 CONV: tuple[Any, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -42,7 +46,7 @@ class Conv(Layer):
     """
 
     kind: Literal["conv"] = "conv"
-    filters: int = Field(ge=1)
+    filters: int = Field(ge=1, le=WIDEST)
     kernel: Sizes
     stride: Sizes = 1
     padding: Padding = "valid"
@@ -136,7 +140,7 @@ class Dense(Layer):
     """A fully connected layer of `units`, a number or "classes"; its input must be flat."""
 
     kind: Literal["dense"] = "dense"
-    units: Annotated[int, Field(ge=1)] | Literal["classes"]
+    units: Annotated[int, Field(ge=1, le=WIDEST)] | Literal["classes"]
     bias: bool = True
     activation: Activation = "none"
 
@@ -197,7 +201,7 @@ class Padded(Layer):
     """A border of `amount` pixels on every side."""
 
     kind: Literal["pad"] = "pad"
-    amount: Annotated[int, Field(ge=0)] | tuple[Annotated[int, Field(ge=0)], ...]
+    amount: Edge | tuple[Edge, ...]
     border: Border = "zero"
     value: float = 0.0
 

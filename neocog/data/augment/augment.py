@@ -100,7 +100,7 @@ class Augment(BaseModel):
     1+amount).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     preset: Preset = Field("none", description="a row of PRESETS, for every field left at its default")
     flip: Literal["none", "horizontal", "vertical", "both"] = Field(

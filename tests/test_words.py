@@ -1,0 +1,110 @@
+"""Words that are true: names in any letters, other libraries' words, paths that are not there, odd numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import neocog
+from neocog.errors import UnreadableError, UsageError, unknown
+from neocog.files import read_json
+from neocog.recipes import chapters
+from neocog.recipes.asked import asked, model_of
+from neocog.recipes.recipe import override
+from neocog.zoo.layer_list import KINDS, parse
+
+
+@pytest.mark.parametrize("path", ["./nowhere", "nowhere/", "nowhere/in", "x.safetensors"])
+def test_a_path_that_is_not_there_is_no_unknown_name(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for ask in (neocog.train, neocog.evaluate, lambda p: neocog.predict(p, ["x.png"])):
+        with pytest.raises(UnreadableError, match="there is no") as refusal:
+            ask(path)  # type: ignore[operator]
+        assert refusal.value.exit_code == 3
+
+
+def test_names_are_understood_in_any_letters() -> None:
+    assert asked("M9", None).recipe == asked("m9", None).recipe
+    assert asked("MNIST", None).name == "mnist"
+    assert model_of("VGG16").name == "vgg16"
+    with pytest.raises(UsageError, match="--model vgg16"):
+        asked("vgg16", None)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("Conv2D", "conv"), ("MaxPool2d", "maxpool"), ("BatchNormalization", "batchnorm")]
+)
+def test_other_libraries_words_are_hinted_at(theirs: str, ours: str) -> None:
+    with pytest.raises(UsageError, match=f"did you mean '{ours}'"):
+        parse([{"kind": theirs}])
+    with pytest.raises(UsageError, match="did you mean 'flip'"):
+        override(chapters.RECIPES["m9"], ["augment.horizontal_flip=true"])
+    with pytest.raises(UsageError, match="did you mean 'shift_width'"):
+        override(chapters.RECIPES["m9"], ["augment.width_shift_range=0.1"])
+
+
+def test_no_message_lists_forty_names() -> None:
+    many = [f"name{n}" for n in range(90)] + list(KINDS)
+    text = str(unknown("thing", "nam3", many))
+    assert len(text.split(",")) <= 12
+    assert "of 104" in text
+    assert "name3" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 2}',
+        '{"a": NaN}',
+        '{"a": -Infinity}',
+        "[" * 100000,
+        '{"a": {"b": 1, "b": 1}}',
+        "1" * 5000,
+    ],
+)
+def test_documents_that_say_two_things_or_none(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(UnreadableError, match="is not a JSON document") as refusal:
+        read_json(path)
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"kind": "dense", "units": 10**12},
+        {"kind": "dense", "units": -1},
+        {"kind": "conv", "filters": 2**62, "kernel": 3},
+        {"kind": "conv", "filters": 2, "kernel": 10**9},
+        {"kind": "pad", "amount": 10**9},
+        {"kind": "pad", "amount": 1, "value": float("inf")},
+        {"kind": "dropout", "rate": float("nan")},
+        {"kind": "flatten", "name": "forward"},
+        {"kind": "flatten", "name": "training"},
+        {"kind": "flatten", "name": "a.b"},
+        {"kind": "flatten", "name": ""},
+        {"kind": "conv", "filters": [[2]], "kernel": {"a": 3}},
+    ],
+)
+def test_odd_numbers_and_names_in_layers_are_one_line(layer: object) -> None:
+    with pytest.raises(UsageError, match="layer 1") as refusal:
+        parse([layer])
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_changed_recipe_has_no_published_figure() -> None:
+    m9 = chapters.RECIPES["m9"]
+    assert m9.expect is not None
+    assert override(m9, ["seed=7"]).expect == m9.expect
+    assert override(m9, ["epochs=1"]).expect is None
+    assert override(m9, ["optim.lr=0.5"]).expect is None
+    assert asked("m9", "digits").recipe.expect is None
+    assert asked("m9", None).recipe.expect == m9.expect
+    assert json.dumps(m9.json()), "a recipe stays JSON"
