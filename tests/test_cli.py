@@ -167,7 +167,7 @@ def test_grouped_classes(capsys: Capture, run: Run) -> None:
     ("argv", "code", "words"),
     [
         (["train", "nmist"], 2, "did you mean 'mnist'"),
-        (["train", "no/such/folder"], 2, "there is no file or folder"),
+        (["train", "no/such/folder"], 3, "there is no file or folder"),
         (["train"], 2, "say what to train"),
         (["train", "digits", "--set", "optim.lrr=1"], 2, "did you mean 'lr'"),
         (["train", "digits", "--device", "tpu"], 2, "unknown device 'tpu'"),

@@ -306,7 +306,7 @@ def _layer(kind: str, **config: Any) -> dict[str, Any]:
         (_layer("ReLU", max_value=6.0), "bent ReLU"),
         (_layer("BatchNormalization", axis=1), "normalises along axis 1"),
         (_layer("Conv2D", kernel_size=3), "lacks 'filters'"),
-        ({"class_name": "Functional", "config": {}}, "is Functional; of Keras' models a Sequential"),
+        ({"class_name": "Functional", "config": {}}, "is a Functional of Keras without a list of layers"),
         ({"class_name": "Sequential", "config": {"layers": []}}, "does not say the size of its input"),
     ],
 )
