@@ -1,4 +1,4 @@
-"""Words that are true: names in any letters, other libraries' words, paths that are not there, odd numbers."""
+"""Words that are true: names in any letters, words of Keras, paths that are not there, odd numbers."""
 
 from __future__ import annotations
 
