@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 from neocog import sealed
 from neocog.data.batches import plain_batches
@@ -19,6 +20,7 @@ from neocog.data.dataset import Dataset, Split
 from neocog.errors import UnreadableError, UsageError, unknown
 from neocog.files import named_as_path, read_json, write_json
 from neocog.pictures.decode import Preprocess
+from neocog.tasks.doubt import Doubt, Tempered, from_file
 from neocog.tasks.table import TASKS
 from neocog.tasks.task import Onlooker, Result, Task, nobody
 from neocog.tasks.task import measure as measure_task
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MODEL_FILE = "model.safetensors"
+DOUBT = "doubt/"
+"""Before the names of the tensors that are no weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,7 @@ class Trained:
     """What every verb but `train` works on. `network` is in evaluation mode, float32, on the CPU.
 
     `provenance` says where it comes from: run, data set and its fingerprint, epoch, metrics, versions.
+    `doubt` says when not to believe an answer, where that was fixed.
     """
 
     network: Network
@@ -48,6 +53,7 @@ class Trained:
     preprocess: Preprocess
     task: str = "classify"
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    doubt: Doubt | None = None
     path: Path | None = None
 
     def document(self) -> dict[str, Any]:
@@ -60,7 +66,20 @@ class Trained:
             "preprocess": self.preprocess.model_dump(mode="json"),
             "task": self.task,
             "provenance": dict(self.provenance),
+            **({"doubt": self.doubt.json()} if self.doubt is not None else {}),
         }
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The weights, and what the doubt holds beside them."""
+        kept = self.doubt.tensors() if self.doubt is not None else {}
+        return {**self.network.state_dict(), **{DOUBT + name: tensor for name, tensor in kept.items()}}
+
+    @property
+    def judge(self) -> nn.Module:
+        """The network as it answers: its outputs divided by the temperature, where there is one."""
+        if self.doubt is None or self.doubt.temperature == 1.0:
+            return self.network
+        return Tempered(self.network, self.doubt.temperature)
 
     def measure(
         self, split: Split, name: str, device: torch.device, *, onlooker: Onlooker = nobody
@@ -69,9 +88,9 @@ class Trained:
 
         `onlooker` sees every batch's logits and truth, in order.
         """
-        network = self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        judge = self.judge.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         batches = plain_batches(split, self.preprocess, device=device)
-        return measure_task(self.answers, network, batches, name, onlooker=onlooker)
+        return measure_task(self.answers, judge, batches, name, onlooker=onlooker)
 
     @property
     def answers(self) -> Task:
@@ -151,7 +170,9 @@ def load(path: Path) -> Trained:
         model = Model.model_validate(document["model"])
         preprocess = Preprocess.model_validate(document["preprocess"])
         shape, classes = tuple(document["shape"]), tuple(document["classes"])
-    except (KeyError, ValidationError) as error:
+        held = {n.removeprefix(DOUBT): tensors.pop(n) for n in [*tensors] if n.startswith(DOUBT)}
+        doubt = from_file(document["doubt"], held) if "doubt" in document else None
+    except (KeyError, TypeError, ValidationError) as error:
         raise UnreadableError(
             f"{path} is a tensor file, but no model: {str(error).splitlines()[0]}"
         ) from error
@@ -165,6 +186,7 @@ def load(path: Path) -> Trained:
         preprocess=preprocess,
         task=document["task"],
         provenance=document["provenance"],
+        doubt=doubt,
         path=path,
     )
 

@@ -223,7 +223,8 @@ def printed(run: Run) -> dict[str, Any]:
     return {
         "train": run.json(),
         "evaluate": neocog.evaluate(run).json(),
-        "predict": {key: value for item in predictions for key, value in item.items()} | {"note": ""},
+        "predict": {key: value for item in predictions for key, value in item.items()}
+        | {"note": "", "distance": 0.0, "unlike": False},
         "summary": neocog.summary(run).json(),
         "look": neocog.look("digits").json(),
         "weights": neocog.weights("resnet18").json()[0],

@@ -157,6 +157,8 @@ SMALL_NET = _net((32, 64, 128))
 PHOTO_STEPS = 800  # training steps that a folder gets at least, however few its pictures are
 PHOTO_EPOCHS = (15, 60)  # fewest and most
 
+COVERAGE = 0.95  # of a user's own kind of pictures that are not called unlike them
+
 SMALL = 64  # pixels a side up to which pictures are taken as they are
 SIDE = 96  # pixels a side for larger ones
 LOPSIDED = 5  # times as many pictures in the largest class from which the loss is balanced
@@ -206,6 +208,7 @@ def for_folder(found: Extent) -> tuple[Recipe, tuple[str, ...]]:
         batch=batch,
         balance="loss" if found.imbalance > LOPSIDED else "none",
         label_smoothing=0.1,
+        coverage=COVERAGE,
         title=f"{found.pictures} pictures of one's own in {found.classes} classes",
         source="ours",
     )

@@ -73,8 +73,13 @@ class Recipe(BaseModel):
     weighing the loss or by drawing them more often; `average` is the decay of the running mean of the weights
     (EMA), which is then measured and shipped; `source` says where the recipe is from and `expect` what it
     reached there. `task` is 'auto' (the one that the targets fit) or a task's name. `start` says whose
+<<<<<<< HEAD
     features the network begins with; None: with weights that are drawn. `probes` 'off' sends the training
     doctor away, who watches and changes nothing.
+=======
+    features the network begins with; None: with weights that are drawn. `coverage` is the share of pictures
+    that the model shall not call unlike what it was trained on; None: it calls none so.
+>>>>>>> f2d70d8 (When to doubt an answer: temperature and a distance threshold, fixed on held-out pictures, in the model file, said by predict)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -91,6 +96,7 @@ class Recipe(BaseModel):
     average: float = Field(default=0.0, ge=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     stop: Stop = Stop()
+    coverage: float | None = Field(default=None, gt=0, lt=1)
     precision: Precision = "auto"
     probes: Literal["on", "off"] = "on"
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -122,7 +128,7 @@ class Recipe(BaseModel):
         return sha256(json.dumps(document, sort_keys=True).encode())
 
 
-ADDED: Mapping[str, Any] = {"task": "auto", "start": None}
+ADDED: Mapping[str, Any] = {"task": "auto", "start": None, "coverage": None}
 ADDED_TO_MODEL: Mapping[str, Any] = {"head": None}
 ADDED_TO_PHASE: Mapping[str, Any] = {"freeze": None, "copies": 0}
 ADDED_TO_OPTIM: Mapping[str, Any] = {"rates": None}

@@ -18,6 +18,7 @@ from neocog.report.sections.calibration import calibration
 from neocog.report.sections.classes import classes
 from neocog.report.sections.confusion import confusion
 from neocog.report.sections.course import curves, first_batch
+from neocog.report.sections.doubt import doubt
 from neocog.report.sections.facts import facts
 from neocog.report.sections.findings import findings
 from neocog.report.sections.gallery import mistakes, one_of_each, samples
@@ -28,11 +29,11 @@ from neocog.report.subject import Subject
 FIRST: tuple[Maker, ...] = (findings, remarks, curves)
 """What every page begins with."""
 
-OF_ANY_TASK: tuple[Maker, ...] = (mistakes, classes, samples)
+OF_ANY_TASK: tuple[Maker, ...] = (mistakes, classes, doubt, samples)
 """What pages show of a task that is not in `OF_TASK`."""
 
 OF_TASK: Mapping[str, tuple[Maker, ...]] = MappingProxyType(
-    {"classify": (one_of_each, mistakes, confusion, classes, calibration, samples)}
+    {"classify": (one_of_each, mistakes, confusion, classes, calibration, doubt, samples)}
 )
 """Task -> what its pages show of the answers."""
 

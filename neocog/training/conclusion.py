@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,10 +13,12 @@ from neocog.answers import keep as keep_answers
 from neocog.data import targets
 from neocog.data.choice import GIVEN
 from neocog.model import load as load_model
+from neocog.model import write_model
 from neocog.report.page import write as write_report
 from neocog.report.subject import Subject
 from neocog.runs.run import UNREPORTED, Run
 from neocog.show import charts, grids
+from neocog.tasks.doubt import fitted
 from neocog.training.loop import Training
 from neocog.world import give_back_memory
 
@@ -52,6 +54,7 @@ def conclude(job: Training, run: Run, ended: Ended) -> None:
     answers, which the report shares. The training pictures are not needed any more. What a kill leaves undone
     of it is done again by a resume.
     """
+    _fix_doubt(job, run)
     if job.recipe.data.name != GIVEN:
         job.dataset.free_train()
     give_back_memory()
@@ -71,6 +74,23 @@ def conclude(job: Training, run: Run, ended: Ended) -> None:
     facts = run.facts()
     del facts[UNREPORTED]
     run.write_facts(facts)
+
+
+def _fix_doubt(job: Training, run: Run) -> None:
+    """Where the recipe asks for a coverage and pictures are watched: fix when the shipped network's answers
+    are to be doubted, and keep that in the model file.
+    """
+    coverage, watched = job.recipe.coverage, job.dataset.val
+    if coverage is None or watched is None:
+        return
+    trained, sight = load_model(run.model_file), job.sight(job.recipe.phases[-1])
+    network = trained.network.to(job.world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learner = sight.learner(network)
+    batches = sight.plain(job.dataset.train), sight.held_out(watched)
+    doubt = fitted(learner, trained.answers, *batches, coverage)
+    run.require()
+    doubtful = replace(trained, doubt=doubt)
+    write_model(run.model_file, doubtful.tensors(), doubtful.document())
 
 
 def note(run: Run, seconds: float, result: dict[str, Any] | None = None, remarks: Sequence[str] = ()) -> None:

@@ -24,6 +24,8 @@ from neocog.world import World
 from neocog.zoo.blocks import Ending, Network
 
 Batches = Iterator[tuple[Tensor, Tensor]]
+SOME = 2000
+"""Training pictures that are enough to know where the classes lie."""
 
 
 class Sight(Protocol):
@@ -37,6 +39,9 @@ class Sight(Protocol):
 
     def held_out(self, split: Split) -> Batches:
         """Every picture of `split` once, in order, as evaluation sees it."""
+
+    def plain(self, split: Split) -> Batches:
+        """Training pictures, which `split` are, once, as evaluation sees them; some where they are many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,11 @@ class Pictures:
     def held_out(self, split: Split) -> Batches:
         """See `plain_batches`."""
         return plain_batches(split, self.preprocess, device=self.device)
+
+    def plain(self, split: Split) -> Batches:
+        """Evenly spread over the split."""
+        rows = torch.arange(0, len(split), max(len(split) // SOME, 1))
+        return plain_batches(split.subset(rows), self.preprocess, device=self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +94,16 @@ class Kept:
     def held_out(self, split: Split) -> Batches:
         """What was kept of the watched pictures, which `split` are."""
         assert self.watched is not None  # it is asked for where there are some
-        for start in range(0, len(self.watched), EVALUATION_BATCH):
+        return self._in_order(self.watched)
+
+    def plain(self, split: Split) -> Batches:
+        """All of them: what was kept costs nothing."""
+        return self._in_order(self.train)
+
+    def _in_order(self, kept: Features) -> Batches:
+        for start in range(0, len(kept), EVALUATION_BATCH):
             rows = slice(start, start + EVALUATION_BATCH)
-            yield self.watched.x[0][rows].to(self.device), self.watched.y[0][rows].to(self.device)
+            yield kept.x[0][rows].to(self.device), kept.y[0][rows].to(self.device)
 
 
 def why_not(phase: Phase, varying: Varying, dataset: Dataset, network: Network) -> str | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,7 @@ from neocog.model import Trained, dataset_of, open_trained
 from neocog.pictures import reading
 from neocog.pictures.decode import Pixels, Preprocess
 from neocog.show import grids
+from neocog.tasks.doubt import answering
 from neocog.world import find
 
 if TYPE_CHECKING:
@@ -59,14 +61,17 @@ class Shown:
 class Prediction:
     """The answer for one picture, best guess first; or the `error` that kept it from being read.
 
-    `truth` is the known class of a data set's picture. `note` says what looked odd. `shown` is kept for the
-    first 20 pictures.
+    `distance` says how far the picture lies from those of the training, where the model file knows, and
+    `unlike` whether that is too far. `truth` is the known class of a data set's picture. `note` says what
+    looked odd. `shown` is kept for the first 20 pictures.
     """
 
     file: str
     top: tuple[Guess, ...] = ()
     error: str = ""
     note: str = ""
+    distance: float | None = None
+    unlike: bool = False
     truth: str = ""
     shown: Shown | None = field(default=None, repr=False, compare=False)
 
@@ -75,7 +80,8 @@ class Prediction:
             return {"file": self.file, "error": self.error}
         guesses = [{"class": g.name, "index": g.index, "probability": g.probability} for g in self.top]
         extra = {key: value for key, value in (("note", self.note), ("truth", self.truth)) if value}
-        return {"file": self.file, "top": guesses, **extra}
+        doubt = {"distance": self.distance, "unlike": self.unlike} if self.distance is not None else {}
+        return {"file": self.file, "top": guesses, **doubt, **extra}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,8 @@ class Predictions:
             guesses = "  ".join(f"{g.name} {g.probability:.1%}" for g in item.top)
             truth = f"  (truth: {item.truth})" if item.truth else ""
             lines.append(escaped(f"{item.file}: {item.error or guesses}{truth}"))
+            if item.unlike:
+                lines.append("  unlike anything it was trained on: do not believe the answer")
             if item.note:
                 lines.append(f"  note: {item.note}")
         return "\n".join(lines)
@@ -215,7 +223,8 @@ class _Namer:
 
     def __init__(self, trained: Trained, top: int, device: torch.device) -> None:
         self.trained, self.top, self.device = trained, top, device
-        self.network = trained.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = trained.judge.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.doubt = trained.doubt.to(device) if trained.doubt is not None else None
 
     def placing(self, polarity: Literal["as given", "negative"]) -> Callable[[Pixels], Pixels]:
         """From a decoded picture to the network's input before normalising."""
@@ -228,23 +237,41 @@ class _Namer:
         """
         preprocess = self.trained.preprocess
         placed = [one.pixels for one in read if one.pixels is not None]
-        chances = self.chances(torch.from_numpy(np.stack(placed))) if placed else torch.empty(0, self.top)
+        far: list[float] = []
+        chances = (
+            self.chances(torch.from_numpy(np.stack(placed)), far) if placed else torch.empty(0, self.top)
+        )
         answers = zip(chances, self.guesses(chances), strict=True)
+        distances = iter(far)
         items = []
         for number, one in enumerate(read):
             if one.pixels is not None:
                 row, top = next(answers)
                 drawn = Shown(one.pixels, row.numpy(), self.trained.classes) if number < shown else None
-                items.append(Prediction(str(one.path), top, note=_note(one.pixels, preprocess), shown=drawn))
+                named = Prediction(str(one.path), top, note=_note(one.pixels, preprocess), shown=drawn)
+                items.append(self._doubted(named, next(distances, None)))
             else:
                 items.append(Prediction(str(one.path), error=one.error))
         return items
 
     @torch.inference_mode()
-    def chances(self, x: Tensor) -> Tensor:
-        """Probabilities (N, classes), float32, for placed pictures `x`, uint8 (N, C, H, W)."""
-        logits: Tensor = self.network(self.trained.preprocess.normalise(channels_last(x.to(self.device))))
+    def chances(self, x: Tensor, far: list[float]) -> Tensor:
+        """Probabilities (N, classes), float32, for placed pictures `x`, uint8 (N, C, H, W); `far` gets their
+        distances, where the model file knows them.
+        """
+        with contextlib.ExitStack() as hooks:
+            if (doubt := self.doubt) is not None:
+                keep = answering(
+                    self.trained.network, lambda seen: far.extend(doubt.distances(seen).tolist())
+                )
+                hooks.enter_context(keep)
+            logits: Tensor = self.network(self.trained.preprocess.normalise(channels_last(x.to(self.device))))
         return self.trained.answers.probabilities(logits.float()).cpu()
+
+    def _doubted(self, named: Prediction, distance: float | None) -> Prediction:
+        if self.doubt is None or distance is None:
+            return named
+        return replace(named, distance=distance, unlike=self.doubt.unlike(distance))
 
     def guesses(self, chances: Tensor) -> Iterator[tuple[Guess, ...]]:
         """The best guesses for each row of probabilities."""

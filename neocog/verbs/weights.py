@@ -73,7 +73,7 @@ class Weights:
         """
         path, t = Path(path), self.trained
         if path.suffix == ".safetensors":
-            write_model(path, t.network.state_dict(), t.document())
+            write_model(path, t.tensors(), t.document())
         elif path.suffix not in (".h5", ".keras", ".json"):
             raise UsageError(
                 f"'{path.name}': weights are written as .safetensors, .h5, .weights.h5, .keras or .json"

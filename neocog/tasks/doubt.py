@@ -1,0 +1,180 @@
+"""Doubt: when not to believe an answer, fixed on pictures that were held out, kept in the model file.
+
+A classifier names one of its classes for whatever it is shown. Two numbers tell more. The temperature (Guo et
+al. 2017) divides the outputs so that 80 % sure means right in 80 % of cases. The distance says how far a
+picture's features lie from those of every class, and the threshold is the distance that so many held-out
+pictures, the `coverage`, do not exceed: beyond it a picture is unlike anything that was trained on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neocog.data.targets import form_of
+from neocog.tasks.task import Task
+from neocog.zoo.modes import evaluating
+
+SHRINKAGE = 0.1
+"""By how much the covariance of features is drawn to one that is alike in all directions."""
+WIDEST = 2048
+"""Features of which a covariance is worth its memory."""
+WIDTH = 0.5
+"""Standard deviation of log temperature before anything is seen: few pictures move it little."""
+TEMPERATURES = torch.linspace(-1.5, 1.5, 301).exp()
+TENSORS = ("centres", "whitening")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Doubt:
+    """What a model file says of when to doubt its answers.
+
+    temperature  by which outputs are divided, 0.22..4.5
+    coverage     the share of pictures of its kind that shall be answered, 0..1
+    threshold    the distance beyond which a picture is unlike; None where too few were held out to tell
+    n            pictures that were held out
+    centres      (classes, width), float32: the mean features of each class's training pictures
+    whitening    (width, width), float32: features times it vary alike in every direction within classes; or
+                 (width,), a factor for each, where they are many
+    """
+
+    temperature: float
+    coverage: float
+    threshold: float | None
+    n: int
+    centres: Tensor
+    whitening: Tensor
+
+    def distances(self, features: Tensor) -> Tensor:
+        """(N,): of features (N, width) the Mahalanobis distance to the nearest centre (Lee et al. 2018),
+        divided by the root of the width: about 1 for a picture of its kind.
+        """
+        place, centres = self._whitened(features.float()), self._whitened(self.centres)
+        return torch.cdist(place, centres).amin(1) / math.sqrt(len(self.whitening))
+
+    def _whitened(self, x: Tensor) -> Tensor:
+        return x @ self.whitening if self.whitening.ndim > 1 else x * self.whitening
+
+    def unlike(self, distance: float) -> bool:
+        """Whether a picture at this distance is unlike what was trained on."""
+        return self.threshold is not None and distance > self.threshold
+
+    def to(self, device: torch.device) -> Doubt:
+        """The same with its tensors on `device`."""
+        return Doubt(**self.json(), centres=self.centres.to(device), whitening=self.whitening.to(device))
+
+    def json(self) -> dict[str, Any]:
+        """Everything but the tensors."""
+        return {name: getattr(self, name) for name in ("temperature", "coverage", "threshold", "n")}
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in TENSORS}
+
+
+def from_file(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Doubt:
+    """The inverse of `json` and `tensors`; raises KeyError or TypeError where something is missing."""
+    return Doubt(**document, centres=tensors["centres"], whitening=tensors["whitening"])
+
+
+class Tempered(nn.Module):
+    """A network whose outputs are divided by a temperature."""
+
+    def __init__(self, network: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.network, self.temperature = network, temperature
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.network(x)
+        return outputs / self.temperature
+
+
+@contextlib.contextmanager
+def answering(network: nn.Module, keep: Callable[[Tensor], None]) -> Iterator[None]:
+    """Within the block, `keep` is shown what the last layer with weights is given, (N, width), for every
+    batch that goes through `network`.
+    """
+    parts = [getattr(network, name) for name in ("features", "head") if hasattr(network, name)] or [network]
+    layers = [
+        m for part in parts for m in part.modules() if not list(m.children()) and list(m.parameters())
+    ]  # auxiliary heads are left out
+    hook = layers[-1].register_forward_pre_hook(lambda module, given: keep(given[0].detach().flatten(1)))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@torch.inference_mode()
+def fitted(
+    network: nn.Module,
+    task: Task,
+    training: Iterable[tuple[Tensor, Tensor]],
+    held_out: Iterable[tuple[Tensor, Tensor]],
+    coverage: float,
+) -> Doubt:
+    """The doubt of `network`: centres by batches of training pictures, temperature and threshold by those
+    held out. At least one picture of each.
+    """
+    with evaluating(network):
+        features, y, _ = _seen(network, training)
+        centres, whitening = _centres(features, form_of(y).members(y, len(task.classes)))
+        far, truth, outputs = _seen(network, held_out)
+    plain = Doubt(1.0, coverage, None, len(truth), centres, whitening)
+    threshold = quantile(plain.distances(far), coverage)
+    warmth = temperature(task, outputs, truth)
+    return Doubt(warmth, coverage, threshold, len(truth), centres, whitening)
+
+
+def _seen(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Features, targets and outputs of all pictures, on the CPU."""
+    features: list[Tensor] = []
+    rows = []
+    with answering(network, lambda seen: features.append(seen.float().cpu())):
+        for x, y in batches:
+            rows.append((y.cpu(), network(x).float().cpu()))
+    targets, outputs = (torch.cat(each) for each in zip(*rows, strict=True))
+    return torch.cat(features), targets, outputs
+
+
+def _centres(features: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of each class that has pictures, and what whitens the differences from the nearest of them:
+    the inverse root of their covariance, drawn to a sphere by `SHRINKAGE`. Of more than `WIDEST` features
+    each is taken for itself.
+    """
+    kinds = [features[of] for of in members.T if of.any()]
+    if not members.any(1).all():
+        kinds.append(features[~members.any(1)])  # pictures without any label
+    centres = torch.stack([kind.mean(0) for kind in kinds])
+    nearest = torch.cdist(features, centres).argmin(1)
+    apart = (features - centres[nearest]).double()
+    freedom = max(len(features) - len(centres), 1)
+    variance = apart.square().sum(0) / freedom
+    sphere = SHRINKAGE * (float(variance.mean()) or 1.0)
+    if len(variance) > WIDEST:
+        return centres, ((1 - SHRINKAGE) * variance + sphere).rsqrt().float()
+    drawn = (1 - SHRINKAGE) / freedom * (apart.T @ apart)
+    drawn.diagonal().add_(sphere)
+    return centres, torch.linalg.cholesky(torch.linalg.inv(drawn)).float()
+
+
+def quantile(distances: Tensor, coverage: float) -> float | None:
+    """The distance that another picture of the same kind stays within with a chance of at least `coverage`
+    (split conformal prediction, Vovk et al. 2005); None where there are too few to say.
+    """
+    place = math.ceil((len(distances) + 1) * coverage)
+    return float(distances.sort().values[place - 1]) if place <= len(distances) else None
+
+
+def temperature(task: Task, outputs: Tensor, y: Tensor) -> float:
+    """The temperature with the lowest loss on pictures held out, drawn to 1 where they are few."""
+    costs = [
+        float(task.losses(outputs / t, y).double().sum()) + math.log(float(t)) ** 2 / (2 * WIDTH**2)
+        for t in TEMPERATURES
+    ]
+    return round(float(TEMPERATURES[costs.index(min(costs))]), 6)
