@@ -73,13 +73,9 @@ class Recipe(BaseModel):
     weighing the loss or by drawing them more often; `average` is the decay of the running mean of the weights
     (EMA), which is then measured and shipped; `source` says where the recipe is from and `expect` what it
     reached there. `task` is 'auto' (the one that the targets fit) or a task's name. `start` says whose
-<<<<<<< HEAD
-    features the network begins with; None: with weights that are drawn. `probes` 'off' sends the training
-    doctor away, who watches and changes nothing.
-=======
     features the network begins with; None: with weights that are drawn. `coverage` is the share of pictures
-    that the model shall not call unlike what it was trained on; None: it calls none so.
->>>>>>> f2d70d8 (When to doubt an answer: temperature and a distance threshold, fixed on held-out pictures, in the model file, said by predict)
+    that the model shall not call unlike what it was trained on; None: it calls none so. `probes` 'off' sends
+    the training doctor away, who watches and changes nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
