@@ -153,6 +153,24 @@ def test_attention_and_recurrent_layers_are_counted(
     assert found.parameters == sum(row.parameters for row in found.layers)
 
 
+class Windowed(nn.Module):
+    """Swin's way: the windows of a picture stand in the batch's axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.weight = nn.Linear(3, 5), nn.Parameter(torch.zeros(2, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = x.shape[0]
+        x = x.unflatten(2, (4, 2)).unflatten(4, (4, 2)).permute(0, 2, 4, 3, 5, 1).reshape(n * 16, 4, 3)
+        return F.linear(self.dense(x), self.weight).reshape(n, 16, 4, 2)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_windows_in_the_batchs_axis_count(batch: int) -> None:
+    assert walk(Windowed(), (3, 8, 8), batch=batch).macs == 64 * (3 * 5 + 5 * 2)
+
+
 def test_lenets_third_layer_has_sixty_links() -> None:
     rows = {row.name: row for row in neocog.summary("lenet5").walk.layers}
     assert rows["features.c3.maps.conv"].macs == 100 * 60 * 25

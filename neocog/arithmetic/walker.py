@@ -171,6 +171,11 @@ class Walker(TorchFunctionMode):
         )
         trace = replace(trace, rows=(*call.trace.rows, len(self.ledger.rows)))
         self._remember(made, trace)
+        if (
+            call.ruled and made[0].shape[0] > self.batch
+        ):  # windows or steps of a picture stand in the batch's axis
+            shares = made[0].shape[0] // self.batch - 1
+            call.macs += shares * multiply_accumulates(module, call.given, shape)
         self.ledger.leaf(call, module, shape, trace, own)
 
     def __torch_function__(
@@ -222,7 +227,8 @@ class Walker(TorchFunctionMode):
         made = tensors_in(result)
         if caller.leaf:
             shape = tuple(made[0].shape[1:])
-            caller.macs += multiply_accumulates(module, call.given, shape)
+            shares = max(made[0].shape[0] // self.batch, 1)
+            caller.macs += shares * multiply_accumulates(module, call.given, shape)
             self._remember(made, call.trace.through(module, call.given, shape))
         else:
             self._write(call, module, made, [w for w in weights if isinstance(w, nn.Parameter)])

@@ -13,6 +13,7 @@ from neocog.data.folders.extent import Extent
 from neocog.optim.settings import Optim
 from neocog.pictures.decode import Preprocess
 from neocog.recipes.recipe import Phase, Recipe, Stop
+from neocog.show.words import plural
 from neocog.zoo import Model, architecture
 from neocog.zoo.layer_list import parse
 
@@ -223,7 +224,7 @@ def _reasons(found: Extent, recipe: Recipe, small: bool, signs: bool) -> Iterato
     else:
         yield f"size {height}x{width}, padded so that nothing is cut off: a CPU trains that in minutes"
     yield f"{'grey' if found.grey else 'colour'}, as the pictures are"
-    yield f"{recipe.epochs} epochs in batches of {recipe.batch}, about {steps} steps: few pictures need as many as many do"
+    yield f"{plural(recipe.epochs, 'epoch')} in batches of {recipe.batch}, about {steps} steps: few pictures need as many as many do"
     if signs:
         yield "shifts, small rotations and zooms, but no flips: small grey pictures may be signs, which mirroring changes"
     else:

@@ -16,6 +16,7 @@ from neocog.recipes.recipe import Recipe, from_json
 from neocog.runs import facts as facts_file
 from neocog.runs import findings, lock, metrics, state
 from neocog.runs.state import Live, Saved
+from neocog.show.words import plural
 
 RUNS = "runs"
 RECIPE_FILE = "recipe.json"
@@ -73,7 +74,9 @@ class Run:
     def text(self) -> str:
         result, figures = self.facts().get("result", {}), self.json()
         reason = result.get("reason", "not finished")
-        lines = [f"{self.path}: {figures['epochs']} epochs in {figures['seconds']:.1f} s ({reason})"]
+        lines = [
+            f"{self.path}: {plural(figures['epochs'], 'epoch')} in {figures['seconds']:.1f} s ({reason})"
+        ]
         if result.get("test_accuracy") is not None:
             low, high = result["test_interval"]
             lines.append(
