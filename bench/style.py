@@ -88,7 +88,7 @@ class PlainLoop:
     """Adam on the same losses, with the last iterates averaged likewise."""
 
     def __init__(self, backbone: Backbone, network: nn.Module, scene: Scene, settings: Settings) -> None:
-        self.layers, self.settings = backbone.layers, settings
+        self.layers, self.settings, self.variation = backbone.layers, settings, backbone.variation
         order = [name for name, _ in network.named_children()]
         self.model = Plain(network, sorted(self.layers.all, key=order.index))
         with torch.no_grad():
@@ -107,7 +107,7 @@ class PlainLoop:
             far = F.mse_loss(maps[name], maps_wanted) / maps_wanted.square().mean()
             total = total + self.settings.content / len(self.content) * far
         across = (x[..., 1:] - x[..., :-1]).square().mean() + (x[..., 1:, :] - x[..., :-1, :]).square().mean()
-        return total + self.settings.variation * across
+        return total + self.variation * across
 
     def run(self, start: Tensor, steps: int) -> tuple[Tensor, float]:
         """The picture and the seconds that a step took."""

@@ -226,6 +226,7 @@ def test_tiles_of_a_network_with_tensorflows_padding(scene: Scene) -> None:
     )
     settings = Settings(style_layers=("stage1", "stage2"), content_layers=("stage3",))
     backbone = Backbone(trained, settings, CPU)
+    assert backbone.variation == 50
     assert backbone.why_whole(96, 128) is None
     assert backbone.why_whole(97, 128) is not None
     odd = Settings(size=97, tile=64, style_layers=settings.style_layers, content_layers=("stage3",))

@@ -22,6 +22,9 @@ CONTENT_SCALE = 4
 """The content is taken where the maps have been halved three times, as the paper's conv4_2."""
 STYLE_SCALES = 5
 """The style is taken from the first stage of so many scales, as the paper's conv1_1 to conv5_1."""
+VARIATION, STRIDED_VARIATION = 1.0, 50.0
+"""Weights of the total variation; the second for networks whose first convolution has a stride: they hardly
+see single pixels, and paint noise there."""
 _TRIED = 256
 """Pixels; the side for which stages are sorted into scales."""
 _GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Preprocess has it
@@ -69,6 +72,7 @@ class Backbone:
         self.channels: int = trained.shape[0]
         self.preprocess: Preprocess = trained.preprocess
         self.dtype, self.device = world.dtype, world.device
+        self.variation = _variation(trained.network) if settings.variation is None else settings.variation
         network = trained.network
         last = max(self.layers.all, key=_order(network).__getitem__)
         beginning = copy.deepcopy(network.until(last)).eval().requires_grad_(False)
@@ -198,6 +202,12 @@ def _place(rows: Sequence[Row], name: str) -> Place:
 def _last(rows: Sequence[Row], name: str) -> Row:
     """The row of the last layer within the stage `name`."""
     return next(r for r in reversed(rows) if r.name == name or r.name.startswith(f"{name}."))
+
+
+def _variation(network: Network) -> float:
+    """The weight of the total variation where none is asked for."""
+    first = next((m for m in network.features.modules() if isinstance(m, nn.Conv2d)), None)
+    return VARIATION if first is None or max(first.stride) == 1 else STRIDED_VARIATION
 
 
 def _pool_by_mean(network: nn.Module) -> None:

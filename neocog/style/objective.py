@@ -39,7 +39,7 @@ class Objective:
         depend on the picture's.
         """
         x = x.detach().requires_grad_()
-        variation = self.settings.variation * total_variation(x)
+        variation = self.backbone.variation * total_variation(x)
         if len(self.goal.tiles) == 1:
             (tile,) = self.goal.tiles
             maps = self.backbone.maps(x)

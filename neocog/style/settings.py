@@ -28,7 +28,8 @@ class Settings(BaseModel):
     style_weights  of those layers, in proportion; None: alike
     content_layers stages whose maps count; None: chosen for the network
     content        weight of the content's loss; that of style is 1
-    variation      weight of the mean squared difference of neighbouring pixels, in 0..1
+    variation      weight of the mean squared difference of neighbouring pixels, in 0..1; None: 1, and 50 for
+                   a network that begins with a stride, which hardly sees single pixels
     scaling        relative: a loss is divided by its target's mean square; paper: as it is
     optimizer      adam, or lbfgs (limited-memory BFGS without line search, 20 vectors; its pixels are within
                    0..1 only where they are shown)
@@ -55,7 +56,7 @@ class Settings(BaseModel):
     style_weights: tuple[Weight, ...] | None = None
     content_layers: tuple[str, ...] | None = Field(default=None, min_length=1)
     content: Weight = 0.05
-    variation: Weight = 1.0
+    variation: Weight | None = None
     scaling: Literal["relative", "paper"] = "relative"
     optimizer: Literal["adam", "lbfgs"] = "adam"
     lr: float | None = Field(default=None, gt=0)
