@@ -138,7 +138,7 @@ FLAGS = {
     "weights": "--file --out -o --json",
     "features": "--layer --out -o --weights --device --json",
     "explain": "--how --layer --class --against --channel --at --first --levels --backward --split --index"
-    " --data --out -o --weights --device --json",
+    " --verdict --data --out -o --weights --device --json",
     "look": "--out -o --size --by-class --index --augment --json",
     "list": "--sort --where --json",
     "filter": "--kernel --pool --stride --padding --border --value --colour --then --levels --at --seed --out"

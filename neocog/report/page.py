@@ -22,6 +22,7 @@ from neocog.report.sections.doubt import doubt
 from neocog.report.sections.facts import facts
 from neocog.report.sections.findings import findings
 from neocog.report.sections.gallery import mistakes, one_of_each, samples
+from neocog.report.sections.reasons import reasons
 from neocog.report.sections.recipe import recipe
 from neocog.report.sections.remarks import remarks
 from neocog.report.subject import Subject
@@ -33,7 +34,7 @@ OF_ANY_TASK: tuple[Maker, ...] = (mistakes, classes, doubt, samples)
 """What pages show of a task that is not in `OF_TASK`."""
 
 OF_TASK: Mapping[str, tuple[Maker, ...]] = MappingProxyType(
-    {"classify": (one_of_each, mistakes, confusion, classes, calibration, doubt, samples)}
+    {"classify": (one_of_each, mistakes, reasons, confusion, classes, calibration, doubt, samples)}
 )
 """Task -> what its pages show of the answers."""
 

@@ -106,6 +106,7 @@ def explain(
     at: tuple[int, ...] | None = None,
     first: int | None = None,
     levels: Literal["layer", "filter"] = "layer",
+    check: Literal["nothing", "verdict"] = "nothing",
     step: Literal["forward", "backward"] = "forward",
     split: Literal["train", "val", "test"] | None = None,
     index: Sequence[int] = (),
@@ -121,7 +122,8 @@ def explain(
     `against` a second class, the question is why one rather than the other. `layer`, by a name or the number
     of `neocog summary`, `channel` and the place `at` say where to look; without them the method chooses and
     says so. `first` filters or maps are shown, black and white standing for the least and the greatest of the
-    'layer' or of each 'filter'. `step` says of what the arithmetic is, an answer or a step of learning. A
+    'layer' or of each 'filter'. `check` 'verdict' puts class maps to the
+    test. `step` says of what the arithmetic is, an answer or a step of learning. A
     file that cannot be read is listed in `unread`.
 
     `UsageError` for unknown names and where the method needs pictures and has none; `UnreadableError` where
@@ -157,6 +159,7 @@ def explain(
         at=at,
         first=first,
         levels=levels,
+        check=check,
         step=step,
         probabilities=lambda logits: trained.answers.probabilities(logits.float()),
         data=lambda: _split(trained, data, split),

@@ -20,6 +20,12 @@ COMMAND = Command(
         "at": Option(kind="text", parse=numbers, help="ROW,COL in what the layer puts out."),
         "first": Option(least=1, help="How many filters or maps to show."),
         "levels": Option(help="What black and white stand for: {accepted}."),
+        "check": Option(
+            flag="--verdict",
+            kind="switch",
+            sets="verdict",
+            help="Put class maps to the test: use, careful or ignore.",
+        ),
         "step": Option(
             flag="--backward", kind="switch", sets="backward", help="The arithmetic of a step of learning."
         ),

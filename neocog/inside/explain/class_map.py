@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from neocog.inside.explain.answer import Answer, Panel, Sheet
 from neocog.inside.explain.question import Picture, Question
-from neocog.inside.explain.score import Score
+from neocog.inside.explain.score import ProbabilityScore, Score
+from neocog.inside.explain.verdict import Verdict, Word, judge
 from neocog.show import false_colours
 
 Shown = Literal["heat", "size", "signed", "picture"]
@@ -33,6 +34,7 @@ class ClassMap:
            picture  (N, C, H, W) as a picture, zero being grey
     blank  why a map may be blank, in words
     scale  whether it is about the class's logit or its probability
+    most   the best verdict that it can have
     """
 
     how: Callable[..., Tensor]
@@ -40,6 +42,7 @@ class ClassMap:
     shown: Shown
     blank: str
     scale: Literal["logit", "probability"] = "logit"
+    most: Word = "use"
 
     def __call__(self, question: Question) -> Answer:
         """The map of every picture, beside it."""
@@ -55,13 +58,28 @@ class ClassMap:
             place = _strongest(weight)
             lines.append(f"{picture.name}: {_said(question, picture)}; {_where(place, self.blank)}")
             facts.append(_fact(question, picture, place, self.blank))
+            if question.check == "verdict":
+                found = self._judged(question, number, layer.name if layer else None)
+                lines.append(f"  {found.text()}")
+                facts[-1]["verdict"] = found.json()
             panels += [
                 Panel(f"{picture.name}: {_said(question, picture)}", picture.pixels),
                 Panel(*self._drawn(values, weight, picture, place)),
             ]
         sheets = (Sheet(tuple(panels), columns=_columns(len(panels)), caption=_legend(self.shown)),)
-        found = {"layer": layer.name if layer else None, "pictures": facts}
-        return Answer(sheets=sheets, lines=tuple(lines), arrays=arrays, facts=found)
+        named = {"layer": layer.name if layer else None, "pictures": facts}
+        return Answer(sheets=sheets, lines=tuple(lines), arrays=arrays, facts=named)
+
+    def _judged(self, question: Question, number: int, layer: str | None) -> Verdict:
+        """The verdict on the map of the picture `number`."""
+        x, score = question.x(number), question.score(number, self.scale)
+        of = question.pictures[number].of
+
+        def weigh(network: nn.Module) -> Tensor:
+            return self.weight(self.values(network, x, score=score, layer=layer), tuple(x.shape[2:]))[0]
+
+        probability = ProbabilityScore(of, question.probabilities)
+        return judge(question.network, x, weigh, probability, most=self.most, seed=question.seed)
 
     def values(self, network: nn.Module, x: Tensor, *, score: Score, layer: str | None = None) -> Tensor:
         """What `how` says of `x`."""

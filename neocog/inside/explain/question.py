@@ -52,6 +52,7 @@ class Question:
     first       how many filters, maps or patches to show; None: as many as the method thinks fit
     levels      what black and white stand for in a sheet: the least and greatest of the 'layer', or of each
                 'filter'
+    check       'verdict' where class maps are to be put to the test
     step        'forward', or 'backward' for what one step of learning at rate `rate` makes of a weight
     probabilities   what makes probabilities of logits (N, classes)
     data        reads pictures of the data set, with their classes; `UsageError` where there are none
@@ -70,6 +71,7 @@ class Question:
     at: tuple[int, ...] | None = None
     first: int | None = None
     levels: Literal["layer", "filter"] = "layer"
+    check: Literal["nothing", "verdict"] = "nothing"
     step: Literal["forward", "backward"] = "forward"
     rate: float = 0.1
     probabilities: Callable[[Tensor], Tensor] = _softmax

@@ -63,13 +63,13 @@ _ROWS = (
     ),
     Method(
         "guided",
-        ClassMap(guided, "at pixels", "picture", _NO_SLOPE),
+        ClassMap(guided, "at pixels", "picture", _NO_SLOPE, most="careful"),
         "the gradient, negative parts cut off at every ReLU",
         caution=_BY_DESIGN,
     ),
     Method(
         "deconvnet",
-        ClassMap(deconvnet, "at pixels", "picture", _NO_SLOPE),
+        ClassMap(deconvnet, "at pixels", "picture", _NO_SLOPE, most="careful"),
         "a response projected back to the pixels that caused it",
         caution=_BY_DESIGN,
     ),
