@@ -43,10 +43,7 @@ class Stop(Exception):
 def _plain_endings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures and reports in a word: they are tested elsewhere, and take longer than these trainings."""
 
-    def write(path: Path, subject: object) -> None:
-        files.write_text(path, "report")
-
-    monkeypatch.setattr(conclusion, "write_report", write)
+    monkeypatch.setattr(conclusion, "html", lambda subject: "report")
     monkeypatch.setattr(conclusion.grids, "grid", lambda *given, **more: b"first batch")
     monkeypatch.setattr(conclusion.charts, "training_curves", lambda *given: b"curves")
 
@@ -397,14 +394,14 @@ def test_a_kill_while_a_changed_recipe_is_written_leaves_a_pair_that_belongs_tog
         run = Run(shutil.copytree(cut.path, tmp_path / f"kill{kill_at}"))
         written = itertools.count(1)
 
-        def killed(path: Path, text: str) -> None:
+        def killed(path: Path, text: str = "") -> None:
             if next(written) >= kill_at:  # noqa: B023
                 raise Stop
             write(path, text)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(files, "write_text", killed)
-            patch.setattr(conclusion, "write_report", killed)
+            patch.setattr(conclusion, "html", killed)
             with pytest.raises(Stop):
                 neocog.resume(run.path, changes=["optim.lr=0.002", "batch=16"])
         neocog.resume(run.path, changes=["optim.lr=0.002", "batch=16"])
@@ -542,7 +539,7 @@ def test_an_ending_that_was_cut_off_is_taken_up_again(
             case "result":
                 patch.setattr(conclusion, "note", killed)
             case "report.html":
-                patch.setattr(conclusion, "write_report", killed)
+                patch.setattr(conclusion, "html", killed)
             case "facts.json":
                 write = Run.write_facts
 

@@ -18,7 +18,19 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS: dict[str, int] = {
     **dict.fromkeys(
-        ["_version", "downloads", "errors", "events", "files", "pictures", "sealed", "show", "world"], 0
+        [
+            "_version",
+            "downloads",
+            "errors",
+            "events",
+            "files",
+            "outputs",
+            "pictures",
+            "sealed",
+            "show",
+            "world",
+        ],
+        0,
     ),
     **dict.fromkeys(["arithmetic", "mirror"], 1),
     **dict.fromkeys(["data", "zoo"], 2),

@@ -4,6 +4,7 @@ stderr.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 from neocog._version import __version__
-from neocog.errors import NeocogError, error_line
+from neocog.cli import streams
+from neocog.errors import NeocogError, UnreadableError, UsageError, error_line, escaped
 
 VERBS = (
     "train",
@@ -87,9 +89,9 @@ def about(
 def run(argv: list[str]) -> int:
     """One command, in this process: its exit code."""
     try:
-        app(argv, prog_name="neocog")
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
+        code = _code(argv)
+        sys.stdout.flush()
+        return code
     except NeocogError as error:
         print(error_line(error), file=sys.stderr)
         return error.exit_code
@@ -97,10 +99,36 @@ def run(argv: list[str]) -> int:
         print("error: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return 0
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        place = escaped(str(error.filename)) if error.filename else "standard output"
+        print(f"error: cannot write to {place}: {error.strerror}; make room there", file=sys.stderr)
+        _give_up_stdout()
+        return UnreadableError.exit_code
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a disk says that takes no more."""
+
+
+def _code(argv: list[str]) -> int:
+    if "" in argv:
+        raise UsageError("an argument is empty (an unset variable?); leave it out, or say what it shall be")
+    try:
+        app(argv, prog_name="neocog")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
     return 0
 
 
+def _give_up_stdout() -> None:
+    """What is left in its buffer goes nowhere, or the end of the process would fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> None:
+    streams.settle()
     sys.exit(run(sys.argv[1:]))

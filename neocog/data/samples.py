@@ -14,7 +14,7 @@ from neocog.data.augment.augment import Augment
 from neocog.data.names import shown
 from neocog.errors import UsageError
 from neocog.pictures.decode import Pixels
-from neocog.show import grids
+from neocog.show import grids, plotting
 
 if TYPE_CHECKING:
     from neocog.data.dataset import Dataset, Split
@@ -156,6 +156,7 @@ def _with_scale(pixels: Pixels, title: str) -> bytes:
     """One picture (C, h, w) with rows and columns numbered, and a bar for the values 0..255; of colour, its
     three planes too.
     """
+    plotting.settle()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from neocog.errors import UsageError
-from neocog.files import write_text
+from neocog.outputs import write_text
 from neocog.report.lead import lead
 from neocog.report.section import Maker, Section, fill
 from neocog.report.sections.calibration import calibration

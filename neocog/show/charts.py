@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neocog.errors import UsageError
+from neocog.show import plotting
 from neocog.show.grids import Pixels, rgb
 from neocog.show.lettering import short
 
@@ -41,6 +42,7 @@ def training_curves(epochs: Sequence[Mapping[str, float]]) -> bytes:
 
     Keys of an epoch: epoch, loss, and any NAME that comes with val_NAME; what is missing is left out.
     """
+    plotting.settle()
     from matplotlib.ticker import MaxNLocator
 
     named = dict.fromkeys(key for e in epochs for key in e if f"val_{key}" in e)
@@ -213,6 +215,7 @@ def _bars_height(classes: int) -> float:
 
 def _figure(width: float, height: float) -> Figure:
     """A figure of so many inches; it draws itself with Agg, the default of `Figure` outside pyplot."""
+    plotting.settle()
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from neocog.errors import UsageError
+from neocog.show import plotting
 from neocog.show.grids import Pixels, rgb
 
 Numbers = npt.NDArray[Any]
@@ -20,6 +21,7 @@ def heat(values: Numbers, *, over: Pixels | None = None) -> Pixels:
     `over` a picture, the map is brought to the picture's size and both are mixed half and half. `UsageError`
     for what is no map of finite numbers.
     """
+    plotting.settle()
     import matplotlib
 
     values = _map(values)
@@ -36,6 +38,7 @@ def signed(values: Numbers) -> Pixels:
     """A map (h, w) as uint8 (h, w, 3): red above zero, blue below, white at zero, as strong as the largest
     of its absolute values allows.
     """
+    plotting.settle()
     import matplotlib
 
     values = _map(values)

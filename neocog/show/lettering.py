@@ -10,6 +10,8 @@ from pathlib import Path
 
 from PIL import ImageFont
 
+from neocog.show import plotting
+
 
 @functools.cache
 def _font_file() -> Path:
@@ -29,6 +31,7 @@ def font(height: int) -> ImageFont.FreeTypeFont:
 @functools.cache
 def _letters() -> frozenset[int]:
     """The code points that DejaVu Sans can draw."""
+    plotting.settle()
     from matplotlib.ft2font import FT2Font
 
     return frozenset(FT2Font(str(_font_file())).get_charmap())

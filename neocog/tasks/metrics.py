@@ -144,10 +144,10 @@ class Report:
 
     def save(self, path: str | Path) -> None:
         """Write the confusion matrix as a PNG picture."""
-        from neocog import files
+        from neocog import outputs
         from neocog.show import charts
 
-        files.write_bytes(Path(path), charts.confusion(np.array(self.confusion), self.classes))
+        outputs.write_bytes(Path(path), charts.confusion(np.array(self.confusion), self.classes))
 
     @property
     def score(self) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from neocog.data import targets
 from neocog.data.choice import GIVEN
 from neocog.model import load as load_model
 from neocog.model import write_model
-from neocog.report.page import write as write_report
+from neocog.report.page import html
 from neocog.report.subject import Subject
 from neocog.runs.run import UNREPORTED, Run
 from neocog.show import charts, grids
@@ -69,8 +69,8 @@ def conclude(job: Training, run: Run, ended: Ended) -> None:
     if answers is not None and measured == "test":
         result |= {f"test_{name}": value for name, value in answers.report.result().items()}
     note(run, ended.seconds, result, remarks)
-    run.require()
-    write_report(run.report_file, Subject(trained=trained, dataset=dataset, answers=answers, run=run))
+    page = html(Subject(trained=trained, dataset=dataset, answers=answers, run=run))
+    run.write(run.report_file.name, page.encode())
     facts = run.facts()
     del facts[UNREPORTED]
     run.write_facts(facts)

@@ -4,6 +4,7 @@ knows none of them.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -108,7 +109,7 @@ class Console:
             else:
                 print(line, file=self.stream, flush=True)
         except (OSError, ValueError):  # a reader that went away, or a full disk, must not end a training
-            self.stream = open(os.devnull, "w")  # noqa: SIM115
+            self.stream = io.StringIO()
 
     def _close(self) -> None:
         if self.live is not None:

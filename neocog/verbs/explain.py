@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from neocog.errors import UnreadableError, UsageError, escaped, unknown
-from neocog.files import replacing, write_bytes
 from neocog.inside.capture import layer_named
 from neocog.inside.explain.answer import Answer
 from neocog.inside.explain.method import Method
 from neocog.inside.explain.question import Picture, Question
 from neocog.inside.explain.table import METHODS
 from neocog.model import Trained, dataset_of, open_trained
+from neocog.outputs import replacing, write_bytes
 from neocog.pictures import reading
 from neocog.world import find
 from neocog.zoo import ZOO

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 
 from neocog.errors import UnreadableError, UsageError, escaped
-from neocog.files import replacing, write_text
 from neocog.inside.capture import capture, layer_named
 from neocog.model import Trained, open_trained
+from neocog.outputs import replacing, write_text
 from neocog.pictures import reading
 from neocog.world import find
 from neocog.zoo import ZOO

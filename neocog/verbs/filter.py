@@ -14,10 +14,10 @@ import numpy as np
 
 from neocog.data import DATASETS, Data, load
 from neocog.errors import UsageError, escaped, unknown
-from neocog.files import replacing, write_bytes
 from neocog.inside import signals
 from neocog.inside.filters import Pool, Sliding, Spot, pixels, plain, sigmoid, slide, spot
 from neocog.inside.kernels import Kernel, Numbers, kernel, names_a_file, numbers, random_filters
+from neocog.outputs import replacing, write_bytes
 from neocog.pictures.decode import Pixels, decode
 from neocog.show import charts, grids
 

@@ -24,7 +24,7 @@ from neocog.data.names import shown, some
 from neocog.data.own import OwnPictures, open_own
 from neocog.data.samples import Sheet, View, draw, draw_variants
 from neocog.errors import UsageError, first_complaint, unknown
-from neocog.files import write_bytes
+from neocog.outputs import write_bytes
 from neocog.pictures.decode import Preprocess
 
 FOLDER_SIZE = (128, 128)

@@ -19,8 +19,8 @@ from torch import Tensor
 from neocog.data.batches import channels_last
 from neocog.data.targets import form_of
 from neocog.errors import UnreadableError, UsageError, escaped
-from neocog.files import write_bytes
 from neocog.model import Trained, dataset_of, open_trained
+from neocog.outputs import write_bytes
 from neocog.pictures import reading
 from neocog.pictures.decode import Pixels, Preprocess
 from neocog.show import grids

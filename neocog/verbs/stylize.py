@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from neocog.errors import CheckFailed, Interrupted, OutOfMemory, UsageError, escaped
-from neocog.files import write_bytes
 from neocog.model import Kept as HasPath
 from neocog.model import Trained
+from neocog.outputs import write_bytes
 from neocog.pictures.decode import Pixels
 from neocog.show import grids
 from neocog.style import canvas

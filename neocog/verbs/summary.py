@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from neocog import files
+from neocog import files, outputs
 from neocog.arithmetic import Impossible, Row, Shape, Walk, walk, written
 from neocog.errors import NeocogError, ShapeError, UsageError, unknown
 from neocog.inside.shape_doctor import built, cured, with_remedies
@@ -81,7 +81,7 @@ class Summary:
         """Draw the network as a PNG."""
         from neocog.inside.drawing import draw
 
-        files.write_bytes(Path(path), draw(self.network, self.walk, title=self.title))
+        outputs.write_bytes(Path(path), draw(self.network, self.walk, title=self.title))
 
     def _repr_html_(self) -> str:
         head, *body = [_HEADINGS, *(_cells(row) for row in self.walk.layers)]

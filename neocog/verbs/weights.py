@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from neocog import outputs, sealed
 from neocog.errors import UsageError, unknown
-from neocog.model import Trained, open_trained, write_model
+from neocog.model import Trained, open_trained
 from neocog.pretrained.keras import sequential
 from neocog.pretrained.releases import RELEASES, Release
 from neocog.runs.run import Run
@@ -73,7 +74,9 @@ class Weights:
         """
         path, t = Path(path), self.trained
         if path.suffix == ".safetensors":
-            write_model(path, t.tensors(), t.document())
+            with outputs.replacing(path) as temporary:
+                sealed.write(temporary, t.tensors(), t.document())
+            outputs.write_json(path.with_suffix(".json"), t.document())
         elif path.suffix not in (".h5", ".keras", ".json"):
             raise UsageError(
                 f"'{path.name}': weights are written as .safetensors, .h5, .weights.h5, .keras or .json"

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neocog.errors import UnreadableError, optional
-from neocog.files import replacing
+from neocog.outputs import replacing
 
 Array = npt.NDArray[Any]
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from neocog import arithmetic
 from neocog.errors import UnreadableError, UsageError
-from neocog.files import read_json, write_json
+from neocog.files import read_json
+from neocog.outputs import write_json
 from neocog.pretrained.keras import chains
 from neocog.pretrained.keras import h5 as keras_h5
 from neocog.pretrained.keras.layers import entries, input_shape, written

@@ -1,0 +1,357 @@
+"""What stands in the way of a file: it is written whole, or one line says why not, and nothing is replaced
+that neocog did not write.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import neocog
+from neocog import files, outputs
+from neocog.cli import run as command
+from neocog.cli.streams import Forgiving
+from neocog.errors import NeocogError, UnreadableError, UsageError
+from neocog.events import Event, Step
+from neocog.runs.run import Run
+from neocog.training.watchers import Console
+
+QUICK = ["epochs=2", "optim.schedule=constant", "data.limit=320", "precision=float32"]
+
+
+def left_over(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.name.endswith(files.PART)]
+
+
+# --- what is no plain file stays what it is ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket", "link", "dangling link", "link to a folder"])
+def test_what_is_no_plain_file_is_never_replaced(tmp_path: Path, kind: str) -> None:
+    path, target = tmp_path / "x", tmp_path / "real"
+    target.write_text("old")
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as end:
+                os.chdir(tmp_path)
+                end.bind("x")
+        case "link":
+            path.symlink_to(target)
+        case "dangling link":
+            path.symlink_to(tmp_path / "nothing")
+        case "link to a folder":
+            path.symlink_to(tmp_path)
+    before = path.lstat()
+    with pytest.raises(UnreadableError, match="stays one"):
+        outputs.write_bytes(path, b"new")
+    assert os.path.samestat(path.lstat(), before)
+    assert target.read_text() == "old"
+    assert not left_over(tmp_path)
+
+
+def png(size: int = 8) -> bytes:
+    made = io.BytesIO()
+    Image.new("RGB", (size, size), (9, 90, 200)).save(made, "PNG")
+    return made.getvalue()
+
+
+def zipped(*names: str) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name in names:
+            archive.writestr(name, "1")
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("there", "new"),
+    [
+        (png(), png()),  # somebody's picture, perhaps the one that is predicted
+        (b"\xff\xd8\xff\xe0 a photo", png()),
+        (b"my notes\n", png()),
+        (b'{"my": "settings"}', b'{"data": 1}'),
+        (zipped("x_train.npy", "y_train.npy"), zipped("features.npy", "files.npy", "layer.npy")),
+        (b"file,label\na.png,cat\n", b"file,f0,f1\na.png,1,2\n"),
+        (png(), b"<!doctype html><title>report</title>"),
+        (bytes(8) + b'{"w": 1}', b"<!doctype html>"),
+    ],
+)
+def test_a_file_of_somebody_else_is_never_replaced(tmp_path: Path, there: bytes, new: bytes) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(there)
+    with pytest.raises(UnreadableError, match="did not write"):
+        outputs.write_bytes(path, new)
+    assert path.read_bytes() == there
+    assert not left_over(tmp_path)
+
+
+@pytest.mark.parametrize("data", [png(), b"<!doctype html>", zipped("a.npy"), b"file,f0\n", b'{"a": 1}'])
+def test_what_neocog_wrote_is_written_again(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "out"
+    path.touch()
+    for _ in range(3):
+        outputs.write_bytes(path, data)
+    if data.startswith(outputs.PNG):
+        with Image.open(path) as picture:
+            assert picture.convert("RGB").getpixel((0, 0)) == (9, 90, 200)
+            assert picture.info["Software"] == "neocog"
+
+
+def test_the_verbs_replace_no_input_and_nothing_of_a_run(
+    copied_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.png").write_bytes(png())
+    run = str(copied_run.path)
+    before = {
+        path: path.read_bytes() for path in (Path("in.png"), *copied_run.path.iterdir()) if path.is_file()
+    }
+    for words in (
+        f"predict {run} in.png --picture in.png",
+        f"evaluate {run} --report {run}/model.safetensors",
+        f"evaluate {run} --out {run}/facts.json",
+        f"weights {run} -o {run}/model.safetensors",
+        f"features {run} in.png --layer conv1 -o in.png",
+        f"look digits --out {run}/recipe.json",
+        "filter in.png --kernel blur -o in.png",
+        "summary lenet5 -o in.png",
+    ):
+        assert command(words.split()) in (2, 3), words
+    capsys.readouterr()
+    for path, data in before.items():
+        assert path.read_bytes() == data, path
+    assert command(f"predict {run} in.png --picture out.png".split()) == 0
+    assert command(f"predict {run} in.png --picture out.png".split()) == 0, "our own is replaced"
+    capsys.readouterr()
+
+
+def test_a_run_among_the_pictures_is_refused(tmp_path: Path) -> None:
+    for number in range(4):
+        path = tmp_path / "pets" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(8 + number))
+    (tmp_path / "link").symlink_to(tmp_path / "pets")
+    before = sorted((tmp_path / "pets").rglob("*"))
+    for out in ("pets", "pets/a", "pets/new", "link", "pets/a/../b/deep"):
+        with pytest.raises(UsageError, match="among the pictures"):
+            neocog.train(tmp_path / "pets", out=tmp_path / out, changes=["epochs=1"])
+    assert sorted((tmp_path / "pets").rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "argv", [["train", ""], ["train", "digits", "--out", ""], ["evaluate", "x", "--data", ""]]
+)
+def test_an_empty_argument_is_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(argv) == 2
+    assert "is empty" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="empty"):
+        neocog.train("digits", out="")
+
+
+# --- what the disk says -------------------------------------------------------------------------------
+
+
+def test_places_that_take_nothing_are_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "afile").write_text("x")
+    for path in (tmp_path / "afile" / "x.png", tmp_path / "afile" / "y" / "x.png", tmp_path / ("a" * 300)):
+        with pytest.raises(UnreadableError) as said:
+            outputs.write_bytes(path, png())
+        assert "\n" not in str(said.value)
+        with pytest.raises(NeocogError) as said:
+            neocog.train("digits", changes=QUICK, out=path)
+        assert "\n" not in str(said.value)
+    assert not left_over(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+@pytest.mark.parametrize("call", ["fsync", "replace", "mkstemp"])
+def test_a_disk_that_refuses_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    path = tmp_path / "a.json"
+    files.write_text(path, "old")
+
+    def refuse(*given: object, **more: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    where = {"fsync": os, "replace": Path, "mkstemp": files.tempfile}[call]
+    with monkeypatch.context() as patch:
+        patch.setattr(where, call, refuse)
+        with pytest.raises(UnreadableError, match=os.strerror(number)):
+            files.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert not left_over(tmp_path)
+
+
+def test_a_folder_that_cannot_be_flushed_is_said_and_one_that_knows_no_flushing_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush = os.fsync
+
+    def refusing(number: int):  # type: ignore[no-untyped-def]
+        def refuse(handle: int) -> None:
+            if os.path.isdir(f"/proc/self/fd/{handle}"):
+                raise OSError(number, os.strerror(number))
+            flush(handle)
+
+        return refuse
+
+    monkeypatch.setattr(os, "fsync", refusing(errno.EINVAL))
+    files.write_text(tmp_path / "a", "x")
+    monkeypatch.setattr(os, "fsync", refusing(errno.EIO))
+    with pytest.raises(UnreadableError, match="Input/output"):
+        files.write_text(tmp_path / "a", "y")
+
+
+def test_a_line_is_added_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lines"
+    for text in ("one\n", "two\n"):
+        files.append(path, text, flushed="to the disk")
+    with path.open("a") as file:
+        file.write('{"cut": ')
+    files.append(path, "three\n", flushed="to the system")
+    assert path.read_text() == "one\ntwo\nthree\n"
+
+    def refuse(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(UnreadableError, match="No space"):
+        files.append(path, "four\n", flushed="to the disk")
+    assert path.read_text() == "one\ntwo\nthree\n"
+
+
+@pytest.mark.parametrize("fate", ["removed", "renamed", "replaced by a file"])
+def test_a_run_folder_that_goes_away_is_not_made_anew(tmp_path: Path, fate: str) -> None:
+    out = tmp_path / "a"
+
+    def away(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 3:
+            if fate == "removed":
+                shutil.rmtree(out)
+            else:
+                out.rename(tmp_path / "b")
+            if fate == "replaced by a file":
+                out.write_text("x")
+
+    with pytest.raises(UnreadableError, match="removed or renamed"):
+        neocog.train("digits", changes=QUICK, out=out, watchers=[lambda run: away])
+    assert not out.is_dir()
+    if fate == "renamed":
+        neocog.resume(tmp_path / "b")
+        assert len(Run(tmp_path / "b").metrics()) == 2
+
+
+def test_hanging_up_saves_and_nohup_does_not_stop(tmp_path: Path) -> None:
+    def hang_up(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 3:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    def train(name: str) -> Run:
+        return neocog.train("digits", changes=QUICK, out=tmp_path / name, watchers=[lambda run: hang_up])
+
+    with pytest.raises(NeocogError) as stopped:
+        train("a")
+    assert stopped.value.exit_code == 129
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert train("b").facts()["result"]["epochs"] == 2
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+# --- streams and homes ---------------------------------------------------------------------------------
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_log_that_takes_nothing_ends_no_training(tmp_path: Path) -> None:
+    neocog.train("digits", changes=QUICK, out=tmp_path / "a", watchers=[lambda run: Console(Full())])
+    stream = Forgiving(Full())
+    print("lost", file=stream)
+    assert stream.write("lost") == 4
+    stream.flush()
+
+
+SCRIPT = """
+import os, sys
+{before}
+from neocog.cli import main
+sys.argv = ["neocog", "list", "recipes"]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "code"),
+    [
+        ("os.close(2); sys.stderr = None", 0),
+        ("os.close(1); sys.stdout = None", 0),
+        ("sys.stdout = open('/dev/full', 'w'); os.dup2(sys.stdout.fileno(), 1)", 3),
+    ],
+)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_streams_that_are_closed_or_full(before: str, code: int) -> None:
+    script = SCRIPT.format(before=before)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("\n") == (code == 3)
+
+
+def test_without_a_home_the_line_says_which_variable_gives_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("NEOCOG_HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", none)
+    with pytest.raises(UsageError, match="NEOCOG_HOME"):
+        files.cache_dir()
+
+
+HOMELESS = """
+import os, sys
+from pathlib import Path
+def none(*given): raise RuntimeError("no home")
+Path.home = none
+from neocog.show import plotting
+plotting.settle()
+print(os.environ["MPLCONFIGDIR"])
+import matplotlib
+print(matplotlib.get_cachedir())
+"""
+
+
+@pytest.mark.parametrize("cache", ["there", "missing"])
+def test_the_list_of_fonts_lies_in_the_cache_or_goes_with_the_process(tmp_path: Path, cache: str) -> None:
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LD_LIBRARY_PATH")}
+    more = {"NEOCOG_HOME": str(tmp_path)} if cache == "there" else {"TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", HOMELESS], env=kept | more, capture_output=True, text=True, check=True
+    )
+    chosen, used = done.stdout.split()
+    assert chosen == used
+    assert Path(chosen).is_relative_to(tmp_path)
+    assert (list(tmp_path.iterdir()) == [tmp_path / "matplotlib"]) == (cache == "there")
+    assert cache == "there" or not list(tmp_path.iterdir())
