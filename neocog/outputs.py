@@ -49,12 +49,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(_marked(data) if data.startswith(PNG) else data)
 
 
-def write_text(path: Path, text: str) -> None:
-    write_bytes(path, text.encode())
-
-
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, files.json_text(value))
+    write_bytes(path, files.json_text(value).encode())
 
 
 def _marked(png: bytes) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from neocog.errors import UsageError
-from neocog.outputs import write_text
+from neocog.outputs import write_bytes
 from neocog.report.lead import lead
 from neocog.report.section import Maker, Section, fill
 from neocog.report.sections.calibration import calibration
@@ -44,7 +44,7 @@ LAST: tuple[Maker, ...] = (first_batch, recipe, facts)
 
 def write(path: Path, subject: Subject, *, sections: Sequence[Maker] = ()) -> None:
     """Write the page about `subject` to `path`, atomically; `sections` as in `html`."""
-    write_text(path, html(subject, sections=sections))
+    write_bytes(path, html(subject, sections=sections).encode())
 
 
 def html(subject: Subject, *, sections: Sequence[Maker] = ()) -> str:

@@ -16,7 +16,7 @@ import torch
 from neocog.errors import UnreadableError, UsageError, escaped
 from neocog.inside.capture import capture, layer_named
 from neocog.model import Trained, open_trained
-from neocog.outputs import replacing, write_text
+from neocog.outputs import replacing, write_bytes
 from neocog.pictures import reading
 from neocog.world import find
 from neocog.zoo import ZOO
@@ -76,7 +76,7 @@ class Features:
         if path.suffix not in SUFFIXES:
             raise UsageError(f"features are written as .npz or .csv, not as '{path.name}'")
         if path.suffix == ".csv":
-            write_text(path, self._csv())
+            write_bytes(path, self._csv().encode())
             return
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
