@@ -1,8 +1,8 @@
 """Every case of a folder is run and held against what is right: `python bench/cases.py FOLDER [NAME ...]`.
 
-A case is a folder with a `run.sh`, which uses the `neocog` in N. A row a case is printed, and the exit code is 1
-where anything differs. No case may print a traceback; what else is right of it stands in EXPECTED: patterns that
-its output has, in this order, and patterns that it has not (with a ! before them).
+A case is a folder with a `run.sh`, which uses the `neocog` in N. A row a case is printed; the exit code is 1
+where anything differs. No case may print a traceback. What else is right of it stands in EXPECTED: patterns
+that its output has, in this order, and patterns that it has not (with a ! before them).
 """
 
 from __future__ import annotations
