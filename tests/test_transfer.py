@@ -391,7 +391,7 @@ def test_which_folders_borrow() -> None:
     photos = Extent(pictures=200, classes=2, size=(400, 500))
     assert suits(photos)[0]
     assert suits(replace(photos, pictures=10**6))[0]
-    few_signs = Extent(pictures=50, classes=10, size=(28, 28), grey=True)
+    few_signs = Extent(pictures=20, classes=10, size=(28, 28), grey=True)
     assert suits(few_signs)[0]
     helps, why = suits(replace(few_signs, pictures=5000))
     assert not helps

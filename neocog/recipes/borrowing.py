@@ -21,7 +21,7 @@ STRENGTH = 0.1
 BATCH = 32
 HELD_OUT = 0.1
 """At most: the strength of the head is chosen on the training pictures, so few need to watch."""
-GREY_ENOUGH, ENOUGH = 20, 2000
+GREY_ENOUGH, ENOUGH = 5, 2000
 """Pictures a class from which small grey ones, and small ones, are learned better from nothing: see the study
 in docs/transfer.md.
 """
