@@ -4,9 +4,9 @@
 
 FOLDER holds torchvision (`pip install --no-deps --target FOLDER torchvision`), imported beside this
 environment's CPU build of torch. Every classifier of `torchvision.models` with published operations in its
-weights' meta is walked for one picture of 224x224; its output, parameters and giga-multiply-accumulates are
-written beside the published ones to results/strangers.json. Exits with 4 where an output or a parameter count
-differs, or a count of operations by more than TOLERANCE.
+weights' meta is walked for one picture of their size; its output, parameters and giga-multiply-accumulates
+are written beside the published ones to results/strangers.json. Exits with 4 where an output or a parameter
+count differs, or a count of operations by more than TOLERANCE.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ RESULTS = Path(__file__).parent.parent / "results" / "strangers.json"
 
 def measured(name: str, models: Any) -> dict[str, Any]:
     """What the walk says of one network, and what torchvision publishes of its first weights."""
-    meta = next(iter(models.get_model_weights(name))).meta
-    side = max(224, *meta.get("min_size", (0, 0)))
-    side = 299 if name == "inception_v3" else side
+    weights = next(iter(models.get_model_weights(name)))
+    meta, side = weights.meta, weights.transforms().crop_size[0]
     row: dict[str, Any] = {"published parameters": meta["num_params"], "published GMACs": meta["_ops"]}
     begun = time.perf_counter()
     plain = {"init_weights": False} if name in {"googlenet", "inception_v3"} else {}

@@ -171,6 +171,13 @@ def test_windows_in_the_batchs_axis_count(batch: int) -> None:
     assert walk(Windowed(), (3, 8, 8), batch=batch).macs == 64 * (3 * 5 + 5 * 2)
 
 
+def test_groups_are_shown() -> None:
+    rows = walk(
+        nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 6, 3, padding=1, groups=2)), (4, 8, 8)
+    )
+    assert [row.window for row in rows.layers] == ["3x3 depthwise", "3x3 pad 1 groups 2"]
+
+
 def test_lenets_third_layer_has_sixty_links() -> None:
     rows = {row.name: row for row in neocog.summary("lenet5").walk.layers}
     assert rows["features.c3.maps.conv"].macs == 100 * 60 * 25

@@ -117,7 +117,9 @@ def label(module: nn.Module) -> str:
 
 
 def window_words(module: nn.Module) -> str:
-    """Kernel, stride and padding of a layer: '7x7/2 pad 3', '3x3 dilated 2'; '' where it has none."""
+    """Kernel, stride, padding and groups of a layer: '7x7/2 pad 3', '3x3 dilated 2', '3x3 depthwise'; ''
+    where it has none.
+    """
     if rule(module) is None:
         return ""
     if isinstance(module, _ConvTransposeNd):
@@ -130,7 +132,11 @@ def window_words(module: nn.Module) -> str:
     words = times(kernel)
     words += f"/{_short(stride)}" if max(stride) > 1 else ""
     words += f" pad {_short(padding)}" if any(padding) else ""
-    return words + (f" dilated {_short(dilation)}" if max(dilation) > 1 else "")
+    words += f" dilated {_short(dilation)}" if max(dilation) > 1 else ""
+    groups = module.groups if isinstance(module, _ConvNd) else 1
+    return words + (
+        "" if groups == 1 else " depthwise" if groups == module.in_channels else f" groups {groups}"
+    )
 
 
 def _short(sizes: Sequence[object]) -> str:

@@ -126,6 +126,8 @@ def _box(row: Row) -> Box:
     words = [row.name.removeprefix("features.").removeprefix("head."), row.label]
     if "pad" in row.window:
         words[1] += row.window[row.window.index(" pad") :]
+    elif row.window.endswith("depthwise") or " groups " in row.window:
+        words[1] += row.window[row.window.index(" ") :]
     if row.parameters:
         words.append(f"{row.parameters:,} parameters")
     return Box(row.kind, words, given=written(row.input), out=written(row.output))
