@@ -36,6 +36,7 @@ def measured(name: str, models: Any) -> dict[str, Any]:
     begun = time.perf_counter()
     plain = {"init_weights": False} if name in {"googlenet", "inception_v3"} else {}
     plain |= {"aux_logits": False} if name == "googlenet" else {}  # as the published count has it
+    plain |= {"image_size": side} if name.startswith("vit") else {}
     network = models.get_model(name, weights=None, **plain)
     try:
         found = walk(network.eval(), (3, side, side))
