@@ -81,7 +81,10 @@ def check(whole: Run, folder: Path, every: int) -> None:
             run = Run(folder / f"{type(fault).__name__}{getattr(fault, 'errno', '')}-{number}")
             with pytest.raises((Killed, UnreadableError)):
                 trained(run.path, number, fault)
-            if run.recipe_file.exists():
+            facts = run.facts() if run.recipe_file.exists() else {}
+            if "result" in facts and "unreported" not in facts:
+                pass  # the fault came after the last rename
+            elif facts:
                 neocog.resume(run.path)
             else:
                 neocog.train("digits", changes=QUICK, out=run.path)
