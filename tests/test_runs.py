@@ -604,7 +604,7 @@ def test_an_interrupted_training_counts_whole_epochs(tmp_path: Path, steps: int,
     assert status["epoch"] == whole + 1
 
 
-@pytest.mark.parametrize(("epochs", "words"), [(1, "done 1 epochs, and epoch 2 is under way"), (0, "epochs")])
+@pytest.mark.parametrize(("epochs", "words"), [(1, "done 1 epoch, and epoch 2 is under way"), (0, "epochs")])
 def test_fewer_epochs_than_are_done_are_refused(cut: Run, epochs: int, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         neocog.resume(cut.path, epochs=epochs)
