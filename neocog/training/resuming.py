@@ -18,6 +18,7 @@ from neocog.optim.settings import Optim
 from neocog.recipes.recipe import Phase, Recipe
 from neocog.runs.run import Run
 from neocog.runs.state import Live, Saved, State, load_optimizer
+from neocog.show.words import plural
 from neocog.training.loop import Training
 from neocog.zoo import Network
 
@@ -122,7 +123,7 @@ def _require_ahead(run: Run, state: State, recipe: Recipe) -> None:
     if recipe.epochs < done or (recipe.epochs == done and state.rows):
         under_way = f", and epoch {done + 1} is under way" if state.rows else ""
         raise UsageError(
-            f"{run.path} has done {done} epochs{under_way}; fewer cannot be asked of it: "
+            f"{run.path} has done {plural(done, 'epoch')}{under_way}; fewer cannot be asked of it: "
             f"--epochs {done + bool(state.rows)} or more, or a new run"
         )
 
