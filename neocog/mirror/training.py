@@ -183,7 +183,7 @@ def from_recipe(
     _only(
         recipe,
         "recipe",
-        {"data", "model", "preprocess", "phases", "batch", "seed", "stop", "precision", *TITLES},
+        {"data", "model", "preprocess", "phases", "batch", "seed", "stop", "precision", "probes", *TITLES},
     )
     _only(phase, "phase", {"epochs", "optim"})
     _only(optim, "optim", {"kind", "lr", "momentum"})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from neocog._version import __version__
 from neocog.data import Data, load
@@ -27,12 +27,15 @@ from neocog.runs.metrics import brought_back, put
 from neocog.runs.run import UNREPORTED, Run, open_run
 from neocog.training.driving import drive
 from neocog.training.loop import prepare
+from neocog.training.numpy_engine import by_numpy
 from neocog.training.own import NOTHING, Own
 from neocog.training.resuming import change, goes_on, require_carriable, require_same_recipe
 from neocog.transfer.lending import lend
 from neocog.world import facts as world_facts
 from neocog.world import find
 from neocog.zoo import resolved
+
+Engine = Literal["torch", "numpy"]
 
 
 def train(
@@ -50,6 +53,7 @@ def train(
     dataset: Dataset | None = None,
     stop: Callable[[], bool] | None = None,
     own: Own = NOTHING,
+    engine: Engine = "torch",
 ) -> Run:
     """Train what `what` names: a recipe, its name, its JSON file, a data set, or a folder of pictures.
 
@@ -60,6 +64,7 @@ def train(
     pictures of a folder are decoded. `dataset` takes the place of the recipe's pictures; `own` brings a loss
     or an augmentation. `stop` is asked after every step: when it says true, and after Ctrl-C or
     SIGTERM, the state is saved and `Interrupted` raised. `CheckFailed` when the loss stops being finite.
+    `engine` "numpy" has every sum done by the NumPy mirror: for layer lists, plain descent, small pictures.
     """
     found = asked(what, data)
     place = Place(found.name, _folder(out))
@@ -91,6 +96,8 @@ def train(
     recipe = override(recipe, changes)
     job = prepare(recipe, dataset, world, own, lent.eyes)
     reasons = (*reasons, *why, *filter(None, map(job.why_not, recipe.phases)))
+    if engine == "numpy":
+        job = by_numpy(job)
     live = job.begun()
     doubts = [line for phase in recipe.phases for line in phase.augment.remarks(dataset.classes)]
     remarks = tuple(dict.fromkeys((*reasons, *dataset.remarks, *doubts)))
@@ -98,7 +105,7 @@ def train(
         remarks = (*remarks, *of_lock)
         facts = {
             "neocog": __version__,
-            "command": _command(what, data, model, lent.words, changes),
+            "command": _command(what, data, model, (*lent.words, *_engine_words(engine)), changes),
             "begun": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "where": str(found.where.resolve()) if found.where else None,
             "data_fingerprint": dataset.fingerprint,
@@ -109,6 +116,7 @@ def train(
             "recipe_identity": recipe.identity,
             **({"start": recipe.start.model_dump()} if recipe.start is not None else {}),
             **({"own": own.names()} if own.names() else {}),
+            **({"engine": engine} if engine != "torch" else {}),
             **world_facts(world),
         }
         begin(run, recipe, facts)
@@ -148,6 +156,7 @@ def resume(
         require_carriable(run, before, recipe)
         _require_unfinished(run, facts, recipe)
         _same_own(run, facts, own)
+        _require_torch(run, facts)
         where = Path(data) if data is not None else Path(facts["where"]) if facts["where"] else None
         if dataset is None:
             dataset = load(recipe.data, where=where, preprocess=recipe.preprocess, progress=progress)
@@ -214,6 +223,15 @@ def _same_own(run: Run, facts: dict[str, Any], own: Own) -> None:
         )
 
 
+def _require_torch(run: Run, facts: dict[str, Any]) -> None:
+    """`UsageError` for a training of the NumPy engine: it keeps no state to go on from."""
+    if facts.get("engine", "torch") != "torch":
+        raise UsageError(
+            f"{run.path} was trained by the NumPy engine, which cannot go on with a run; "
+            f"begin again: {facts.get('command', 'neocog train ... --engine numpy')}"
+        )
+
+
 def _not_the_machine(facts: dict[str, Any], now: dict[str, Any], *, asked: bool) -> tuple[str, ...]:
     """A remark where the world is not the one of before; a precision that was asked for is no surprise."""
     changed = [
@@ -253,6 +271,10 @@ def _command(
     words += ["--data", _named(data)] if data is not None else []
     words += ["--model", _named(model)] if model is not None else []
     return shlex.join([*words, *start, *(word for change in changes for word in ("--set", change))])
+
+
+def _engine_words(engine: Engine) -> tuple[str, ...]:
+    return () if engine == "torch" else ("--engine", engine)
 
 
 def _named(given: str | Path) -> str:

@@ -32,10 +32,11 @@ def call(verb: Callable[..., Any], given: Given) -> Any:
     watchers += [TensorBoard] if "tensorboard" in more else []
     own = {**given.own, "watchers": watchers}
     if "resume" in more:
-        if {"what", "model", "start", "tune", "out"} & set(own):
+        engine = own.pop("engine", "torch")
+        if {"what", "model", "start", "tune", "out"} & set(own) or engine != "torch":
             raise UsageError(
                 "--resume goes on with a run as it was started: give it without WHAT, --model, --from, "
-                "--tune and --out"
+                "--tune, --engine and --out"
             )
         return resume(
             more["resume"], epochs=more.get("epochs"), changes=[*changes, *more.get("set", ())], **own
@@ -71,6 +72,7 @@ COMMAND = Command(
         "precision": Option(kind="text", accepts="neocog.world.Precision", help=f"{ACCEPTED}."),
         "seed": Option(kind="int", help="Decides every draw."),
         "device": DEVICE,
+        "engine": Option(help=f"{ACCEPTED}: who does the sums."),
         "out": Option(kind="path", short="-o", help="The run's folder (default: runs/NAME)."),
         "set": Option(kind="texts", help="FIELD=VALUE of the recipe, e.g. optim.lr=0.05."),
         "resume": Option(kind="path", help="Go on with this run (with --epochs: to so many)."),
