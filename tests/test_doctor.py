@@ -28,6 +28,8 @@ from neocog.tasks.task import Objective
 from neocog.training.diagnosis import held_out, probe
 from neocog.training.diagnosis.attend import LOOKS, Doctor, due
 from neocog.training.diagnosis.by_heart import learned_by_heart
+from neocog.training.diagnosis.causes import Case
+from neocog.training.diagnosis.evidence import Evidence
 from neocog.training.loop import prepare
 from neocog.world import find
 from neocog.zoo import Model, Network, resolved
@@ -325,3 +327,26 @@ def test_a_loss_that_is_no_number_is_explained_before_the_error(tmp_path: Path) 
     events = course(recipe("optim.kind=sgd", "optim.lr=1e6"), tmp_path)
     assert [f.name for f in found(events)] == ["learning rate too high"]
     assert math.isfinite(found(events)[0].evidence["learning rate"])
+
+
+def test_one_bad_epoch_is_no_over_fitting() -> None:
+    """Held-out accuracy that drops once, as it does under a high rate, and three epochs of a real gap."""
+
+    def epochs(*held_out: float) -> list[Epoch]:
+        return [
+            Epoch(n, n, {"loss": 0.1, "accuracy": 0.995}, {"loss": 0.2, "accuracy": there}, 0.1, 1, 1, True)
+            for n, there in enumerate(held_out, start=1)
+        ]
+
+    assert held_out.over_fitting(epochs(0.99, 0.4, 0.98)) is None
+    assert held_out.over_fitting(epochs(0.91, 0.9, 0.89)) is not None
+    assert held_out.over_fitting(epochs(0.91, 0.9)) is None
+
+
+def test_a_common_class_has_to_be_missing_twice() -> None:
+    look = Evidence(step=200, loss=0.1, known=2.3, right=0.9, low=0, high=1, spread=1, others=0.95, fair=0.1)
+    missing = replace(look, never={"b": 0.1})
+    assert held_out.never_answered(Case(recipe(), [look, missing], 0.1)) is None
+    assert held_out.never_answered(Case(recipe(), [missing, missing], 0.1)) is not None
+    rare = replace(look, never={"b": 0.01})
+    assert held_out.never_answered(Case(recipe(), [look, rare], 0.1)) is not None

@@ -4,6 +4,7 @@ class that is never answered.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 import torch
@@ -34,8 +35,8 @@ def over_fitting(epochs: Sequence[Epoch]) -> Diagnosis | None:
         return None
     figure = next((name for name in epochs[-1].figures if name != "loss"), "")
     last = epochs[-LASTING:]
-    here = sum(epoch.figures.get(figure, 0.0) for epoch in last) / LASTING
-    there = sum(epoch.held_out.get(figure) or 0.0 for epoch in last) / LASTING
+    here = statistics.median(epoch.figures.get(figure, 0.0) for epoch in last)
+    there = statistics.median(epoch.held_out.get(figure) or 0.0 for epoch in last)
     if here < BY_HEART or here - there < GAP:
         return None
     changes = ("augment.shift_width=0.1", "augment.shift_height=0.1", "augment.rotation=10")
@@ -127,7 +128,9 @@ def never_answered(case: Case) -> Diagnosis | None:
         return None
     rarest = min(now.never, key=now.never.__getitem__)
     share = now.never[rarest]
-    if now.others < (WELL if share < now.fair / 2 else VERY_WELL):
+    rare = share < now.fair / 2
+    lasting = len(case.looks) > 1 and rarest in case.looks[-2].never
+    if now.others < (WELL if rare else VERY_WELL) or not (rare or lasting):
         return None
     changes = ("balance=sampler",) if share and case.recipe.balance == "none" else ()
     return Diagnosis(
