@@ -62,6 +62,13 @@ class Verbs(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return list(VERBS)
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """What each verb is for; its options, for which its function is read, are not made for that."""
+        from neocog.cli.command import command
+
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command(name).about) for name in VERBS])
+
 
 app = typer.Typer(
     cls=Verbs,

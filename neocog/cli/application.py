@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from neocog.cli import progress
-from neocog.cli.command import Command, Given
+from neocog.cli.command import Command, Given, command
 from neocog.cli.options import ACCEPTED, JSON, QUIET, Option
 from neocog.cli.signature import REQUIRED, Kind, Parameter, Signature, literal, read
 from neocog.cli.values import alternatives, one_of
@@ -56,13 +56,12 @@ class Verb:
 
 def verb(name: str) -> Verb:
     """The verb of neocog/verbs/NAME.py and neocog/cli/commands/NAME.py; its function is not loaded."""
-    command: Command = importlib.import_module(f"neocog.cli.commands.{name}").COMMAND
-    signature = read(name)
+    found, signature = command(name), read(name)
     own = {parameter.name: parameter for parameter in signature.parameters}
-    options = {key: _named(own.get(key), key, words) for key, words in command.options.items()}
+    options = {key: _named(own.get(key), key, words) for key, words in found.options.items()}
     for key, words in (("json", JSON), ("quiet", QUIET)):
         options[key] = _named(None, key, words)
-    return Verb(name, signature, command, MappingProxyType(options))
+    return Verb(name, signature, found, MappingProxyType(options))
 
 
 def _named(own: Parameter | None, name: str, words: Option) -> Named:

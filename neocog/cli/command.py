@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,3 +65,9 @@ class Command:
     call: Callable[[Callable[..., Any], Given], Any] = handed_on
     text: Callable[[Any, Given], str] = worded
     remarks: Callable[[Any, Given], Iterable[str]] = no_remarks
+
+
+def command(verb: str) -> Command:
+    """That of neocog/cli/commands/VERB.py."""
+    found: Command = importlib.import_module(f"neocog.cli.commands.{verb}").COMMAND
+    return found
