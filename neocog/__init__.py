@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from neocog.model import Trained, open_trained
     from neocog.recipes.recipe import Recipe
     from neocog.runs.run import Run
+    from neocog.studies.study import study
     from neocog.training.own import Own
     from neocog.verbs.doctor import doctor
     from neocog.verbs.evaluate import evaluate
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from neocog.verbs.features import features
     from neocog.verbs.look import look
     from neocog.verbs.predict import predict
-    from neocog.verbs.study import study
     from neocog.verbs.stylize import stylize
     from neocog.verbs.summary import summary
     from neocog.verbs.train import resume, train
@@ -64,7 +64,7 @@ _HOMES = {
     "open_trained": "model",
     "predict": "verbs.predict",
     "resume": "verbs.train",
-    "study": "verbs.study",
+    "study": "studies.study",
     "stylize": "verbs.stylize",
     "summary": "verbs.summary",
     "train": "verbs.train",

@@ -21,7 +21,7 @@ from neocog.cli import VERBS
 from neocog.cli import run as command
 from neocog.cli.application import verb as described
 from neocog.cli.command import PYTHON_ONLY, Command, Given
-from neocog.cli.signature import REQUIRED, literal, read
+from neocog.cli.signature import REQUIRED, literal, module_of, read
 from neocog.cli.values import alternatives, sizes
 from neocog.errors import UsageError
 from neocog.runs.run import Run
@@ -31,16 +31,20 @@ Capture = pytest.CaptureFixture[str]
 
 
 def function(verb: str) -> Any:
-    return getattr(importlib.import_module(f"neocog.verbs.{verb}"), read(verb).function)
+    return getattr(importlib.import_module(module_of(verb)), read(verb).function)
 
 
 def test_every_verb_is_a_command() -> None:
-    for folder in ("verbs", "cli/commands"):
-        assert {path.stem for path in (PACKAGE / folder).glob("*.py")} - {"__init__"} == set(VERBS), folder
+    files = {path.stem for path in (PACKAGE / "cli/commands").glob("*.py")} - {"__init__"}
+    verbs = {path.stem for path in (PACKAGE / "verbs").glob("*.py")} - {"__init__"}
+    made_of_verbs = set(VERBS) - verbs
+    assert files == set(VERBS)
+    assert verbs <= set(VERBS)
+    assert made_of_verbs <= {path.stem for path in (PACKAGE / "studies").glob("*.py")}
     for verb in VERBS:
         command_ = described(verb).command
         assert all(one.startswith(f"neocog {verb}") for one in command_.example.split("; ")), verb
-        assert (importlib.import_module(f"neocog.verbs.{verb}").__doc__ or "").startswith(f"{verb}: ")
+        assert (importlib.import_module(module_of(verb)).__doc__ or "").startswith(f"{verb}: ")
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -159,7 +163,7 @@ def test_help_of_every_verb_loads_no_library() -> None:
         "import sys, neocog.cli as cli\n"
         "assert all(cli.run([verb, '--help']) == 0 for verb in cli.VERBS)\n"
         "heavy = {'torch', 'rich', 'numpy', 'matplotlib', 'PIL'} & set(sys.modules)\n"
-        "ours = [m for m in sys.modules if m.startswith('neocog.verbs.')]\n"
+        "ours = [m for m in sys.modules if m.startswith(('neocog.verbs.', 'neocog.studies.'))]\n"
         "sys.exit(str((heavy, ours)) if heavy or ours else 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

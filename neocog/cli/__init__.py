@@ -32,7 +32,8 @@ VERBS = (
     "stylize",
     "study",
 )
-"""Every verb, in the order of help: each a file of neocog/verbs and one of neocog/cli/commands."""
+"""Every verb, in the order of help: each a file of neocog/verbs, or of neocog/studies where it is made of
+others, and one of neocog/cli/commands."""
 
 
 class Commands(Mapping[str, Any]):

@@ -20,7 +20,7 @@ import typer
 from neocog.cli import progress
 from neocog.cli.command import Command, Given, command
 from neocog.cli.options import ACCEPTED, JSON, QUIET, Option
-from neocog.cli.signature import REQUIRED, Kind, Parameter, Signature, literal, read
+from neocog.cli.signature import REQUIRED, Kind, Parameter, Signature, literal, module_of, read
 from neocog.cli.values import alternatives, one_of
 from neocog.errors import escaped
 
@@ -55,7 +55,7 @@ class Verb:
 
 
 def verb(name: str) -> Verb:
-    """The verb of neocog/verbs/NAME.py and neocog/cli/commands/NAME.py; its function is not loaded."""
+    """The verb of its module and of neocog/cli/commands/NAME.py; its function is not loaded."""
     found, signature = command(name), read(name)
     own = {parameter.name: parameter for parameter in signature.parameters}
     options = {key: _named(own.get(key), key, words) for key, words in found.options.items()}
@@ -159,7 +159,7 @@ def _value(verb: str, one: Named, value: Any) -> Any:
 
 def _run(found: Verb, given: Given, *, as_json: bool) -> int:
     """Call the verb, write what is to be written, print the result; the exit code."""
-    module = importlib.import_module(f"neocog.verbs.{found.name}")
+    module = importlib.import_module(module_of(found.name))
     result = found.command.call(getattr(module, found.signature.function), given)
     for key, path in given.files.items():
         method = found.options[key].words.saves

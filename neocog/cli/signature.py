@@ -39,11 +39,17 @@ class Signature:
     parameters: tuple[Parameter, ...]
 
 
+def module_of(name: str) -> str:
+    """The module of the verb `name`: neocog.verbs.NAME, or neocog.studies.NAME of a verb made of verbs."""
+    study = PACKAGE / "studies" / f"{name}.py"
+    return f"neocog.studies.{name}" if study.is_file() else f"neocog.verbs.{name}"
+
+
 def read(name: str) -> Signature:
     """The verb `name`: the function of that name (or with a _ behind, where Python has the name already) in
-    neocog/verbs/NAME.py.
+    its module.
     """
-    tree = _parsed(f"neocog.verbs.{name}")
+    tree = _parsed(module_of(name))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     function = functions.get(name) or functions[f"{name}_"]
     return Signature(function.name, tuple(_parameters(function, _aliases(tree))))
