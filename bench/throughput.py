@@ -12,14 +12,12 @@ scaling, metrics, state saving), Keras its `fit` on float32 arrays in memory.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from turns import Worker, machine, write
+
 CASES = {
     "lenet": {"batch": 128, "pictures": 12_800, "shape": [1, 28, 28]},
     "c2": {"batch": 64, "pictures": 3_200, "shape": [3, 32, 32]},
@@ -110,39 +108,6 @@ for line in sys.stdin:
 )
 
 
-class Worker:
-    """One side, in a process that stays warm between its turns."""
-
-    def __init__(self, python: str, script: str, name: str, precision: str, case: dict[str, object]) -> None:
-        command = [python, "-c", script, name, json.dumps(case), precision]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=ROOT,
-        )
-        if self._line() != "ready":
-            raise SystemExit(f"{python} could not run its side of {name} {precision}")
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def turn(self) -> float:
-        """Pictures per second of one epoch."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        return float(self._line())
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-
-
 def compare(keras: str, name: str, precision: str, rounds: int) -> dict[str, object]:
     """Rounds in turn, and the ratio of the medians."""
     ours, theirs = (
@@ -176,13 +141,9 @@ def main() -> None:
     parser.add_argument("--precision", nargs="*", default=["float32", "bfloat16"])
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
+    before = machine()
     rows = [compare(asked.keras, name, p, asked.rounds) for p in asked.precision for name in CASES]
-    if asked.out:
-        commit = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT
-        ).stdout
-        document = {"machine": f"{platform.machine()}, 2 threads", "commit": commit.strip(), "rows": rows}
-        asked.out.write_text(json.dumps(document, indent=2) + "\n")
+    write(asked.out, rows, before)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ import statistics
 import sys
 from pathlib import Path
 
-from throughput import KERAS_START, Worker
+from throughput import KERAS_START
+from turns import Worker
 
 CASES = {name: {"batch": 8, "pictures": 48, "shape": [3, 224, 224]} for name in ("vgg16", "resnet50-keras")}
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 
+from neocog import openmp
 from neocog.errors import UsageError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -148,6 +149,26 @@ def deterministic() -> Iterator[None]:
         memory.fill_uninitialized_memory = filled
 
 
+@contextlib.contextmanager
+def as_many_threads(number: int | None) -> Iterator[None]:
+    """`number` threads do the sums, which are cut at the threads: as many as before give the same bits. Does
+    nothing for None, where a user's OMP_NUM_THREADS says otherwise, or on fewer processors than that.
+    """
+    before = torch.get_num_threads()
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if number is not None and "OMP_NUM_THREADS" not in os.environ and number <= processors:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def remarks(world: World) -> tuple[str, ...]:
+    """What slows a training in `world` and cannot be set any more."""
+    return openmp.remarks(os.environ, torch.get_num_threads()) if world.device.type == "cpu" else ()
+
+
 def facts(world: World) -> dict[str, object]:
     """What a later reader needs to know of the machine."""
     import platform
@@ -159,6 +180,7 @@ def facts(world: World) -> dict[str, object]:
         else platform.processor() or "cpu",
         "precision": world.precision,
         "threads": torch.get_num_threads(),
+        "waiting": openmp.told(os.environ),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }

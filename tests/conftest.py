@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from neocog import openmp
+
+openmp.wait_briefly(os.environ)  # as the command line does, before any test loads torch
+
 ROOT = Path(__file__).parent.parent
 
 

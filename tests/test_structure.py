@@ -24,6 +24,7 @@ LAYERS: dict[str, int] = {
             "errors",
             "events",
             "files",
+            "openmp",
             "outputs",
             "pictures",
             "sealed",

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from neocog import openmp
 from neocog._version import __version__
 from neocog.cli import streams
 from neocog.errors import NeocogError, UnreadableError, UsageError, error_line, escaped
@@ -139,4 +140,5 @@ def _give_up_stdout() -> None:
 
 def main() -> None:
     streams.settle()
+    openmp.wait_briefly(os.environ)
     sys.exit(run(sys.argv[1:]))

@@ -31,8 +31,9 @@ from neocog.training.numpy_engine import by_numpy
 from neocog.training.own import NOTHING, Own
 from neocog.training.resuming import change, goes_on, require_carriable, require_same_recipe
 from neocog.transfer.lending import lend
+from neocog.world import as_many_threads, find
 from neocog.world import facts as world_facts
-from neocog.world import find
+from neocog.world import remarks as world_remarks
 from neocog.zoo import resolved
 
 Engine = Literal["torch", "numpy"]
@@ -100,7 +101,7 @@ def train(
         job = by_numpy(job)
     live = job.begun()
     doubts = [line for phase in recipe.phases for line in phase.augment.remarks(dataset.classes)]
-    remarks = tuple(dict.fromkeys((*reasons, *dataset.remarks, *doubts)))
+    remarks = tuple(dict.fromkeys((*reasons, *dataset.remarks, *doubts, *world_remarks(world))))
     with place.taken() as (run, of_lock):
         remarks = (*remarks, *of_lock)
         facts = {
@@ -146,10 +147,11 @@ def resume(
     before.
 
     More epochs stretch the schedule: the learning rate goes on from its place in the longer one. What `train`
-    was given in Python (`dataset`, `own`) is given again.
+    was given in Python (`dataset`, `own`) is given again. As many threads do the sums as before, unless
+    OMP_NUM_THREADS says otherwise.
     """
     run = open_run(Path(path))
-    with run.alone() as of_lock:
+    with run.alone() as of_lock, as_many_threads(run.facts().get("threads")):
         facts, before = run.facts(), run.recipe()
         require_same_recipe(run, before, facts)
         recipe = _longer(override(before, changes), epochs)
@@ -233,11 +235,14 @@ def _require_torch(run: Run, facts: dict[str, Any]) -> None:
 
 
 def _not_the_machine(facts: dict[str, Any], now: dict[str, Any], *, asked: bool) -> tuple[str, ...]:
-    """A remark where the world is not the one of before; a precision that was asked for is no surprise."""
+    """A remark where the world is not the one of before; a precision that was asked for is no surprise, and
+    how threads wait is no part of the result.
+    """
+    unsurprising = ("precision",) if asked else ()
     changed = [
         f"{key} was {facts.get(key)}, is {now[key]}"
         for key in now
-        if facts.get(key) != now[key] and not (asked and key == "precision")
+        if facts.get(key) != now[key] and key not in (*unsurprising, "waiting")
     ]
     if not changed:
         return ()
