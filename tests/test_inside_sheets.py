@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 import neocog
+from neocog.data import Data, load
 from neocog.data.dataset import Split
+from neocog.data.sources.drawn_shapes import COLOURS, describe
 from neocog.errors import UsageError
 from neocog.inside.explain.filters import filters
 from neocog.inside.explain.gates import gates
@@ -27,6 +29,7 @@ from neocog.inside.explain.weights import histogram, written
 from neocog.inside.kernels import KERNELS, line
 from neocog.inside.sight import Sight, sight
 from neocog.inside.templates import NO_NAME, best
+from neocog.model import Trained
 from neocog.pictures.decode import decode
 from neocog.pictures.preprocess import Preprocess
 from neocog.runs.run import Run
@@ -188,6 +191,56 @@ def test_maps_are_what_the_layers_put_out_and_silent_ones_are_marked() -> None:
     np.testing.assert_allclose(found.arrays["1"], wanted, atol=1e-6)
     assert found.facts["layers"][1]["silent"] == [1]
     assert [panel.colour for panel in found.sheets[1].panels] == ["black", "black", "red"]
+
+
+def test_kernels_stand_below_the_maps_that_they_make() -> None:
+    network = kernels_of(KERNELS["sobel-x"], KERNELS["blur"])
+    pixels = np.random.default_rng(1).integers(1, 256, (1, 6, 6), dtype=np.uint8)
+    sheet = maps(ask(network, pictures=(Picture("p", pixels, 0, 1.0), Picture("q", pixels, 0, 1.0)))).sheets[
+        0
+    ]
+    assert sheet.columns == 3
+    assert [panel.title for panel in sheet.panels] == [
+        "p",
+        "0",
+        "1",
+        "q",
+        "0",
+        "1",
+        "",
+        "kernel 0",
+        "kernel 1",
+    ]
+    assert sheet.panels[7].pixels[0, ::2, ::2].tolist() == [[64, 128, 191], [0, 128, 255], [64, 128, 191]]
+    assert "last row: the kernels, from" in sheet.caption
+    network = build(Model(name="g1"), shape=ZOO["g1"].shape, classes=6)
+    pixels = np.zeros((3, 28, 28), dtype=np.uint8)
+    sheets = maps(ask(network, (3, 28, 28), pictures=(Picture("p", pixels, 0, 1.0),))).sheets
+    assert [sheet.begins for sheet in sheets] == [True, False, False] * 2, "a row of sheets for each stage"
+    assert sheets[0].panels[-1].pixels.shape[0] == 3, "over red, green and blue in colour"
+    assert "kernels of input channel 0" in sheets[3].caption
+
+
+def test_six_rectangles_one_of_each_colour() -> None:
+    """G4 on G1's network: of the data set only the rectangles."""
+    given = Data(name="shapes", task="colour", val="none")
+    trained = Trained(
+        network=build(Model(name="g1"), shape=ZOO["g1"].shape, classes=6).eval(), model=Model(name="g1"),
+        shape=ZOO["g1"].shape, classes=tuple(COLOURS), provenance={"data": given.model_dump()},
+        preprocess=UNIT.model_copy(update={"size": (28, 28), "channels": 3}),
+    )  # fmt: skip
+    found = neocog.explain(trained, how="maps", only="rectangle").answer
+    pictures = [p for p in found.sheets[0].panels if p.title in COLOURS]
+    assert [p.title for p in pictures] == list(COLOURS)
+    data = load(given).split("test")
+    shapes = describe("colour", 0).shapes
+    for label, panel in enumerate(pictures):
+        n = next(n for n, y in enumerate(data.y.tolist()) if y == label and shapes[n] == "rectangle")
+        assert (panel.pixels == data.x[n].numpy()).all()
+    with pytest.raises(UsageError, match="unknown kind of picture 'rectangel'; did you mean 'rectangle'"):
+        neocog.explain(trained, how="maps", only="rectangel")
+    with pytest.raises(UsageError, match="look for pictures themselves"):
+        neocog.explain(trained, how="maps", only="line", split="test", index=[0])
 
 
 def test_without_pictures_there_is_one_of_each_class(run: Run, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from neocog.data import targets
-from neocog.errors import unknown
+from neocog.errors import UsageError, escaped, unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,13 @@ class Split:
     has their forms.
 
     `names` says where each picture came from (a path relative to the folder), empty for sets that are arrays.
+    `kinds` says in a word what each picture shows whatever its class, empty where nobody knows.
     """
 
     x: Tensor
     y: Tensor
     names: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -43,8 +45,29 @@ class Split:
         return self.x[indices], self.y[indices]
 
     def subset(self, indices: Tensor) -> Split:
-        names = tuple(self.names[i] for i in indices.tolist()) if self.names else ()
-        return Split(self.x[indices], self.y[indices], names)
+        return Split(self.x[indices], self.y[indices], *self.words(indices))
+
+    def words(self, indices: Tensor) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names and the kinds at `indices`."""
+        names, kinds = (
+            tuple(words[i] for i in indices.tolist()) if words else () for words in (self.names, self.kinds)
+        )
+        return names, kinds
+
+    def only(self, word: str) -> Split:
+        """The pictures of the kind `word`, or with `word` in their names where there are no kinds.
+
+        `UsageError` where there is none.
+        """
+        if self.kinds and word not in self.kinds:
+            raise unknown("kind of picture", word, sorted(set(self.kinds)))
+        found = [n for n, kind in enumerate(self.kinds) if kind == word]
+        if not self.kinds:
+            found = [n for n, name in enumerate(self.names) if word in name]
+        if not found:
+            told = "no picture has it in its name" if self.names else "these pictures have no names"
+            raise UsageError(f"only '{escaped(word)}' was asked for; {told}")
+        return self.subset(torch.tensor(found))
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -142,5 +142,4 @@ def _taken(split: Split, rows: Tensor) -> Split:
     """
     if 2 * len(rows) < len(split):
         return split.subset(rows)
-    names = tuple(split.names[i] for i in rows.tolist()) if split.names else ()
-    return Split(compact(split.x, rows), split.y[rows], names)
+    return Split(compact(split.x, rows), split.y[rows], *split.words(rows))

@@ -84,23 +84,39 @@ def alone(picture: Pixels) -> bytes:
     return _png(Image.fromarray(rgb(picture)))
 
 
-def stacked(pictures: Sequence[bytes], *, caption: str | None = None) -> bytes:
-    """PNGs one above another, at the left, on white; a caption below."""
+def stacked(pictures: Sequence[bytes], *, caption: str | None = None, widest: int = 0) -> bytes:
+    """PNGs one above another, at the left, on white; a caption below. Narrow ones stand side by side, in
+    their order, as long as a row stays within `widest` pixels.
+    """
     if not 1 <= len(pictures) <= MOST_STACKED:
         raise UsageError(f"a stack of {len(pictures)} pictures; give 1 to {MOST_STACKED}")
-    parts = [Image.open(io.BytesIO(png)) for png in pictures]
-    width = max(part.width for part in parts)
+    rows = _rows([Image.open(io.BytesIO(png)) for png in pictures], widest)
+    width = max(sum(part.width for part in row) for row in rows)
     below = broken(caption, font(_CAPTION), width - 2 * _GAP, most=4) if caption else []
-    top = sum(part.height for part in parts)
+    top = sum(max(part.height for part in row) for row in rows)
     sheet = Image.new("RGB", (width, top + len(below) * (_CAPTION + 5) + (_GAP if below else 0)), "white")
     y = 0
-    for part in parts:
-        sheet.paste(part.convert("RGB"), (0, y))
-        y += part.height
+    for row in rows:
+        x = 0
+        for part in row:
+            sheet.paste(part.convert("RGB"), (x, y))
+            x += part.width
+        y += max(part.height for part in row)
     pen = ImageDraw.Draw(sheet)
     for n, line in enumerate(below):
         pen.text((_GAP, top + n * (_CAPTION + 5)), line, fill=(64, 64, 64), font=font(_CAPTION))
     return _png(sheet)
+
+
+def _rows(parts: Sequence[Image.Image], widest: int) -> list[list[Image.Image]]:
+    """Parts in rows of at most `widest` pixels, or of one part."""
+    rows: list[list[Image.Image]] = []
+    for part in parts:
+        if rows and sum(other.width for other in rows[-1]) + part.width <= widest:
+            rows[-1].append(part)
+        else:
+            rows.append([part])
+    return rows
 
 
 # Pixels

@@ -110,6 +110,7 @@ def explain(
     step: Literal["forward", "backward"] = "forward",
     split: Literal["train", "val", "test"] | None = None,
     index: Sequence[int] = (),
+    only: str | None = None,
     data: str | Path | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
@@ -123,8 +124,9 @@ def explain(
     of `neocog summary`, `channel` and the place `at` say where to look; without them the method chooses and
     says so. `first` filters or maps are shown, black and white standing for the least and the greatest of the
     'layer' or of each 'filter'. `check` 'verdict' puts class maps to the
-    test. `step` says of what the arithmetic is, an answer or a step of learning. A
-    file that cannot be read is listed in `unread`.
+    test. `step` says of what the arithmetic is, an answer or a step of learning. Methods that look at the
+    data set by themselves see `only` the pictures of one kind (a shape of the data set shapes), or with that
+    word in their file's name. A file that cannot be read is listed in `unread`.
 
     `UsageError` for unknown names and where the method needs pictures and has none; `UnreadableError` where
     none can be read.
@@ -146,6 +148,10 @@ def explain(
     if other is not None and wanted == other:
         raise UsageError(f"{trained.classes[other]} against itself; give two classes")
     given, unread = _given(trained, method, list(images), split, index, data)
+    if only is not None and given:
+        raise UsageError(
+            f"only '{escaped(only)}' is for methods that look for pictures themselves; name none"
+        )
     question = Question(
         network=trained.network,
         preprocess=trained.preprocess,
@@ -162,7 +168,7 @@ def explain(
         check=check,
         step=step,
         probabilities=lambda logits: trained.answers.probabilities(logits.float()),
-        data=lambda: _split(trained, data, split),
+        data=lambda: _seen(_split(trained, data, split), only),
     )
     return Explanation(method.name, method.explain(question), method.caution, unread)
 
@@ -217,6 +223,11 @@ def _split(trained: Trained, data: str | Path | None, split: str | None) -> Spli
     """The split asked for; the first of test, val and train that there is."""
     dataset = dataset_of(trained, data)
     return dataset.split(split or next(name for name in SPLITS if name in dataset.splits))
+
+
+def _seen(split: Split, only: str | None) -> Split:
+    """What a method sees of a split."""
+    return split if only is None else split.only(only)
 
 
 @torch.inference_mode()

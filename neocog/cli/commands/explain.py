@@ -31,6 +31,7 @@ COMMAND = Command(
         ),
         "split": CHOICE,
         "index": Option(kind="text", parse=numbers, help="Numbers of the split's pictures, e.g. 0,17."),
+        "only": Option(help="Of the data set: one kind of picture (rectangle), or a word in file names."),
         "data": DATA,
         "out": saved("Write .png, .npz or .txt.", short="-o"),
         "weights": WEIGHTS,

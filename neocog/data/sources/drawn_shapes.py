@@ -103,7 +103,7 @@ def read(
     """
     plan = _plan(task, seed, size, train, test)
     splits = {
-        split: Split(*_pictures(task, seed, split, size=size, count=count))
+        split: _pictures(task, seed, split, size=size, count=count)
         for split, count in (("train", plan.train), ("test", plan.test))
     }
     return Dataset(name="shapes", classes=plan.names, train=splits["train"], test=splits["test"])
@@ -142,11 +142,11 @@ def _plan(task: str, seed: int, size: int, train: int | None, test: int | None) 
     return _Plan(plan.classes, plan.channels, *counts)
 
 
-def _pictures(task: str, seed: int, split: str, *, size: int, count: int) -> tuple[Tensor, Tensor]:
-    """Pictures, uint8 (count, C, size, size), and labels, int64 (count,)."""
+def _pictures(task: str, seed: int, split: str, *, size: int, count: int) -> Split:
+    """Pictures, uint8 (count, C, size, size), labels, int64 (count,), and the shapes as their kinds."""
     channels = _PLANS[task].channels
     x = np.empty((count, channels, size, size), np.uint8)
-    labels = []
+    labels, kinds = [], []
     start = 0
     for figures, paint, label in _figures(task, seed, split, size=size, count=count):
         coverage = figures.coverage(size)
@@ -157,8 +157,9 @@ def _pictures(task: str, seed: int, split: str, *, size: int, count: int) -> tup
             casting="unsafe",
         )
         labels.append(label)
+        kinds += [SHAPES[shape] for shape in figures.shape]
         start = stop
-    return torch.from_numpy(x), torch.from_numpy(np.concatenate(labels))
+    return Split(torch.from_numpy(x), torch.from_numpy(np.concatenate(labels)), kinds=tuple(kinds))
 
 
 def _figures(

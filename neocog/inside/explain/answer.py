@@ -12,6 +12,9 @@ import numpy.typing as npt
 from neocog.pictures.preprocess import Pixels
 from neocog.show import grids
 
+WIDEST = 1800
+"""Pixels across up to which sheets stand side by side."""
+
 
 @dataclass(frozen=True, slots=True)
 class Panel:
@@ -24,11 +27,14 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Panels row by row, as many `columns` across (None: as fits), the caption below."""
+    """Panels row by row, as many `columns` across (None: as fits), the caption below. Narrow sheets stand
+    side by side; one that `begins` something stands at the left.
+    """
 
     panels: tuple[Panel, ...]
     caption: str = ""
     columns: int | None = None
+    begins: bool = False
 
     def png(self) -> bytes:
         return grids.grid(
@@ -58,8 +64,16 @@ class Answer:
     document: Callable[[], str] | None = field(default=None, repr=False)
 
     def png(self) -> bytes | None:
-        """The sheets below each other; None where there are none."""
+        """The sheets in one picture; None where there are none."""
         if not self.sheets:
             return None
-        pngs = [sheet.png() for sheet in self.sheets[: grids.MOST_STACKED]]
-        return pngs[0] if len(pngs) == 1 else grids.stacked(pngs)
+        groups: list[list[bytes]] = []
+        for sheet in self.sheets[: grids.MOST_STACKED]:
+            if sheet.begins or not groups:
+                groups.append([])
+            groups[-1].append(sheet.png())
+        return _together([_together(group) for group in groups])
+
+
+def _together(pngs: list[bytes]) -> bytes:
+    return pngs[0] if len(pngs) == 1 else grids.stacked(pngs, widest=WIDEST)

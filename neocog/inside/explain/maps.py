@@ -1,16 +1,19 @@
 """Feature maps as pictures, layer after layer (experiments M13 and G4).
 
 Every picture is a row: the picture itself, its strongest three channels as red, green and blue, then the
-maps. A channel that is zero everywhere for all pictures is marked as silent.
+maps; below the maps of a convolution its kernels. A channel that is zero everywhere for all pictures is
+marked as silent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from neocog.errors import UsageError
 from neocog.inside.capture import capture
@@ -24,6 +27,8 @@ MOST, MOST_OF_ONE = 16, 64
 """Maps that are shown of each layer, and where one layer alone is asked for."""
 WIDEST = 64
 """Pixels a side of what is shown; larger pictures and maps are thinned out, smaller ones enlarged."""
+WIDE = 20
+"""Columns of a sheet, up to which a picture and its maps are one row."""
 KINDS = ("conv", "transposed conv", "activation", "prelu", "maxpool", "avgpool", "lppool")
 
 Numbers = npt.NDArray[Any]
@@ -77,6 +82,9 @@ def _sheet(question: Question, name: str, values: Numbers, silent: list[int]) ->
         raise UsageError(f"{name} has channels 0 to {values.shape[1] - 1}; there is no {channels[-1]}")
     three = _three(values)
     panels: list[Panel] = []
+    module = question.network.get_submodule(name)
+    kernels = _kernels(module)
+    across = len(channels) + (2 if three else 1)
     for picture, planes in zip(question.pictures, values, strict=True):
         low, high = float(planes.min()), float(planes.max())
         side = _side(picture.pixels)
@@ -88,14 +96,43 @@ def _sheet(question: Question, name: str, values: Numbers, silent: list[int]) ->
             title, colour = (f"{n} silent", "red") if n in silent else (str(n), "black")
             grey = false_colours.grey(planes[n], low=low, high=high)
             panels.append(Panel(title, _brought(grey, side), colour))
-    across = len(panels) // len(question.pictures)
-    return Sheet(tuple(panels), _caption(name, values, len(channels)), across if across <= 20 else 9)
+    if kernels is not None and across <= WIDE:
+        panels += _kernel_row(kernels, channels, across, _side(question.pictures[0].pixels))
+    several = "" if len(channels) == values.shape[1] else f", {len(channels)} of {values.shape[1]} channels"
+    below = module if kernels is not None and across <= WIDE else None
+    caption = f"{name}{several}: {_caption(bool(three), below)}"
+    begins = isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+    return Sheet(tuple(panels), caption, across if across <= WIDE else 9, begins)
 
 
-def _caption(name: str, values: Numbers, shown: int) -> str:
-    several = "" if shown == values.shape[1] else f", {shown} of {values.shape[1]} channels"
-    colours = "; second: three channels as red, green, blue" if values.shape[1] >= 3 else ""
-    return f"{name}{several}: each picture from its least value, black, to its greatest, white{colours}"
+def _kernels(module: nn.Module) -> Numbers | None:
+    """The kernels of a convolution over pictures, (channels, 1 or 3, h, w): over red, green and blue as they
+    are, else of the first input channel. None of other layers, and where a kernel is a single grey number.
+    """
+    if not isinstance(module, nn.Conv2d):
+        return None
+    weights = np.asarray(module.weight.detach().cpu(), dtype=np.float64)
+    shown = weights if weights.shape[1] == 3 else weights[:, :1]
+    return None if shown[0].size == 1 else shown
+
+
+def _kernel_row(kernels: Numbers, channels: Sequence[int], across: int, side: int) -> list[Panel]:
+    """A row of kernels, each below its channel's maps, black for the least weight of all and white for the
+    greatest."""
+    gap = np.full((1, side, side), 255, dtype=np.uint8)
+    grey = false_colours.grey(kernels)
+    row = [Panel(f"kernel {n}", _brought(grey[n], side)) for n in channels]
+    return [*[Panel("", gap)] * (across - len(row)), *row]
+
+
+def _caption(coloured: bool, below: nn.Module | None) -> str:
+    said = "each picture from its least value, black, to its greatest, white"
+    if coloured:
+        said += "; second: three channels as red, green, blue"
+    if isinstance(below, nn.Conv2d):
+        of = "" if below.weight.shape[1] in (1, 3) else " of input channel 0"
+        said += f"; last row: the kernels{of}, from the least weight, black, to the greatest"
+    return said
 
 
 def _three(values: Numbers) -> list[int]:
