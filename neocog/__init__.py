@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from neocog.model import Trained, open_trained
     from neocog.recipes.recipe import Recipe
     from neocog.runs.run import Run
+    from neocog.studies.reproduce import reproduce
     from neocog.studies.study import study
     from neocog.training.own import Own
     from neocog.verbs.doctor import doctor
@@ -42,6 +43,7 @@ __all__ = [
     "look",
     "open_trained",
     "predict",
+    "reproduce",
     "resume",
     "study",
     "stylize",
@@ -63,6 +65,7 @@ _HOMES = {
     "look": "verbs.look",
     "open_trained": "model",
     "predict": "verbs.predict",
+    "reproduce": "studies.reproduce",
     "resume": "verbs.train",
     "study": "studies.study",
     "stylize": "verbs.stylize",

@@ -39,7 +39,7 @@ LAYERS: dict[str, int] = {
     **dict.fromkeys(["recipes", "tasks"], 4),
     **dict.fromkeys(["answers", "model", "report", "runs", "style", "training", "transfer"], 5),
     **dict.fromkeys(["verbs"], 6),
-    **dict.fromkeys(["server", "studies"], 7),
+    **dict.fromkeys(["figures", "server", "studies"], 7),
     **dict.fromkeys(["__init__", "__main__", "cli"], 8),
 }
 

@@ -32,6 +32,7 @@ VERBS = (
     "filter",
     "stylize",
     "study",
+    "reproduce",
 )
 """Every verb, in the order of help: each a file of neocog/verbs, or of neocog/studies where it is made of
 others, and one of neocog/cli/commands."""

@@ -1,0 +1,88 @@
+"""M0 to M15: digits. D's and C's dense networks, LeNet, how much data, autoencoders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from neocog.figures.entry import Asked, Check, Entry, ToCome
+from neocog.figures.row import Row, seen
+from neocog.figures.training import Training, trained
+from neocog.recipes.chapters import RECIPES
+from neocog.verbs.explain import explain
+from neocog.verbs.predict import predict
+
+DIGITS_INSIDE = ("data.name=digits", "preprocess.fit=pad", "epochs=2", "batch=32")
+"""Makes seconds of a recipe of MNIST: the 8x8 digits that are inside the package."""
+
+
+def _stages(asked: Asked) -> Iterator[Row]:
+    run = trained(RECIPES["lenet-mnist"], asked, name="lenet-mnist", seed=0)
+    found = explain(run, split="test", index=[0], how="maps")
+    found.save(asked.file("M13-maps.png"))
+    yield seen("the maps of every stage", f"{len(found.answer.sheets)} sheets")
+    for layer in ("conv1", "conv2"):
+        kernels = explain(run, how="filters", layer=layer)
+        kernels.save(asked.file(f"M13-{layer}.png"))
+        yield seen(f"the kernels of {layer}", f"{kernels.answer.facts['filters'][0]} kernels")
+
+
+def _mistakes(asked: Asked) -> Iterator[Row]:
+    """The test digits that M9 names wrong."""
+    run = trained(RECIPES["lenet-mnist"], asked, name="lenet-mnist", seed=0)
+    items = predict(run, split="test").items
+    wrong = [i for i, item in enumerate(items) if item.top[0].name != item.truth]
+    predict(run, split="test", index=wrong[:20]).save(asked.file("M9-mistakes.png"))
+    yield seen("test digits named wrong", f"{len(wrong)} of {len(items):,}")
+
+
+ENTRIES = (
+    Entry("M0", "dense 100 logistic units", "B", (Training(recipe="m0", outside=False),)),
+    Entry("M1", "softmax regression", "A, D", (Training(recipe="m1"),)),
+    Entry("M2", "dense 400 logistic units, pixels 0..255", "B", (Training(recipe="m2"),)),
+    Entry("M3", "M2 with pixels 0..1", "B", (Training(recipe="m3"),)),
+    Entry("M4", "M3 with Adadelta", "B", (Training(recipe="m4"),)),
+    Entry("M5", "M4 with ReLU", "B", (Training(recipe="m5"),)),
+    Entry("M6", "one convolution", "B", (Training(recipe="m6"),)),
+    Entry("M7", "two convolutions", "B", (Training(recipe="m7", short=DIGITS_INSIDE),)),
+    Entry("M8", "two convolutions and dropout", "B", (Training(recipe="m8"),)),
+    Entry(
+        "M9",
+        "LeNet as A writes it",
+        "A",
+        (
+            Training(recipe="lenet-mnist", what="10 epochs"),
+            Training(recipe="m9", what="20 epochs"),
+            Check("its mistakes as a sheet", _mistakes, "trains LeNet on MNIST"),
+        ),
+    ),
+    Entry(
+        "M10",
+        "C's convolutional network",
+        "C",
+        (
+            Training(recipe="m10"),
+            Training(
+                recipe="m10",
+                what="its dense rival",
+                changes=("model.name=e7-dense",),
+                published=0.9749,
+                outside=True,
+            ),
+        ),
+    ),
+    Entry(
+        "M11",
+        "how much data",
+        "A",
+        (ToCome("LeNet with 5,900 digits", "97.23 %"), ToCome("M1 with 5,900 digits", "94 %")),
+    ),
+    Entry("M12", "denoising autoencoder", "D", (ToCome("training loss after 10 epochs", "0.0777"),)),
+    Entry(
+        "M13",
+        "every stage as pictures",
+        "A",
+        (Check("every stage as pictures", _stages, "trains LeNet on MNIST"),),
+    ),
+    Entry("M14", "exercise: logistic autoencoder 512-32-16-512", "D", (ToCome("training loss"),)),
+    Entry("M15", "what the code is good for", "D", (ToCome("clustering"), ToCome("pretraining"))),
+)

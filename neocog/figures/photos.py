@@ -1,0 +1,59 @@
+"""C0 to C9 and X1: small colour photos, CIFAR-10; charts over networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from neocog.figures.entry import Asked, Check, Entry, ToCome
+from neocog.figures.row import Row, missing, seen
+from neocog.figures.training import Training, run_folder
+from neocog.recipes.chapters import RECIPES
+from neocog.runs.run import RECIPE_FILE, open_run
+from neocog.show import charts
+
+SERIES = {"digits": ("m1", "m5", "m6", "m7", "m8", "lenet-mnist", "m10"), "C1, C2, C3": ("c1", "c2", "c3")}
+"""X1's two charts."""
+
+
+def _charts(asked: Asked) -> Iterator[Row]:
+    """Of the runs that are there; nothing is trained for a chart."""
+    for title, names in SERIES.items():
+        curves = {}
+        for name in names:
+            folder = run_folder(RECIPES[name], asked.runs, name)
+            if (folder / RECIPE_FILE).exists():
+                epochs = open_run(folder).metrics()
+                curves[name] = [(e["epoch"], e["val_accuracy"]) for e in epochs if "val_accuracy" in e]
+        if len(curves) < 2:
+            yield missing(
+                f"the chart of {title}", "fewer than two of its networks are trained: reproduce them first"
+            )
+            continue
+        png = charts.curves(curves, title=title, x_label="epoch", y_label="accuracy, held out")
+        asked.file(f"X1-{title.split(',')[0]}.png").write_bytes(png)
+        yield seen(f"the chart of {title}", ", ".join(curves))
+
+
+ENTRIES = (
+    Entry("C0", "a dense network", "B", (Training(recipe="c0"),)),
+    Entry("C1", "one convolution, dense 512", "A", (Training(recipe="c1"),)),
+    Entry("C2", "three blocks of two convolutions", "A", (Training(recipe="c2"),)),
+    Entry("C3", "C2 with augmentation", "A", (Training(recipe="c3"),)),
+    Entry("C4", "M8's network on colour", "B", (Training(recipe="c4"),)),
+    Entry("C5", "C4 with two more convolutions", "B", (Training(recipe="c5"),)),
+    Entry("C6", "C's network for Keras", "C", (Training(recipe="c6", outside=True),)),
+    Entry(
+        "C7",
+        "D's network",
+        "D",
+        (Training(recipe="c7", split="train", published=0.7227, what="training accuracy"),),
+    ),
+    Entry(
+        "C8",
+        "a trained model elsewhere",
+        "A",
+        (ToCome("a cat and a dog, photos of any size", "class 3, class 5"),),
+    ),
+    Entry("C9", "strides in place of pooling", "B", (Training(recipe="c9"),)),
+    Entry("X1", "charts over networks", "A, B", (Check("charts", _charts, "draws runs that are there"),)),
+)

@@ -1,0 +1,159 @@
+"""Training: the part of an entry that trains a recipe, under one seed or several, and measures it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from neocog import sealed
+from neocog.data import DATASETS
+from neocog.figures.entry import Asked
+from neocog.figures.row import Row, Verdict, missing, share_verdict
+from neocog.recipes.chapters import RECIPES
+from neocog.recipes.recipe import Recipe, override
+from neocog.runs.run import RECIPE_FILE, Run, open_run
+from neocog.show.words import duration, percent, plural
+from neocog.tasks.intervals import wilson
+from neocog.verbs.evaluate import evaluate
+from neocog.verbs.train import resume, train
+from neocog.zoo import resolved
+
+Split = Literal["test", "train"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """The named `recipe` with `changes`. The published figure is the recipe's `expect`, unless `published`
+    says another, as a share 0..1; `outside`: it is not from the chapters.
+
+    what    the figure in words
+    split   whose accuracy it is
+    short   changes that make a training of seconds of it, for `quick`; empty: there is none
+    seeds   those it is trained under; empty: the recipe's own
+    """
+
+    recipe: str
+    what: str = ""
+    changes: tuple[str, ...] = ()
+    published: float | None = None
+    outside: bool = False
+    split: Split = "test"
+    short: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    remark: str = ""
+
+    @property
+    def quick(self) -> bool:
+        return bool(self.short)
+
+    @property
+    def asked(self) -> Recipe:
+        """The recipe that is trained, under its own seed."""
+        return override(RECIPES[self.recipe], self.changes)
+
+    @property
+    def share(self) -> float | None:
+        """The published share; None where there is none."""
+        return self.published if self.published is not None else RECIPES[self.recipe].expect
+
+    @property
+    def title(self) -> str:
+        return self.what or RECIPES[self.recipe].title
+
+    def rows(self, asked: Asked) -> Iterator[Row]:
+        """One row, from a run for each seed; finished runs of the same recipe are taken as they are."""
+        quick = asked.effort == "quick"
+        recipe = override(RECIPES[self.recipe], (*self.changes, *(self.short if quick else ())))
+        seeds = asked.seeds or self.seeds or (recipe.seed,)
+        runs = [
+            trained(recipe, asked, name=self.recipe, seed=seed) for seed in (seeds[:1] if quick else seeds)
+        ]
+        yield self._compared(recipe, runs, asked, cut=quick)
+
+    def waiting(self, why: str) -> Iterator[Row]:
+        published = percent(self.share) if self.share is not None else ""
+        yield missing(self.title, why, published=published, outside=self.outside)
+
+    def _compared(self, recipe: Recipe, runs: list[Run], asked: Asked, *, cut: bool) -> Row:
+        measured = [_measured(run, self.split, asked.device) for run in runs]
+        shares = [right / n for right, n in measured]
+        n, mean = measured[0][1], statistics.mean(shares)
+        verdict: Verdict = "seen"
+        if cut:
+            verdict = "cut short"
+        elif self.share is not None:
+            verdict = share_verdict(mean, self.share, n)
+        interval = wilson(round(mean * n), n)
+        spread = f" ({plural(len(runs), 'seed')}: {percent(min(shares))} to {percent(max(shares))})"
+        return Row(
+            what=self.title,
+            published=percent(self.share) if self.share is not None else "",
+            ours=percent(mean, interval) + (spread if len(runs) > 1 else ""),
+            verdict=verdict,
+            outside=self.outside,
+            remark=self.remark,
+            detail={
+                "recipe": self.recipe,
+                "changes": list(self.changes),
+                "recipe_identity": recipe.identity,
+                "split": self.split,
+                "published": self.share,
+                "accuracy": mean,
+                "interval": list(interval),
+                "n": n,
+                "runs": [_facts(run, right) for run, (right, _) in zip(runs, measured, strict=True)],
+            },
+        )
+
+
+def trained(recipe: Recipe, asked: Asked, *, name: str, seed: int) -> Run:
+    """A finished run of `recipe` under `seed` in the folder asked for: found, gone on with, or made."""
+    recipe = override(recipe, [f"seed={seed}"]).model_copy(update={"expect": recipe.expect})
+    folder = run_folder(recipe, asked.runs, name)
+    if not (folder / RECIPE_FILE).exists():
+        return train(recipe, out=folder, device=asked.device, watchers=asked.watchers)
+    run = open_run(folder)
+    if "result" in run.facts():
+        return run
+    return resume(folder, device=asked.device, watchers=asked.watchers)
+
+
+def run_folder(recipe: Recipe, runs: Path, name: str) -> Path:
+    """Where a run of `recipe` is kept: its name, its seed and what decides it. Another recipe has another
+    folder.
+    """
+    return runs / f"{name}-seed{recipe.seed}-{decided(recipe)[:8]}"
+
+
+def decided(recipe: Recipe) -> str:
+    """The identity that a run of `recipe` has: of the network as it is for the data set's pictures."""
+    row = DATASETS[recipe.data.name]
+    return recipe.model_copy(update={"model": resolved(recipe.model, row.shape)}).identity
+
+
+def _measured(run: Run, split: Split, device: str) -> tuple[int, int]:
+    """How many pictures of the split are right, and of how many."""
+    if split == "test":
+        result = run.facts()["result"]
+        return round(result["test_accuracy"] * result["test_n"]), result["test_n"]
+    report: Any = evaluate(run, split=split, device=device)
+    return round(report.accuracy * report.n), report.n
+
+
+def _facts(run: Run, right: int) -> dict[str, Any]:
+    """What of a run is kept with a figure: enough to say later whether it is the same."""
+    facts = run.facts()
+    return {
+        "run": run.path.name,
+        "seed": run.recipe().seed,
+        "right": right,
+        "epochs": facts["result"]["epochs"],
+        "seconds": round(facts["seconds"], 1),
+        "time": duration(facts["seconds"]),
+        "precision": facts["precision"],
+        "data_fingerprint": facts["data_fingerprint"],
+        "model_sha256": sealed.digest(run.model_file),
+    }
