@@ -99,3 +99,25 @@ def first_convolution(network: nn.Module) -> Choice:
         if known is not None and known.kind in CONVOLUTIONS:
             return Choice(name, "the first convolution, which looks at the picture itself")
     raise UsageError("this network has no convolution, so there are no filters to show; see --how weights")
+
+
+def dense_row(network: nn.Module, x: Tensor, layer: str) -> list[str]:
+    """The dense layers that run one right after the other, `layer` among them, with nothing between that
+    changes a number in evaluation: each takes as many numbers as the one before puts out.
+    """
+    modules = dict(network.named_modules())
+    row: list[str] = []
+    for stage in stages(network, x):
+        module = modules[stage.name]
+        if any(module.children()) or isinstance(module, nn.Identity | nn.Dropout):
+            continue
+        follows = (
+            row and isinstance(module, nn.Linear) and module.in_features == modules[row[-1]].out_features
+        )
+        if not follows:
+            if layer in row:
+                break
+            row = []
+        if isinstance(module, nn.Linear):
+            row.append(stage.name)
+    return row if layer in row else []

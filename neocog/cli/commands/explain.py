@@ -17,7 +17,11 @@ COMMAND = Command(
         "of": Option(flag="--class", help="The class, by name or number (default: the network's answer)."),
         "against": Option(help="Why that class rather than this one."),
         "channel": Option(least=0, help="Of the layer."),
-        "at": Option(kind="text", parse=numbers, help="ROW,COL in what the layer puts out."),
+        "at": Option(
+            kind="text",
+            parse=numbers,
+            help="ROW,COL in what the layer puts out; of --backward in the kernel.",
+        ),
         "first": Option(least=1, help="How many filters or maps to show."),
         "levels": Option(help="What black and white stand for: {accepted}."),
         "check": Option(

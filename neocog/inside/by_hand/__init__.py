@@ -1,0 +1,1 @@
+"""Layers worked out by hand, without torch's layers."""
