@@ -241,7 +241,7 @@ def _backward(question: Question, name: str, module: nn.Module) -> Answer:
     lines = [
         f"{name}, the weight of {found.words}: {old:.9g}",
         f"the loss is the cross-entropy of {picture.name} for {question.named(picture.of)}; its slope is the "
-        f"sum over places of what comes back times what the weight saw, the strongest of {found.back.size:,}:",
+        f"sum over places of what comes back times what the weight saw; the strongest of {found.back.size}:",
         *(f"  {back:.6g} * {saw:.6g} = {back * saw:.6g}" for back, saw in shown),
         f"= {found.result:.9g}; the network says {theirs:.9g}",
         f"one step at rate {question.rate:g}: {old:.9g} - {question.rate:g} * {found.result:.6g} = {new:.9g}",
