@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from neocog.studies.reproduce import reproduce
     from neocog.studies.study import study
     from neocog.training.own import Own
+    from neocog.verbs.compare import compare
     from neocog.verbs.doctor import doctor
     from neocog.verbs.evaluate import evaluate
     from neocog.verbs.explain import explain
@@ -36,6 +37,7 @@ __all__ = [
     "Run",
     "Trained",
     "__version__",
+    "compare",
     "doctor",
     "evaluate",
     "explain",
@@ -58,6 +60,7 @@ _HOMES = {
     "Recipe": "recipes.recipe",
     "Run": "runs.run",
     "Trained": "model",
+    "compare": "verbs.compare",
     "doctor": "verbs.doctor",
     "evaluate": "verbs.evaluate",
     "explain": "verbs.explain",

@@ -22,6 +22,7 @@ VERBS = (
     "train",
     "doctor",
     "evaluate",
+    "compare",
     "predict",
     "summary",
     "weights",
