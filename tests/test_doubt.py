@@ -121,3 +121,30 @@ def test_whitened_pictures_of_a_class_lie_about_one_away(monkeypatch: pytest.Mon
     _, factors = doubt._centres(x, members)
     deviation = torch.cat([x[y == k] - theirs[k] for k in range(3)]).double().square().sum(0) / 2997
     torch.testing.assert_close(factors, deviation.rsqrt().float(), rtol=1e-4, atol=1e-6)
+
+
+def test_leaving_out_in_turn_covers_further_pictures() -> None:
+    torch.manual_seed(0)
+    last, task = torch.nn.Linear(6, 2), Classify(("a", "b"))
+    centres = torch.tensor([[3.0] * 6, [-3.0] * 6])
+    kept = []
+    for _ in range(30):
+        y = torch.arange(60) % 2
+        found = doubt.cross_fitted(last, task, [(torch.randn(60, 6) + centres[y], y)], 0.1, 0.9)
+        assert found is not None
+        assert found.n == 60
+        assert found.threshold is not None
+        further = found.distances(torch.randn(300, 6) + centres[torch.arange(300) % 2])
+        kept.append(float((further <= found.threshold).double().mean()))
+        assert found.distances(torch.zeros(1, 6)) > found.threshold, "between the classes"
+    assert 0.88 < sum(kept) / len(kept) < 0.95
+    one_each = [(torch.randn(2, 6), torch.arange(2))]
+    assert doubt.cross_fitted(last, task, one_each, 0.1, 0.9) is None
+
+
+def test_answers_left_out_in_turn_fix_the_temperature() -> None:
+    torch.manual_seed(0)
+    x, y, task = torch.randn(80, 60), torch.arange(80) % 2, Classify(("a", "b"))  # nothing can be learned
+    found = doubt.cross_fitted(torch.nn.Linear(60, 2), task, [(x, y)], 0.001, 0.9)
+    assert found is not None
+    assert found.temperature > 2, "a layer that knows its pictures by heart is far too sure of others"

@@ -19,11 +19,11 @@ from neocog.errors import CheckFailed, Interrupted, UsageError
 from neocog.model import load, open_trained
 from neocog.optim.settings import Optim
 from neocog.pictures.preprocess import Preprocess
-from neocog.recipes.borrowing import suits
+from neocog.recipes.borrowing import borrowing, suits
 from neocog.recipes.recipe import Phase, Recipe, Start, Stop, from_json
 from neocog.sealed import read
 from neocog.tasks.classify import Classify
-from neocog.tasks.logistic import fitted, folds, left_out, strength
+from neocog.tasks.logistic import cross_validated, fitted, folds, left_out
 from neocog.tasks.multilabel import MultiLabel
 from neocog.training import sight
 from neocog.training.loop import prepare
@@ -322,6 +322,33 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_bits(lender: neocog.Run, tm
         assert all(torch.equal(t, weights(again)[n]) for n, t in weights(whole).items())
 
 
+def test_what_is_unlike_is_fixed_without_holding_any_out(lender: neocog.Run, tmp_path: Path) -> None:
+    data = replace(made(), val=None)
+    run = train(tmp_path / "run", lender, recipe(coverage=0.9), data)
+    kept = load(run.model_file).doubt
+    assert kept is not None
+    assert kept.n == 48, "every training picture was left out once"
+    assert kept.threshold is not None
+    tuned = recipe(FROZEN, Phase(epochs=1, freeze="relu1"), coverage=0.9)
+    hidden = recipe(head=Head(hidden=12, norm="standard"), coverage=0.9)
+    for name, asked in (("tuned", tuned), ("hidden", hidden)):
+        learned = train(tmp_path / name, lender, asked, data)
+        assert load(learned.model_file).doubt is None, "more than the last layer has seen every picture"
+        assert any("none was held out" in line for line in learned.facts()["remarks"])
+
+
+def test_few_pictures_are_all_learned_from_and_many_are_not() -> None:
+    asked, start = Recipe(data=Data(name="folder", held_out=0.15), model=Model(name="m7")), Start(name="x")
+
+    def held_out(pictures: int, tune: tuple[str, ...] = ()) -> float:
+        given = {"start": start, "model": asked.model, "preprocess": Preprocess(), "tune": tune}
+        return borrowing(asked, pictures=pictures, **given)[0].data.held_out  # type: ignore[arg-type]
+
+    assert held_out(245) == 0
+    assert held_out(20_000) == 0.1
+    assert held_out(245, ("stage6",)) == 0.1
+
+
 def test_several_labels(lender: neocog.Run, tmp_path: Path) -> None:
     data = made(several=True)
     run = train(tmp_path / "run", lender, recipe(FROZEN.model_copy(update={"epochs": 20})), data)
@@ -433,11 +460,12 @@ def test_noise_is_held_back_more_than_what_is_clear() -> None:
     clear[:, 0] += 6 * y
     noise = torch.randn(80, 5)
     task = Classify(("a", "b"))
-    free, held = strength(task, clear, y), strength(task, noise, y)
+    free, held = cross_validated(task, clear, y), cross_validated(task, noise, y)
     assert free is not None
     assert held is not None
-    assert held > free
-    assert strength(task, clear[:2], y[:2]) is None, "one picture a class"
+    assert held.strength > free.strength
+    assert free.right > 70 > held.right, "of 80, by answers that had not seen them"
+    assert cross_validated(task, clear[:2], y[:2]) is None, "one picture a class"
 
 
 def test_heads_are_of_every_kind_of_network() -> None:

@@ -9,6 +9,9 @@ from neocog.optim.settings import Optim
 from neocog.pictures.decode import Preprocess
 from neocog.recipes.chapters import SMALL
 from neocog.recipes.recipe import Phase, Recipe, Start, Stop
+from neocog.show.words import percent
+from neocog.tasks import logistic
+from neocog.tasks.intervals import wilson
 from neocog.zoo import Head, Model
 
 HEAD_STEPS = 250
@@ -21,6 +24,8 @@ STRENGTH = 0.1
 BATCH = 32
 HELD_OUT = 0.1
 """At most: the strength of the head is chosen on the training pictures, so few need to watch."""
+SPARED = logistic.MOST
+"""Pictures up to which none is held out of a head's training: cross-validation says what those would say."""
 GREY_ENOUGH, ENOUGH = 5, 2000
 """Pictures a class from which small grey ones, and small ones, are learned better from nothing: see the study
 in docs/transfer.md.
@@ -55,20 +60,22 @@ def borrowing(
 
     The head is new and is trained first, everything before it frozen and computed once. Then each stage that
     `tune` names frees everything after it, in turn, for small steps under the recipe's augmentation.
-    `preprocess` is the one of the borrowed weights, `pictures` how many there are about.
+    `preprocess` is the one of the borrowed weights, `pictures` how many there are about. Few pictures are all
+    learned from where the head alone learns; of many, and of what is freed, some are held out.
     """
     epochs = min(max(round(HEAD_STEPS * BATCH / max(pictures, 1)), HEAD_EPOCHS[0]), HEAD_EPOCHS[1])
     augment = recipe.phases[-1].augment
     optim = HEAD.model_copy(update={"weight_decay": STRENGTH})
     head = Phase(epochs=epochs, optim=optim, freeze="features")
     freed = [Phase(epochs=TUNE_EPOCHS, optim=TUNE, augment=augment, freeze=stage) for stage in tune]
+    held_out = 0.0 if not tune and pictures <= SPARED else min(recipe.data.held_out, HELD_OUT)
     made = recipe.model_copy(
         update={
             "start": start,
             "model": model.model_copy(update={"head": Head(norm="standard")}),
             "preprocess": preprocess,
             "phases": (head, *freed),
-            "data": recipe.data.model_copy(update={"held_out": min(recipe.data.held_out, HELD_OUT)}),
+            "data": recipe.data.model_copy(update={"held_out": held_out}),
             "batch": BATCH,
             "label_smoothing": 0.0,
             "stop": Stop(select="last"),
@@ -77,19 +84,21 @@ def borrowing(
     return made, tuple(_reasons(start, head, freed))
 
 
-def held_back(recipe: Recipe, strength: float | None) -> tuple[Recipe, tuple[str, ...]]:
+def held_back(recipe: Recipe, found: logistic.CrossValidated | None) -> tuple[Recipe, tuple[str, ...]]:
     """`recipe` with the L2 penalty of its head as cross-validation found it (None: it could not be), and the
     reason as a sentence.
     """
-    if strength is None:
+    if found is None:
         return recipe, (
             f"weight decay {STRENGTH:g} of the head: cross-validation needs two pictures of every class",
         )
     first = recipe.phases[0]
-    optim = first.optim.model_copy(update={"weight_decay": strength})
+    optim = first.optim.model_copy(update={"weight_decay": found.strength})
     phases = (first.model_copy(update={"optim": optim}), *recipe.phases[1:])
+    right = percent(found.right / found.n, wilson(found.right, found.n))
     return recipe.model_copy(update={"phases": phases}), (
-        f"weight decay {strength:g} of the head, chosen by cross-validation on the training pictures",
+        f"weight decay {found.strength:g} of the head, chosen by cross-validation on the training pictures: "
+        f"left out in turn, {right} of {found.n:,} are answered right",
     )
 
 

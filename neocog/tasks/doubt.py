@@ -3,7 +3,9 @@
 A classifier names one of its classes for whatever it is shown. Two numbers tell more. The temperature (Guo et
 al. 2017) divides the outputs so that 80 % sure means right in 80 % of cases. The distance says how far a
 picture's features lie from those of every class, and the threshold is the distance that so many held-out
-pictures, the `coverage`, do not exceed: beyond it a picture is unlike anything that was trained on.
+pictures, the `coverage`, do not exceed: beyond it a picture is unlike anything that was trained on. Where
+none was held out, a last layer on features that did not learn can do without: each picture is left out in
+turn.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from neocog.data.targets import form_of
+from neocog.tasks import logistic
 from neocog.tasks.task import Task
 from neocog.zoo.modes import evaluating
 
@@ -38,7 +41,7 @@ class Doubt:
     temperature  by which outputs are divided, 0.22..4.5
     coverage     the share of pictures of its kind that shall be answered, 0..1
     threshold    the distance beyond which a picture is unlike; None where too few were held out to tell
-    n            pictures that were held out
+    n            pictures that were held out, or left out in turn
     centres      (classes, width), float32: the mean features of each class's training pictures
     whitening    (width, width), float32: features times it vary alike in every direction within classes; or
                  (width,), a factor for each, where they are many
@@ -129,6 +132,35 @@ def fitted(
     threshold = quantile(plain.distances(far), coverage)
     warmth = temperature(task, outputs, truth)
     return Doubt(warmth, coverage, threshold, len(truth), centres, whitening)
+
+
+def cross_fitted(
+    network: nn.Module,
+    task: Task,
+    training: Iterable[tuple[Tensor, Tensor]],
+    strength: float,
+    coverage: float,
+) -> Doubt | None:
+    """The doubt of `network` where nothing but its last layer learned, from its training pictures alone.
+
+    In each of `logistic.FOLDS` rounds some pictures are left out: their distances are those to the centres of
+    the others, their outputs those of a layer that was fitted to the others under the L2 penalty `strength`.
+    Centres of fewer pictures are a little further away, so the threshold errs towards calling too few
+    pictures unlike. None where a class, or a set of labels, has a single picture.
+    """
+    with evaluating(network), torch.no_grad():
+        features, y, _ = _seen(network, training)
+    if not logistic.can_be_left_out(y, len(task.classes)):
+        return None
+    members = form_of(y).members(y, len(task.classes))
+    fold = logistic.folds(y, min(logistic.FOLDS, len(y)), seed=0)
+    far = features.new_empty(len(y))
+    for number in range(int(fold.max()) + 1):
+        out = fold == number
+        others = Doubt(1.0, coverage, None, 0, *_centres(features[~out], members[~out]))
+        far[out] = others.distances(features[out])
+    warmth = temperature(task, logistic.left_out(task, features, y, (strength,))[0], y)
+    return Doubt(warmth, coverage, quantile(far, coverage), len(y), *_centres(features, members))
 
 
 def _seen(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,8 +18,9 @@ from neocog.report.page import html
 from neocog.report.subject import Subject
 from neocog.runs.run import UNREPORTED, Run
 from neocog.show import charts, grids
-from neocog.tasks.doubt import fitted
+from neocog.tasks.doubt import cross_fitted, fitted
 from neocog.training.loop import Training
+from neocog.transfer.features import ALL
 from neocog.world import give_back_memory
 
 
@@ -54,7 +55,7 @@ def conclude(job: Training, run: Run, ended: Ended) -> None:
     answers, which the report shares. The training pictures are not needed any more. What a kill leaves undone
     of it is done again by a resume.
     """
-    _fix_doubt(job, run)
+    doubts = _fix_doubt(job, run)
     if job.recipe.data.name != GIVEN:
         job.dataset.free_train()
     give_back_memory()
@@ -63,9 +64,9 @@ def conclude(job: Training, run: Run, ended: Ended) -> None:
     trained, dataset = load_model(run.model_file), job.dataset
     measured = next((name for name in ("test", "val") if name in dataset.splits), None)
     answers = collect(trained, dataset.split(measured), measured, job.world.device) if measured else None
-    remarks: tuple[str, ...] = ()
+    remarks = doubts
     if answers is not None:
-        remarks = keep_answers(run.path / ANSWERS_FILE, answers, dataset, run.model_file)
+        remarks = (*doubts, *keep_answers(run.path / ANSWERS_FILE, answers, dataset, run.model_file))
     if answers is not None and measured == "test":
         result |= {f"test_{name}": value for name, value in answers.report.result().items()}
     note(run, ended.seconds, result, remarks)
@@ -76,21 +77,37 @@ def conclude(job: Training, run: Run, ended: Ended) -> None:
     run.write_facts(facts)
 
 
-def _fix_doubt(job: Training, run: Run) -> None:
-    """Where the recipe asks for a coverage and pictures are watched: fix when the shipped network's answers
-    are to be doubted, and keep that in the model file.
+def _fix_doubt(job: Training, run: Run) -> tuple[str, ...]:
+    """Where the recipe asks for a coverage: fix when the shipped network's answers are to be doubted, by the
+    pictures that are watched or, where the last layer alone learned, by leaving out each in turn, and keep
+    that in the model file. A remark where neither can be.
     """
     coverage, watched = job.recipe.coverage, job.dataset.val
-    if coverage is None or watched is None:
-        return
-    trained, sight = load_model(run.model_file), job.sight(job.recipe.phases[-1])
+    if coverage is None:
+        return ()
+    trained, phase = load_model(run.model_file), job.recipe.phases[-1]
+    sight = job.sight(phase)
     network = trained.network.to(job.world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learner = sight.learner(network)
-    batches = sight.plain(job.dataset.train), sight.held_out(watched)
-    doubt = fitted(learner, trained.answers, *batches, coverage)
+    learner, training = sight.learner(network), sight.plain(job.dataset.train)
+    doubt = None
+    if watched is not None:
+        doubt = fitted(learner, trained.answers, training, sight.held_out(watched), coverage)
+    elif _last_layer_alone(job):
+        doubt = cross_fitted(learner, trained.answers, training, phase.optim.weight_decay, coverage)
+    if doubt is None:
+        return ("no picture will be called unlike those of the training: none was held out to fix what is",)
     run.require()
     doubtful = replace(trained, doubt=doubt)
     write_model(run.model_file, doubtful.tensors(), doubtful.document())
+    return ()
+
+
+def _last_layer_alone(job: Training) -> bool:
+    """Whether nothing but the last layer of the network learned."""
+    learned = [
+        m for m in job.trained.network.head.modules() if next(m.parameters(recurse=False), None) is not None
+    ]
+    return len(learned) == 1 and all(phase.freeze == ALL for phase in job.recipe.phases)
 
 
 def note(run: Run, seconds: float, result: dict[str, Any] | None = None, remarks: Sequence[str] = ()) -> None:

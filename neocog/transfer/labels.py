@@ -147,7 +147,8 @@ def labels(
     standard = Standardise(x.shape[1])
     standard.fit(x)
     x = standard(x)
-    held = logistic.strength(task, x, train.y) or STRENGTH
+    found = logistic.cross_validated(task, x, train.y)
+    held = found.strength if found is not None else STRENGTH
     chances = task.probabilities(logistic.left_out(task, x, train.y, (held,))[0])
     given = chances.gather(1, train.y[:, None])[:, 0]
     likely, guess = chances.max(1)

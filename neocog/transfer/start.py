@@ -97,12 +97,12 @@ def open_head(network: Network, train: Split, preprocess: Preprocess, world: Wor
 
 def strength_for(
     network: Network, task: Task, train: Split, preprocess: Preprocess, world: World
-) -> float | None:
+) -> logistic.CrossValidated | None:
     """How strongly the answer is best held back, by cross-validation on the features of the training
-    pictures: see `logistic.strength`.
+    pictures: see `logistic.cross_validated`.
     """
     seen = features(network, cut(network, ALL), train, preprocess, world=world)
     x = seen.x[0].flatten(1)
     standard = Standardise(x.shape[1])
     standard.fit(x)
-    return logistic.strength(task, standard(x), seen.y[0])
+    return logistic.cross_validated(task, standard(x), seen.y[0])
