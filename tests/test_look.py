@@ -230,6 +230,58 @@ def test_labels_that_a_variant_may_belie_are_said():
         look("digits", augment=Augment(), index=5000)
 
 
+def test_another_split_is_shown_and_measured():
+    dataset = load(Data(name="digits", held_out=0.2, seed=4))
+    found = look("digits", split="val", changes=["held_out=0.2", "data.seed=4"])
+    assert found.counts["val"] == tuple(dataset.val.y.bincount().tolist())
+    assert found.pictures == {"train": 1150, "val": 288, "test": 359}
+    assert [p.tobytes() for p in found.sheet.pictures] == [x.numpy().tobytes() for x in dataset.val.x[:16]]
+    assert "16 of 288 held-out pictures" in found.sheet.caption
+    assert found.mean == pytest.approx(float(dataset.val.x.double().mean()))
+    assert found.json()["split"] == "val"
+    one = look("digits", split="test", index=358)
+    assert (one.sheet.pictures[0] == dataset.test.x[358].numpy()).all()
+    rows = look("digits", split="test", view="by-class")
+    assert rows.sheet.titles[30] == "1"
+    assert (rows.sheet.pictures[30] == dataset.test.x[dataset.test.y == 1][0].numpy()).all()
+
+
+def test_a_seed_draws_other_samples_and_variants():
+    def shown(seed: int | None, **more) -> list[bytes]:
+        return [p.tobytes() for p in look("digits", seed=seed, **more).sheet.pictures]
+
+    everything = {x.numpy().tobytes() for x in load(Data(name="digits", held_out=0)).train.x}
+    assert shown(1) == shown(1) != shown(2) != shown(None)
+    assert set(shown(1)) <= everything
+    assert shown(1, view="by-class") != shown(2, view="by-class")
+    turned = Augment(rotation=30)
+    assert shown(None, augment=turned) == shown(0, augment=turned) != shown(1, augment=turned)
+
+
+def test_a_seed_and_a_folder(pets):
+    samples = [look(pets, seed=seed).sheet for seed in (0, 1, 2)]
+    assert len({b"".join(p.tobytes() for p in sheet.pictures) for sheet in samples}) > 1
+    assert all(sorted(sheet.titles) == ["cat"] * 12 + ["dog"] * 4 for sheet in samples)
+
+
+def test_what_cannot_be_looked_at_is_one_line(pets):
+    for more, says in (
+        ({"split": "val"}, "accepted: test, train"),
+        ({"split": "test", "index": 359}, "pictures 0 to 358 in test"),
+        ({"changes": ["heldout=1"]}, "did you mean 'held_out'"),
+        ({"changes": ["held_out=2"]}, "held_out = 2: input should be less than 1"),
+        ({"changes": ["val=test"]}, "unknown field of data 'val'"),
+        ({"changes": ["task=both"]}, "belongs to the data set shapes"),
+        ({"changes": ["held_out"]}, "is not FIELD=VALUE"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            look("digits", **more)
+    divided = look(pets, split="val", changes=["held_out=0.3"])
+    assert divided.pictures["train"] + divided.pictures["val"] == 22
+    assert divided.counts["test"] == (2, 0)
+    assert look("shapes", changes=["task=both", "limit=90"]).pictures == {"train": 90, "test": 900}
+
+
 def test_augment_in_words():
     assert augmentation(["rotation=30", "flip=both", "crop_scale=[0.5, 1]"]) == Augment(
         rotation=30, flip="both", crop_scale=(0.5, 1)

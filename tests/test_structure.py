@@ -20,6 +20,7 @@ LAYERS: dict[str, int] = {
     **dict.fromkeys(
         [
             "_version",
+            "assignments",
             "downloads",
             "errors",
             "events",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from neocog.data import targets
 from neocog.data.augment.augment import Augment
-from neocog.data.names import shown
+from neocog.data.names import SplitName, shown
 from neocog.errors import UsageError
 from neocog.pictures.decode import Pixels
 from neocog.show import grids, plotting
@@ -24,6 +25,7 @@ VARIANTS = 3
 ACROSS, ROWS_PER_CLASS, CLASSES_SHOWN = 10, 3, 33
 
 View = Literal["sample", "by-class"]
+WORDS: Mapping[SplitName, str] = MappingProxyType({"train": "training", "val": "held-out", "test": "test"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,77 +51,90 @@ class Sheet:
         return grids.grid(self.pictures, titles=self.titles, columns=self.columns, caption=self.caption)
 
 
-def draw(dataset: Dataset, view: View = "sample", index: int | None = None) -> Sheet:
-    """The first training pictures (of a folder: some of each class), rows of each class, or one at `index`.
-
-    `UsageError` where there is no training picture `index`.
+def draw(
+    dataset: Dataset,
+    view: View = "sample",
+    index: int | None = None,
+    *,
+    split: SplitName = "train",
+    seed: int | None = None,
+) -> Sheet:
+    """Pictures of `split`: the first few (of a folder: some of each class; with a `seed`: drawn by it), rows
+    of each class, or one at `index`. `UsageError` where there is no such split or picture.
     """
-    train = dataset.train
+    seen = dataset.split(split)
     if index is not None:
-        return _one(dataset, index)
+        return _one(dataset, split, index)
     if view == "by-class":
-        return _by_class(dataset)
-    rows = list(range(min(SAMPLE, len(train))))
-    if train.names:  # a folder is sorted by class: take from each in turn
-        rows = _in_turn(train, len(dataset.classes))
-    titles = tuple(_labels(train, dataset.classes, row) for row in rows)
-    return Sheet(
-        _pictures(train, rows),
-        titles,
-        4,
-        f"{shown(dataset.name)}: {len(rows)} of {len(train)} training pictures",
-    )
+        return _by_class(dataset, split, seed)
+    rows = list(range(len(seen))) if seed is None else _shuffled(len(seen), seed)
+    if seen.names:  # a folder is sorted by class: take from each in turn
+        rows = _in_turn(seen, len(dataset.classes), rows)
+    rows = rows[:SAMPLE]
+    titles = tuple(_labels(seen, dataset.classes, row) for row in rows)
+    caption = f"{shown(dataset.name)}: {len(rows)} of {len(seen)} {WORDS[split]} pictures"
+    return Sheet(_pictures(seen, rows), titles, 4, caption)
 
 
-def _in_turn(train: Split, classes: int) -> list[int]:
-    """Rows of `SAMPLE` pictures, as evenly over the classes as there are pictures, class by class."""
-    members = _members(train, classes)
-    rounds = [(turn, row) for of in members for turn, row in enumerate(of[:SAMPLE])]
-    return sorted(list(dict.fromkeys(row for _, row in sorted(rounds)))[:SAMPLE])
+def _shuffled(n: int, seed: int) -> list[int]:
+    order: list[int] = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
+    return order
 
 
-def _members(split: Split, classes: int) -> list[list[int]]:
-    """The rows of each class, or that carry each label."""
+def _in_turn(split: Split, classes: int, order: Sequence[int]) -> list[int]:
+    """Rows of `SAMPLE` pictures, the first in `order`, as evenly over the classes as there are pictures,
+    class by class.
+    """
+    members = _members(split, classes, order)
+    rounds = [(turn, k, row) for k, of in enumerate(members) for turn, row in enumerate(of[:SAMPLE])]
+    chosen = list(dict.fromkeys(row for _, _, row in sorted(rounds)))[:SAMPLE]
+    return sorted(chosen)
+
+
+def _members(split: Split, classes: int, order: Sequence[int]) -> list[list[int]]:
+    """The rows of each class, or that carry each label, in `order`."""
     members = targets.form_of(split.y).members(split.y, classes)
-    return [of.nonzero().flatten().tolist() for of in members.T]
+    chosen = torch.tensor(order, dtype=torch.int64)
+    return [chosen[of[chosen]].tolist() for of in members.T]
 
 
-def _by_class(dataset: Dataset) -> Sheet:
-    """Three rows of every class, in the order of the data; a class that has fewer leaves its rows blank."""
-    train, names = dataset.train, dataset.classes[:CLASSES_SHOWN]
+def _by_class(dataset: Dataset, split: SplitName, seed: int | None) -> Sheet:
+    """Three rows of every class, in the order of the data or drawn by `seed`; a class that has fewer leaves
+    its rows blank.
+    """
+    seen, names = dataset.split(split), dataset.classes[:CLASSES_SHOWN]
+    order = list(range(len(seen))) if seed is None else _shuffled(len(seen), seed)
     each = ACROSS * ROWS_PER_CLASS
-    blank = torch.full(train.shape, 255, dtype=torch.uint8).numpy()
+    blank = torch.full(seen.shape, 255, dtype=torch.uint8).numpy()
     pictures: list[Pixels] = []
     titles: list[str] = []
-    for name, of_class in zip(names, _members(train, len(dataset.classes)), strict=False):
+    for name, of_class in zip(names, _members(seen, len(dataset.classes), order), strict=False):
         rows = of_class[:each]
-        pictures += [*_pictures(train, rows), *[blank] * (each - len(rows))]
+        pictures += [*_pictures(seen, rows), *[blank] * (each - len(rows))]
         titles += [shown(name) if i % ACROSS == 0 else "" for i in range(each)]
     left_out = (
         f"; the first {len(names)} of {len(dataset.classes)} classes"
         if len(names) < len(dataset.classes)
         else ""
     )
-    return Sheet(
-        tuple(pictures),
-        tuple(titles),
-        ACROSS,
-        f"{shown(dataset.name)}: training pictures of each class{left_out}",
-    )
+    caption = f"{shown(dataset.name)}: {WORDS[split]} pictures of each class{left_out}"
+    return Sheet(tuple(pictures), tuple(titles), ACROSS, caption)
 
 
-def _one(dataset: Dataset, index: int) -> Sheet:
-    train, index = dataset.train, _checked(dataset, index)
-    _, h, w = train.shape
-    named = f" ({shown(train.names[index])})" if train.names else ""
-    title = f"{index}: {_labels(train, dataset.classes, index)}{named}, {h}x{w}"
-    return Sheet(_pictures(train, [index]), (title,), 1, title, scale=True)
+def _one(dataset: Dataset, split: SplitName, index: int) -> Sheet:
+    seen, index = dataset.split(split), _checked(dataset, split, index)
+    _, h, w = seen.shape
+    named = f" ({shown(seen.names[index])})" if seen.names else ""
+    title = f"{index}: {_labels(seen, dataset.classes, index)}{named}, {h}x{w}"
+    return Sheet(_pictures(seen, [index]), (title,), 1, title, scale=True)
 
 
-def draw_variants(dataset: Dataset, index: int, augment: Augment, *, seed: int = 0) -> Sheet:
-    """Training picture `index` and three random variants of it, 2x2; `UsageError` where it is not there."""
-    row = _checked(dataset, index)
-    original = dataset.train.x[row]
+def draw_variants(
+    dataset: Dataset, index: int, augment: Augment, *, split: SplitName = "train", seed: int = 0
+) -> Sheet:
+    """Picture `index` of `split` and three random variants of it, 2x2; `UsageError` where it is not there."""
+    row, seen = _checked(dataset, split, index), dataset.split(split)
+    original = seen.x[row]
     pictures = [original, *augment.variants(original, VARIANTS, seed)]
     chosen = augment.model_dump(exclude_defaults=True)
     settings = ", ".join(
@@ -130,16 +145,16 @@ def draw_variants(dataset: Dataset, index: int, augment: Augment, *, seed: int =
         tuple(pixels.numpy() for pixels in pictures),
         ("original", *(f"variant {k + 1}" for k in range(VARIANTS))),
         2,
-        f"{index}: {_labels(dataset.train, dataset.classes, row)}; {settings or 'no change'}",
+        f"{index}: {_labels(seen, dataset.classes, row)}; {settings or 'no change'}",
         variants=True,
     )
 
 
-def _checked(dataset: Dataset, index: int) -> int:
-    if not 0 <= index < len(dataset.train):
+def _checked(dataset: Dataset, split: SplitName, index: int) -> int:
+    seen = dataset.split(split)
+    if not 0 <= index < len(seen):
         raise UsageError(
-            f"index {index}: {shown(dataset.name)} has pictures 0 to {len(dataset.train) - 1} in train; "
-            "give another"
+            f"index {index}: {shown(dataset.name)} has pictures 0 to {len(seen) - 1} in {split}; give another"
         )
     return index
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from neocog.assignments import value
 from neocog.data import Data
 from neocog.data.augment.augment import Augment
 from neocog.errors import UsageError, first_complaint, unknown
@@ -161,7 +162,7 @@ def override(recipe: Recipe, changes: Iterable[str]) -> Recipe:
         path, mark, text = change.partition("=")
         if not mark or not path.strip():
             raise UsageError(f"'{change}' is not FIELD=VALUE; for example optim.lr=0.05")
-        _assign(document, recipe, path.strip().split("."), _value(text.strip()), change)
+        _assign(document, recipe, path.strip().split("."), value(text.strip()), change)
     return unpublished(_validated(document, "--set"), recipe)
 
 
@@ -202,13 +203,3 @@ def _assign(document: dict[str, Any], recipe: Recipe, path: list[str], value: An
             place[key] = value
         else:
             place = place[key]
-
-
-def _value(text: str) -> Any:
-    """JSON where it is JSON (numbers, true, null, lists), else the text itself; the field's type decides
-    what it means.
-    """
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from neocog.errors import UsageError, first_complaint, unknown
+from neocog.assignments import fields
+from neocog.errors import first_complaint
 
 Side = Annotated[int, Field(ge=8, le=16_384)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -113,19 +113,5 @@ def override(settings: Settings, changes: Iterable[str]) -> Settings:
     """`settings` with "field=value" changes; values are JSON or text (`size=1024`, `colours=content`,
     `style_layers=["conv1_1","conv3_1"]`). `UsageError` with the nearest spelling.
     """
-    document = settings.json()
-    for change in changes:
-        name, mark, text = change.partition("=")
-        if not mark or not name.strip():
-            raise UsageError(f"'{change}' is not FIELD=VALUE; for example steps=300")
-        if name.strip() not in Settings.model_fields:
-            raise unknown("field of the settings", name.strip(), Settings.model_fields)
-        document[name.strip()] = _value(text.strip())
-    return from_json(document, within="settings")
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    given = fields(changes, Settings.model_fields, of="the settings", example="steps=300")
+    return from_json(settings.json() | given, within="settings")

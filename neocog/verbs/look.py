@@ -5,22 +5,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import json
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import ValidationError
 
+from neocog.assignments import fields
 from neocog.data import DATASETS, Data, load, targets
 from neocog.data.augment.augment import Augment
+from neocog.data.choice import Divide
 from neocog.data.dataset import Dataset, Skipped, Split, class_counts
+from neocog.data.folders import in_files
+from neocog.data.folders.in_files import Discarded, Sizes
 from neocog.data.folders.listing import Listing
 from neocog.data.folders.picture_cache import Decoded, Progress, nothing
-from neocog.data.names import shown, some
+from neocog.data.names import SplitName, shown, some
 from neocog.data.own import OwnPictures, open_own
 from neocog.data.samples import Sheet, View, draw, draw_variants
 from neocog.errors import UsageError, first_complaint, unknown
@@ -36,31 +38,11 @@ LISTED = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
-    """(height, width) of the smallest and largest picture by area, and the middle height and width, as the
-    files have them.
-    """
-
-    smallest: tuple[int, int]
-    middle: tuple[int, int]
-    largest: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Discarded:
-    """Shares 0..1 of the pixels that a centre crop leaves out: their mean, the most, and of which file."""
-
-    mean: float
-    most: float
-    worst: str
-
-
-@dataclass(frozen=True, slots=True)
 class Look:
     """What `look` found. `counts` is by split, then by class (for label sets, how many carry each label), and
     `pictures` by split; `shape` (C, H, W) is that of the pictures as they were read.
 
-    `brightness` is the mean of all values 0..255 of each class' training pictures (None where there are
+    `brightness` is the mean of all values 0..255 of each class' pictures of `split` (None where there are
     none), `spread` the standard deviation over all of them. `copies` counts pictures that are, pixel for
     pixel, another one again. For folders: `found`, `sizes`, `alike`, the names of pictures that are nearly
     the same, group by group, and `discarded`, what a centre crop to `shape` leaves out.
@@ -77,6 +59,7 @@ class Look:
     spread: float
     copies: int
     sheet: Sheet = field(repr=False)
+    split: SplitName = "train"
     sizes: Sizes | None = None
     discarded: Discarded | None = None
     alike: tuple[tuple[str, ...], ...] = ()
@@ -92,7 +75,7 @@ class Look:
             f"{shown(self.name)}: {total} pictures, {len(self.classes)} classes",
             f"layout      {self.layout}",
             f"pictures    {h}x{w}x{c}, values 0..255{self._file_sizes()}",
-            f"brightness  mean {self.mean:.0f}, spread {self.spread:.0f}{self._extremes()}",
+            f"brightness  mean {self.mean:.0f}, spread {self.spread:.0f}{self._extremes()}{self._where()}",
             *self._crop(),
             f"copies      {self.copies or 'none'}",
             *self._alike(),
@@ -119,6 +102,7 @@ class Look:
             "counts": {split: dict(zip(self.classes, counts)) for split, counts in self.counts.items()},
             "pictures": dict(self.pictures),
             "size": [h, w, c],
+            "split": self.split,
             "file_sizes": sizes,
             "mean": self.mean,
             "spread": self.spread,
@@ -149,6 +133,9 @@ class Look:
             f"{h}x{w}" for h, w in (self.sizes.smallest, self.sizes.middle, self.sizes.largest)
         )
         return f"; in the files {small} to {large}, middle {middle}"
+
+    def _where(self) -> str:
+        return "" if self.split == "train" else f" ({self.split} pictures)"
 
     def _crop(self) -> list[str]:
         if self.discarded is None:
@@ -198,18 +185,23 @@ def look(
     view: View = "sample",
     index: int | None = None,
     augment: Augment | None = None,
+    split: Literal["train", "val", "test"] = "train",
+    changes: Sequence[str] = (),
+    seed: int | None = None,
     progress: Progress = nothing,
 ) -> Look:
     """Look at `what`, a data set's name or a folder of pictures (an existing path wins; a table, zip, tar or
     .npz will do), at `size` (height, width).
 
-    `view` says what the picture shows: a sample, or three rows of every class; `index` one training picture
-    (counted from 0) with the scale of its values instead; `augment` that picture and three variants of it,
-    2x2. `out` writes that picture as PNG. Nothing is held out, so that all counts are the data's own.
-    `UsageError`: no such data set, no such index; else as `neocog.data.load`.
+    `view` says what the picture shows: a sample, or three rows of every class; `index` one picture (counted
+    from 0) with the scale of its values instead; `augment` that picture and three variants of it, 2x2; all of
+    the pictures of `split`. `seed` draws another sample than the first pictures, and other variants. `out`
+    writes that picture as PNG. Nothing is held out, so that all counts are the data's own, unless `changes`
+    say so: "field=value" texts for fields of `Data`, such as "held_out=0.2", with which the data are divided
+    as for a training. `UsageError`: no such data set, split, index or field; else as `neocog.data.load`.
     """
     path = Path(what)
-    wanted = _Wanted(view, index, augment)
+    wanted = _Wanted(view, index, augment, split, changes, seed)
     if path.exists():
         result = _own(path, size, wanted, progress)
     elif str(what) in DATASETS:
@@ -227,35 +219,45 @@ def look(
 
 def augmentation(changes: Sequence[str]) -> Augment:
     """An Augment from texts like "rotation=30"; `UsageError` with the nearest spelling."""
-    fields: dict[str, Any] = {}
-    for change in changes:
-        name, mark, text = (part.strip() for part in change.partition("="))
-        if not mark:
-            raise UsageError(f"'{change}' is not FIELD=VALUE; for example rotation=30")
-        if name not in Augment.model_fields:
-            raise unknown("field of augment", name, Augment.model_fields)
-        try:
-            fields[name] = json.loads(text)
-        except ValueError:
-            fields[name] = text
+    given = fields(changes, Augment.model_fields, of="augment", example="rotation=30")
     try:
-        return Augment.model_validate(fields)
+        return Augment.model_validate(given)
     except ValidationError as error:
         raise first_complaint(error, within="--augment") from None
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What the picture is to show."""
+    """Which pictures, and what the picture of them is to show."""
 
     view: View
     index: int | None
     augment: Augment | None
+    split: SplitName
+    changes: Sequence[str]
+    seed: int | None
 
     def drawn(self, dataset: Dataset) -> Sheet:
         if self.augment is not None:
-            return draw_variants(dataset, self.index or 0, self.augment)
-        return draw(dataset, self.view, self.index)
+            return draw_variants(
+                dataset, self.index or 0, self.augment, split=self.split, seed=self.seed or 0
+            )
+        return draw(dataset, self.view, self.index, split=self.split, seed=self.seed)
+
+    def data(self, name: str) -> Data:
+        """Data set `name`, nothing held out, with the changes."""
+        names = [field for field in Data.model_fields if field not in ("name", "val")]
+        texts = [change.strip().removeprefix("data.") for change in self.changes]
+        given = fields(texts, names, of="data", example="held_out=0.2")
+        try:
+            return Data.model_validate({"held_out": 0, **given, "name": name})
+        except ValidationError as error:
+            raise first_complaint(error, within="--set") from None
+
+    @property
+    def divide(self) -> Divide:
+        """As the data are, unless something is to be changed: then as a training divides them."""
+        return "as trained" if self.changes else "as given"
 
     def remarks(self, dataset: Dataset) -> tuple[str, ...]:
         return self.augment.remarks(dataset.classes) if self.augment is not None else ()
@@ -272,28 +274,27 @@ class _Source:
 
 def _own(path: Path, size: tuple[int, int] | None, wanted: _Wanted, progress: Progress) -> Look:
     """The user's own: arrays, or pictures in a folder."""
-    data = Data(name="folder", held_out=0)
+    data = wanted.data("folder")
     own = open_own(path)
     if not isinstance(own, OwnPictures):
         preprocess = Preprocess(size=size, fit="crop") if size else None
-        dataset = own.dataset(data, preprocess=preprocess, divide="as given")
+        dataset = own.dataset(data, preprocess=preprocess, divide=wanted.divide)
         return _looked(dataset, _Source(own.layout), wanted)
     preprocess = Preprocess(size=size or FOLDER_SIZE, fit="crop")  # no padding, which is no brightness
     pictures = own.decoded(preprocess, progress)
-    dataset = own.dataset(data, preprocess=preprocess, divide="as given")
+    dataset = own.dataset(data, preprocess=preprocess, divide=wanted.divide)
     return _looked(dataset, _Source(own.layout, own.listing, pictures), wanted)
 
 
 def _built_in(name: str, size: tuple[int, int] | None, wanted: _Wanted) -> Look:
     row = DATASETS[name]
-    dataset = load(
-        Data(name=name, held_out=0), preprocess=Preprocess(size=size, fit=row.fit) if size else None
-    )
+    preprocess = Preprocess(size=size, fit=row.fit) if size else None
+    dataset = load(wanted.data(name), preprocess=preprocess)
     return _looked(dataset, _Source(f"{row.title} ({row.source}; {row.licence})"), wanted)
 
 
 def _looked(dataset: Dataset, source: _Source, wanted: _Wanted) -> Look:
-    brightness, mean, spread = _brightness(dataset.train, len(dataset.classes))
+    brightness, mean, spread = _brightness(dataset.split(wanted.split), len(dataset.classes))
     listing, pictures = source.listing, source.pictures
     return Look(
         name=dataset.name,
@@ -309,39 +310,14 @@ def _looked(dataset: Dataset, source: _Source, wanted: _Wanted) -> Look:
         spread=spread,
         copies=_copies(dataset),
         sheet=wanted.drawn(dataset),
-        sizes=_sizes(pictures) if pictures else None,
-        discarded=_discarded(listing, pictures) if listing and pictures else None,
-        alike=_alike(listing, pictures) if listing and pictures else (),
+        split=wanted.split,
+        sizes=in_files.sizes(pictures) if pictures else None,
+        discarded=in_files.discarded(listing, pictures) if listing and pictures else None,
+        alike=in_files.alike(listing, pictures) if listing and pictures else (),
         found=listing.found if listing else None,
         skipped=dataset.skipped,
         remarks=(*dataset.remarks, *wanted.remarks(dataset)),
     )
-
-
-def _discarded(listing: Listing, pictures: Decoded) -> Discarded:
-    """What a centre crop to the proportions of the pictures as they were read leaves out."""
-    _, h, w = pictures.shape
-    lost = [
-        1 - min(row.height * w, row.width * h) / max(row.height * w, row.width * h) for row in pictures.rows
-    ]
-    most = max(range(len(lost)), key=lost.__getitem__)
-    return Discarded(statistics.fmean(lost), lost[most], listing.items[pictures.rows[most].item].path)
-
-
-def _alike(listing: Listing, pictures: Decoded) -> tuple[tuple[str, ...], ...]:
-    """The names in each group of pictures that are nearly, and not all exactly, the same."""
-    return tuple(
-        tuple(listing.items[pictures.rows[i].item].path for i in family)
-        for family in pictures.families
-        if len({pictures.rows[i].pixels for i in family}) > 1
-    )
-
-
-def _sizes(pictures: Decoded) -> Sizes:
-    sides = [(row.height, row.width) for row in pictures.rows]
-    middle = tuple(statistics.median_low(side) for side in zip(*sides))
-    by_area = sorted(sides, key=lambda side: (side[0] * side[1], side))
-    return Sizes(by_area[0], (middle[0], middle[1]), by_area[-1])
 
 
 def _brightness(split: Split, classes: int) -> tuple[tuple[float | None, ...], float, float]:

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from neocog.cli.command import Command, Given
-from neocog.cli.options import Option, saved
+from neocog.cli.options import CHOICE, Option, saved
 from neocog.cli.values import side_or_sides
 
 
 def call(verb: Callable[..., Any], given: Given) -> Any:
-    """`look`, with the Augment that --augment FIELD=VALUE describes."""
+    """`look`, with the Augment that --augment FIELD=VALUE describes, and the changes of --set."""
     from neocog.verbs.look import augmentation
 
     own = dict(given.own)
     if "augment" in own:
         own["augment"] = augmentation(own["augment"])
-    return verb(**own)
+    return verb(**own, changes=given.more.get("set", ()))
 
 
 COMMAND = Command(
@@ -34,6 +34,13 @@ COMMAND = Command(
         "augment": Option(
             kind="texts", help="FIELD=VALUE, e.g. rotation=30: that picture and three variants of it."
         ),
+        "split": CHOICE,
+        "set": Option(
+            kind="texts",
+            help="FIELD=VALUE of how the data are divided, e.g. held_out=0.2, limit=500.",
+        ),
+        "seed": Option(kind="int", least=0, help="Draws another sample, and other variants."),
     },
+    python_only=frozenset({"changes"}),
     call=call,
 )
