@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -38,13 +38,18 @@ class Step:
     pictures: int
 
 
+Watched = Literal["held out", "test"]
+"""What is watched while training: pictures held out for it, or the test set."""
+
+
 @dataclass(frozen=True, slots=True)
 class Epoch:
     """One pass over the training pictures is done; `epoch` counts from 1. Shares are fractions.
 
     `figures` are the task's ('loss', 'accuracy'): means over the epoch's training batches as they were seen
     (augmented, with dropout), as Keras prints them. `held_out` are those of the watched split, under the same
-    names, None where nothing is watched. `best` tells whether this epoch is kept.
+    names, None where nothing is watched; `watched` says what that split is. `best` tells whether this epoch
+    is kept.
     """
 
     epoch: int
@@ -55,6 +60,7 @@ class Epoch:
     seconds: float
     pictures_per_second: float
     best: bool
+    watched: Watched = "held out"
 
 
 @dataclass(frozen=True, slots=True)

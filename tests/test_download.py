@@ -25,9 +25,12 @@ from pathlib import Path
 
 import pytest
 
+from neocog import cli
+from neocog.cli import progress
 from neocog.data import DATASETS
 from neocog.downloads import https
 from neocog.downloads.download import download, fetch
+from neocog.downloads.hearing import hearing
 from neocog.downloads.published import Remote, Source
 from neocog.errors import NetworkNeeded, UnreadableError, UsageError, error_line
 
@@ -692,3 +695,52 @@ def test_the_table_pins_every_file_and_names_two_mirrors() -> None:
             assert file.size > 1000
     hashes = [file.sha256 for source in SOURCES.values() for file in source.files]
     assert len(set(hashes)) == 9
+
+
+def test_downloads_are_heard_wherever_they_begin(server: Server, tmp_path: Path) -> None:
+    heard: list[tuple[int, int | None]] = []
+    with hearing(lambda name: lambda done, total: heard.append((done, total))):
+        bring(server, tmp_path / "a.gz", "crumbs")
+        assert heard[-1] == (SIZE, SIZE)
+        assert heard == sorted(heard)
+        heard.clear()
+        bring(server, tmp_path / "a.gz", "good")
+        assert heard == [], "what is there is not downloaded"
+        bring(server, tmp_path / "b.gz", "unannounced", size=None)
+        assert heard.pop() == (SIZE, None)
+        heard.clear()
+    bring(server, tmp_path / "c.gz", "good")
+    assert heard == []
+
+
+def test_a_download_in_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line at once, then every five seconds, and the last byte."""
+    now = [100.0]
+    monkeypatch.setattr("neocog.cli.progress.time.monotonic", lambda: now[0])
+    tell = progress.downloading("cifar.tar.gz")
+    for second in range(17):
+        now[0] = 100.0 + second
+        tell(20_000_000 + second * 1_000_000, 36_000_000)
+    assert capsys.readouterr().err.splitlines() == [
+        "downloading cifar.tar.gz: 20.0 of 36.0 MB",
+        "downloading cifar.tar.gz: 25.0 of 36.0 MB, 1.0 MB/s",
+        "downloading cifar.tar.gz: 30.0 of 36.0 MB, 1.0 MB/s",
+        "downloading cifar.tar.gz: 35.0 of 36.0 MB, 1.0 MB/s",
+        "downloading cifar.tar.gz: 36.0 of 36.0 MB, 1.0 MB/s",
+    ]
+    progress.downloading("x\x1b[31m")(5, None)
+    assert capsys.readouterr().err == "downloading x\\x1b[31m: 0.0 MB\n"
+
+
+def test_the_command_line_shows_downloads(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def verb(what: str, **more: object) -> None:
+        bring(server, tmp_path / what, "good")
+        raise UsageError("heard")
+
+    monkeypatch.setattr("neocog.verbs.look.look", verb)
+    assert cli.run(["look", "loud"]) == cli.run(["look", "silent", "-q"]) == 2
+    said = capsys.readouterr().err
+    assert "downloading loud: " in said
+    assert "downloading silent" not in said

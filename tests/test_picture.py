@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -223,6 +224,16 @@ def test_training_curves_with_and_without_held_out() -> None:
     assert 100 < count(decode(charts.training_curves(gaps)), held_out) < count(full, held_out)
     for few in ([], epochs[:1], [{"epoch": 1, "loss": float("inf"), "accuracy": float("nan")}]):
         assert decode(charts.training_curves(few)).shape == full.shape
+
+
+@pytest.mark.parametrize("watched", ["held out", "test"])
+def test_the_legend_says_what_is_watched(watched: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr(charts, "_rendered", figures.append)
+    epoch = {"epoch": 1, "loss": 1.0, "val_loss": 1.2, "accuracy": 0.5, "val_accuracy": 0.4}
+    charts.training_curves([epoch | ({"watched": "test"} if watched == "test" else {})])
+    for axes in figures[0].axes:
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["training", watched]
 
 
 def test_heat_orders_values() -> None:

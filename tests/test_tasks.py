@@ -71,6 +71,19 @@ def test_logistic_losses_by_hand() -> None:
     assert float(outcome.right) == 0.0
 
 
+def test_training_and_held_out_accuracy_of_label_sets_are_one_measure() -> None:
+    """The figure of a training batch, added up, is what the account of the same pictures says."""
+    draws = torch.Generator().manual_seed(3)
+    logits, y = torch.randn(50, 3, generator=draws), (torch.rand(50, 3, generator=draws) > 0.5).float()
+    task = MultiLabel(("a", "b", "c"))
+    tally = task.tally()
+    tally.add(logits, y)
+    accuracy = tally.report(task.classes, split="val").accuracy
+    assert accuracy is not None
+    assert 0 < accuracy < 0.5
+    assert float(task.count(logits, y)) == pytest.approx(50 * accuracy)
+
+
 def test_balanced_weights() -> None:
     assert Classify.balanced(torch.tensor([0, 0, 0, 1]), 3).tolist() == pytest.approx([4 / 9, 4 / 3, 1.0])
     sets = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 import neocog
+import neocog.model
+from neocog.data import load
 from neocog.errors import UnreadableError, UsageError, unknown
 from neocog.files import read_json
 from neocog.recipes import chapters
 from neocog.recipes.asked import asked, model_of
 from neocog.recipes.recipe import override
+from neocog.training.watchers import Console
 from neocog.zoo.layer_list import KINDS, parse
 
 
@@ -96,6 +99,47 @@ def test_odd_numbers_and_names_in_layers_are_one_line(layer: object) -> None:
     with pytest.raises(UsageError, match="layer 1") as refusal:
         parse([layer])
     assert "\n" not in str(refusal.value)
+
+
+QUICK = ["epochs=1", "data.limit=64", "optim.schedule=constant", "precision=float32"]
+
+
+@pytest.mark.parametrize(("kept", "says"), [("best", "flatters"), ("last", "nothing is chosen by them")])
+def test_what_is_watched_is_called_test_where_it_is(
+    kept: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = [*QUICK, "data.val=test", f"stop.select={kept}"]
+    run = neocog.train("digits", changes=changes, out=tmp_path / "a", watchers=[lambda run: Console()])
+    said = capsys.readouterr().err
+    assert "  test: loss " in said
+    assert "held out" not in said
+    [epoch] = run.metrics()
+    assert epoch["watched"] == "test"
+    remark = next(line for line in run.facts()["remarks"] if "the test pictures are what is watched" in line)
+    assert says in remark
+    assert remark in run.report_file.read_text()
+    assert "over the epochs, training and test" in run.report_file.read_text()
+    assert neocog.model.dataset_of(neocog.model.load(run.model_file)).watched == "test"
+
+
+def test_what_is_held_out_is_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = neocog.train("digits", changes=QUICK, out=tmp_path / "a", watchers=[lambda run: Console()])
+    assert "  held out: loss " in capsys.readouterr().err
+    assert run.metrics()[0]["watched"] == "held out"
+    assert not [line for line in run.facts()["remarks"] if "watched" in line]
+
+
+def test_the_dense_rival_sees_grey() -> None:
+    """Experiment G1: on grey pixels a dense network cannot tell yellow from white; 109,386 parameters."""
+    recipe, reasons = chapters.for_model(chapters.RECIPES["g1"], model_of("g-dense"))
+    assert recipe.preprocess.channels == 1
+    assert "grey" in reasons[0]
+    dataset = load(recipe.data.model_copy(update={"limit": 20}), preprocess=recipe.preprocess)
+    assert dataset.shape == (1, 28, 28)
+    chosen = override(chapters.RECIPES["g1"], ["preprocess.channels=3"])
+    assert chapters.for_model(chosen, model_of("g-dense"))[0].preprocess.channels == 3
+    for other in ("g1", "c0", "e7-dense"):
+        assert chapters.for_model(chapters.RECIPES["g1"], model_of(other))[0].preprocess.channels is None
 
 
 def test_a_changed_recipe_has_no_published_figure() -> None:

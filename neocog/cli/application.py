@@ -5,6 +5,7 @@ Results go to stdout, progress and remarks to stderr; -q leaves out progress and
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import json
@@ -22,6 +23,7 @@ from neocog.cli.command import Command, Given, command
 from neocog.cli.options import ACCEPTED, JSON, QUIET, Option
 from neocog.cli.signature import REQUIRED, Kind, Parameter, Signature, literal, module_of, read
 from neocog.cli.values import alternatives, one_of
+from neocog.downloads.hearing import hearing
 from neocog.errors import escaped
 
 
@@ -160,7 +162,8 @@ def _value(verb: str, one: Named, value: Any) -> Any:
 def _run(found: Verb, given: Given, *, as_json: bool) -> int:
     """Call the verb, write what is to be written, print the result; the exit code."""
     module = importlib.import_module(module_of(found.name))
-    result = found.command.call(getattr(module, found.signature.function), given)
+    with contextlib.nullcontext() if given.quiet else hearing(progress.downloading):
+        result = found.command.call(getattr(module, found.signature.function), given)
     for key, path in given.files.items():
         method = found.options[key].words.saves
         if method != "verb":

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from neocog.data import targets
 from neocog.errors import UsageError, escaped, unknown
+from neocog.events import Watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,11 @@ class Dataset:
             for name, split in named.items()
             if split is not None and (len(split) or name != "train")
         }
+
+    @property
+    def watched(self) -> Watched:
+        """What `val` is: pictures held out for it, or the test set itself."""
+        return "test" if self.val is not None and self.val is self.test else "held out"
 
     def split(self, name: str) -> Split:
         """The split called `name`; `UsageError` lists those that there are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -31,7 +32,7 @@ def _renumbered(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
     def moved(split: Split) -> Split:
         return replace(split, y=targets.form_of(split.y).renumbered(split.y, place, len(classes)))
 
-    changed = {name: moved(split) for name, split in dataset.splits.items()}
+    changed = _changed(dataset, moved)
     result = replace(dataset, classes=classes, **changed)  # type: ignore[arg-type]
     counts = [sum(of_class) for of_class in zip(*(class_counts(s, len(classes)) for s in changed.values()))]
     return result.with_remarks(*listing.without_pictures([c for c, n in zip(classes, counts) if not n]))
@@ -45,15 +46,15 @@ def _placed(dataset: Dataset, preprocess: Preprocess) -> Dataset:
     zooms = preprocess.fit == "crop" and preprocess.crop_share < 1
     if preprocess.size in (None, (h, w)) and preprocess.channels in (None, c) and not zooms:
         return dataset
-    shared = dataset.val is dataset.test
-    changed = {
-        name: _placed_split(split, preprocess)
-        for name, split in dataset.splits.items()
-        if not (shared and name == "val")
-    }
-    if shared and dataset.test is not None:
-        changed["val"] = changed["test"]
+    changed = _changed(dataset, lambda split: _placed_split(split, preprocess))
     return replace(dataset, **changed)  # type: ignore[arg-type]
+
+
+def _changed(dataset: Dataset, change: Callable[[Split], Split]) -> dict[str, Split]:
+    """Every split, changed; where val is the test set, it stays the test set."""
+    shared = dataset.val is dataset.test
+    changed = {name: change(s) for name, s in dataset.splits.items() if not (shared and name == "val")}
+    return changed | ({"val": changed["test"]} if shared and dataset.test is not None else {})
 
 
 def _placed_split(split: Split, preprocess: Preprocess) -> Split:

@@ -12,10 +12,12 @@ import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from neocog.downloads.hearing import Progress, announced
 from neocog.downloads.https import check_address
-from neocog.downloads.mirror import STALL_SECONDS, By, MirrorFailed, Progress, Wanted, from_mirror
+from neocog.downloads.mirror import STALL_SECONDS, By, MirrorFailed, Wanted, from_mirror
 from neocog.downloads.published import Source
 from neocog.errors import NetworkNeeded, UnreadableError, UsageError
 from neocog.files import write_json
@@ -57,7 +59,8 @@ def download(
 
     Where a publisher gives less, `by` says what `sha256` holds: its first 8 digits or more, or an MD5.
     `size` is in bytes. Beside the file, `NAME.source.json` says where it came from and under which licence.
-    Processes that want the same file at the same time wait for the first.
+    Processes that want the same file at the same time wait for the first. How far it is, `progress` is told,
+    or whoever is `hearing`.
 
     Raises:
         NetworkNeeded: offline, or no mirror answers as it should.
@@ -77,6 +80,8 @@ def download(
     with _writing(wanted), _locked(target):
         if wanted.there():  # another process was faster
             return target
+        if progress is None:
+            wanted = replace(wanted, progress=announced(target.name))
         url = _from_mirrors(wanted, urls)
         write_json(
             target.with_name(target.name + ".source.json"),

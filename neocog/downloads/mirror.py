@@ -11,19 +11,17 @@ import shutil
 import ssl
 import time
 import urllib.error
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from neocog._version import __version__
+from neocog.downloads.hearing import Progress
 from neocog.downloads.https import Refused, opened
 from neocog.errors import UnreadableError
 from neocog.files import replacing, sha256_file
-
-Progress: TypeAlias = Callable[[int, int | None], None]
-"""Called with the bytes there are and the bytes there will be (None where the server does not say)."""
 
 By: TypeAlias = Literal["sha256", "sha256 prefix", "md5"]
 """What a publisher gives to know a file by: all of its SHA-256, its first digits (torchvision's file names),

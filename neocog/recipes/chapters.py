@@ -167,9 +167,15 @@ LOPSIDED = 5  # times as many pictures in the largest class from which the loss 
 
 def for_model(recipe: Recipe, model: Model) -> tuple[Recipe, tuple[str, ...]]:
     """`recipe` with another network, trained as that network can be, and the reasons as sentences."""
-    lr = architecture(model.name).lr if model.name else None
+    row = architecture(model.name) if model.name else None
+    reasons: tuple[str, ...] = ()
+    if row is not None and row.channels == 1 and recipe.preprocess.channels is None:
+        grey = recipe.preprocess.model_copy(update={"channels": 1})
+        recipe = recipe.model_copy(update={"preprocess": grey})
+        reasons = (f"{row.name} is shown grey pictures; --set preprocess.channels=3 for colours",)
+    lr = row.lr if row is not None else None
     if lr is None:
-        return recipe.model_copy(update={"model": model}), ()
+        return recipe.model_copy(update={"model": model}), reasons
     phases = [
         phase.model_copy(update={"optim": phase.optim.model_copy(update={"kind": "adam", "lr": lr})})
         for phase in recipe.phases
@@ -179,7 +185,7 @@ def for_model(recipe: Recipe, model: Model) -> tuple[Recipe, tuple[str, ...]]:
         f"{model.name} learns from scratch under Adam at {lr:g}, which takes the place of this recipe's "
         f"{optim.kind} at {optim.rate:g}; --set optim.kind=... optim.lr=... for another"
     )
-    return recipe.model_copy(update={"model": model, "phases": tuple(phases)}), (reason,)
+    return recipe.model_copy(update={"model": model, "phases": tuple(phases)}), (*reasons, reason)
 
 
 def for_folder(found: Extent) -> tuple[Recipe, tuple[str, ...]]:

@@ -37,20 +37,22 @@ def curves(
     return _rendered(figure)
 
 
-def training_curves(epochs: Sequence[Mapping[str, float]]) -> bytes:
+def training_curves(epochs: Sequence[Mapping[str, Any]]) -> bytes:
     """The task's figures (loss, accuracy) over epochs, training and held out, side by side.
 
     Keys of an epoch: epoch, loss, and any NAME that comes with val_NAME; what is missing is left out.
+    'watched' says what val_NAME was measured on ('held out' where it is missing).
     """
     plotting.settle()
     from matplotlib.ticker import MaxNLocator
 
     named = dict.fromkeys(key for e in epochs for key in e if f"val_{key}" in e)
     names = tuple(named) or ("loss", "accuracy")
+    watched = next((e["watched"] for e in epochs if "watched" in e), "held out")
     figure = _figure(5 * len(names), 4)
     for n, what in enumerate(names, start=1):
         axes = figure.add_subplot(1, len(names), n)
-        keys = {"training": what, "held out": f"val_{what}"}
+        keys = {"training": what, watched: f"val_{what}"}
         series = {
             name: [(float(e["epoch"]), float(e[key])) for e in epochs if e.get(key) is not None]
             for name, key in keys.items()

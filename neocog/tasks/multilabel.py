@@ -62,8 +62,8 @@ class MultiLabel:
         return F.binary_cross_entropy_with_logits(outputs, target, pos_weight=self.weights)
 
     def count(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The share of labels that were right, added up over the pictures."""
-        return ((outputs > 0) == (y > 0.5)).double().mean(1).sum()
+        """How many pictures had all labels right; of mixed pictures, labels with the larger share count."""
+        return self.right(self.predicted(self.probabilities(outputs)), y).sum()
 
     def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
         """(N,): the plain loss of each picture, unweighted."""

@@ -283,6 +283,7 @@ class Training:
             seconds=seconds,
             pictures_per_second=speed,
             best=kept,
+            watched=self.dataset.watched,
         )
 
     def _gives_up(self, state: State) -> bool:

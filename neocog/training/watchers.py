@@ -123,7 +123,7 @@ def epoch_line(event: Epoch, epochs: int, *, left: float) -> str:
     held_out = {name: value for name, value in event.held_out.items() if value is not None}
     if held_out:
         first, *rest = _in_words(held_out)
-        parts += [f"held out: {first}", *rest]
+        parts += [f"{event.watched}: {first}", *rest]
     parts += [f"{event.pictures_per_second:,.0f} pictures/s", f"{event.seconds:.1f} s"]
     if left >= 1:
         parts.append(f"{duration(left)} left")
@@ -212,6 +212,7 @@ def metrics_of(event: Epoch) -> dict[str, Any]:
         "seconds": round(event.seconds, 3),
         "pictures_per_second": round(event.pictures_per_second, 1),
         "kept": event.best,
+        "watched": event.watched,
     }
 
 
@@ -231,7 +232,7 @@ class TensorBoard:
             case Epoch():
                 for name, value in metrics_of(event).items():
                     if isinstance(value, float):
-                        kind = "held out" if name.startswith("val_") else "training"
+                        kind = event.watched if name.startswith("val_") else "training"
                         self.writer.add_scalar(f"{name.removeprefix('val_')}/{kind}", value, event.epoch)
                 self.writer.flush()
             case Finished():

@@ -101,7 +101,8 @@ def train(
         job = by_numpy(job)
     live = job.begun()
     doubts = [line for phase in recipe.phases for line in phase.augment.remarks(dataset.classes)]
-    remarks = tuple(dict.fromkeys((*reasons, *dataset.remarks, *doubts, *world_remarks(world))))
+    said = (*reasons, *dataset.remarks, *doubts, *_of_watching(recipe, dataset), *world_remarks(world))
+    remarks = tuple(dict.fromkeys(said))
     with place.taken() as (run, of_lock):
         remarks = (*remarks, *of_lock)
         facts = {
@@ -122,6 +123,18 @@ def train(
         }
         begin(run, recipe, facts)
         return drive(job, run, live, remarks=remarks, watchers=watchers, stop=stop)
+
+
+def _of_watching(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
+    """A remark where the test set is what is watched."""
+    if dataset.watched != "test":
+        return ()
+    chosen = recipe.stop.select == "best" or recipe.stop.patience
+    by = "the epoch that is kept is chosen by them, so their accuracy flatters the network"
+    said = (
+        by if chosen else "nothing is chosen by them, but whoever changes the recipe by what they show does"
+    )
+    return (f"the test pictures are what is watched after every epoch: {said}",)
 
 
 def _folder(out: Path | str | None) -> Path | None:

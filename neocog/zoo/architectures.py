@@ -26,7 +26,8 @@ class Architecture:
     the number of layers with weights on the longest path, as the paper counts. `differs` says where it
     departs from the paper, or 'nothing'. `stems` lists what `stem` accepts: 'small' is the variant for 28 to
     64 pixel pictures. `lr` is the rate of Adam with which it learns from scratch, where that of other
-    networks is too high for it. `aliases` maps Keras' layer names to ours.
+    networks is too high for it. `channels` 1 is of a network that is shown grey pictures whatever their
+    colours. `aliases` maps Keras' layer names to ours.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Architecture:
     depth: int
     init: Initialiser = "he"
     lr: float | None = None
+    channels: Literal[1, 3] | None = None
     differs: str = "nothing"
     stems: tuple[Stem, ...] = ("paper",)
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

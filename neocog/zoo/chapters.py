@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from neocog.zoo.architectures import Architecture, Shape
 from neocog.zoo.layer_list import build, parse
@@ -44,13 +44,16 @@ def dropout(rate: float) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A network of the chapters: its layers, and its parameter count worked out by hand."""
+    """A network of the chapters: its layers, and its parameter count worked out by hand; `channels` as in
+    `Architecture`.
+    """
 
     title: str
     shape: Shape
     golden: int
     layers: tuple[dict[str, Any], ...]
     classes: int = 10
+    channels: Literal[1, 3] | None = None
 
 
 def _c2_block(filters: int, rate: float) -> tuple[dict[str, Any], ...]:
@@ -142,7 +145,7 @@ ENTRIES = {
             )
         ), FLATTEN, ANSWER),
     ),
-    "g-dense": Entry("dense 128-64 on grey pixels", GREY, 109_386, (FLATTEN, dense(128), dense(64), ANSWER)),
+    "g-dense": Entry("dense 128-64 on grey pixels", GREY, 109_386, (FLATTEN, dense(128), dense(64), ANSWER), channels=1),
     "g1": Entry(
         "colours: conv 2 1x1, conv 3 3x3", SMALL_RGB, 3_815,
         (plain(2, 1), RELU, pool(), plain(3, 3), RELU, pool(), FLATTEN, dense(32, "none"), NORM, RELU, ANSWER),
@@ -181,6 +184,7 @@ def _row(name: str, entry: Entry) -> Architecture:
         smallest=SMALLEST.get(name, 1),
         depth=sum(layer["kind"] in ("conv", "dense") for layer in entry.layers),
         init="glorot",
+        channels=entry.channels,
     )
 
 

@@ -14,7 +14,7 @@ def curves(subject: Subject) -> Section | None:
         png = charts.training_curves(epochs)
     if png is None:
         return None
-    alt = "loss and accuracy over the epochs, training and held out"
+    alt = f"loss and accuracy over the epochs, training and {subject.dataset.watched}"
     body = fill("picture", look="paper fit", source=markup.data_uri(png), alt=alt)
     return Section("curves", "Curves", body)
 

@@ -42,9 +42,8 @@ def over_fitting(epochs: Sequence[Epoch]) -> Diagnosis | None:
     changes = ("augment.shift_width=0.1", "augment.shift_height=0.1", "augment.rotation=10")
     return Diagnosis(
         "over-fitting",
-        f"{figure.capitalize()} is {here:.1%} on training pictures and {there:.1%} on held-out ones: the "
-        "network "
-        "learns the training pictures by heart.",
+        f"{figure.capitalize()} is {here:.1%} on training pictures and {there:.1%} on "
+        f"{_watched(epochs)} ones: the network learns the training pictures by heart.",
         f"Vary the training pictures ({set_words(*changes)}) or bring more of them.",
         changes,
         {"training": here, "held out": there, "held-out loss": epochs[-1].held_out.get("loss") or 0.0},
@@ -64,14 +63,18 @@ def unlike(epochs: Sequence[Epoch], train: Split, held_out: Split) -> Diagnosis 
         return None
     return Diagnosis(
         "held-out pictures unlike those of the training",
-        f"{figure.capitalize()} is {here:.1%} on training pictures and {there:.1%} on held-out ones, and "
-        f"{share:.0%} of "
-        "pictures can be told apart, by brightness and colour alone, by which of the two they are from.",
+        f"{figure.capitalize()} is {here:.1%} on training pictures and {there:.1%} on "
+        f"{_watched(epochs)} ones, and {share:.0%} of pictures can be told apart, by brightness and colour "
+        "alone, by which of the two they are from.",
         "Divide all pictures anew, at random (--set data.held_out=0.2), or train on pictures like those "
         "held out.",
         (),
         {"training": here, "held out": there, "told apart": share},
     )
+
+
+def _watched(epochs: Sequence[Epoch]) -> str:
+    return epochs[-1].watched.replace(" ", "-")
 
 
 def told_apart(one: Split, other: Split) -> float:
