@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from neocog.verbs.predict import predict
     from neocog.verbs.stylize import stylize
     from neocog.verbs.summary import summary
-    from neocog.verbs.train import resume, train
+    from neocog.verbs.train import forecast, resume, train
     from neocog.verbs.weights import weights
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "evaluate",
     "explain",
     "features",
+    "forecast",
     "look",
     "open_trained",
     "predict",
@@ -65,6 +66,7 @@ _HOMES = {
     "evaluate": "verbs.evaluate",
     "explain": "verbs.explain",
     "features": "verbs.features",
+    "forecast": "verbs.train",
     "look": "verbs.look",
     "open_trained": "model",
     "predict": "verbs.predict",

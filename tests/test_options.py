@@ -215,7 +215,10 @@ def test_words_are_checked_before_anything_is_read(capsys: Capture) -> None:
         ("look digits --size 3x", "'3x' is not a size; write HEIGHTxWIDTH, for example 32x32"),
         ("trian", "No such command 'trian'. Did you mean 'train'?"),
         ("train", "say what to train"),
-        ("train mnist --resume runs/mnist", "give it without WHAT, --model, --from, --tune, --engine and"),
+        (
+            "train mnist --resume runs/mnist",
+            "give it without WHAT, --model, --from, --tune, --engine, --out and --dry-run",
+        ),
     ):
         assert command(argv.split()) == 2, argv
         assert said in capsys.readouterr().err

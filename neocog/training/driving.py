@@ -86,14 +86,19 @@ def _entered(stack: contextlib.ExitStack, watcher: Watcher) -> Watcher:
 
 def _explained(error: RuntimeError | MemoryError, recipe: Recipe, run: Run) -> BaseException:
     """Out of memory in words; anything else is a bug and stays what it is."""
-    text = str(error)
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+    if is_out_of_memory(error):
         half = max(recipe.batch // 2, 1)
         return OutOfMemory(
             f"a batch of {recipe.batch} pictures does not fit into memory; "
             f"try: neocog train --resume {run.path} --batch-size {half}"
         )
     return error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was asked for that there is not."""
+    words = ("out of memory", "can't allocate memory")
+    return isinstance(error, MemoryError | OutOfMemory) or any(word in str(error) for word in words)
 
 
 def _with_cure(error: OSError | UnreadableError, run: Run) -> UnreadableError:

@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from neocog._version import __version__
-from neocog.data import Data, load
-from neocog.data.choice import GIVEN
+from neocog.data import load
 from neocog.data.dataset import Dataset
 from neocog.data.folders.picture_cache import Progress
 from neocog.data.loading import identified
-from neocog.errors import CheckFailed, UsageError, escaped
+from neocog.errors import CheckFailed, UsageError
 from neocog.events import Watcher
 from neocog.model import Trained
-from neocog.recipes import chapters
-from neocog.recipes.asked import asked, model_of
-from neocog.recipes.recipe import Recipe, from_json, override, unpublished
-from neocog.runs.beginning import Place
+from neocog.recipes.recipe import Recipe, from_json, override
 from neocog.runs.beginning import write as begin
 from neocog.runs.metrics import brought_back, put
 from neocog.runs.run import UNREPORTED, Run, open_run
 from neocog.training.driving import drive
+from neocog.training.forecast import Forecast
+from neocog.training.forecast import forecast as foreseen
 from neocog.training.loop import prepare
-from neocog.training.numpy_engine import by_numpy
+from neocog.training.order import Order, in_commands
 from neocog.training.own import NOTHING, Own
 from neocog.training.resuming import change, goes_on, require_carriable, require_same_recipe
-from neocog.transfer.lending import lend
 from neocog.world import as_many_threads, find
 from neocog.world import facts as world_facts
-from neocog.world import remarks as world_remarks
-from neocog.zoo import resolved
 
 Engine = Literal["torch", "numpy"]
 
@@ -67,80 +60,62 @@ def train(
     SIGTERM, the state is saved and `Interrupted` raised. `CheckFailed` when the loss stops being finite.
     `engine` "numpy" has every sum done by the NumPy mirror: for layer lists, plain descent, small pictures.
     """
-    found = asked(what, data)
-    place = Place(found.name, _folder(out))
-    place.require_free()
-    place.require_apart(found.where)
-    recipe, reasons = found.recipe, found.reasons
-    if model is not None:
-        chosen, why = chapters.for_model(recipe, model_of(model))
-        recipe = unpublished(chosen, recipe)
-        reasons = (*reasons, *why)
-    lent = lend(recipe, start, tune=tune, found=found.extent, chosen=model is not None)
-    reasons = lent.reasons if lent.eyes is not None else (*reasons, *lent.reasons)
-    recipe = override(lent.recipe, changes)
-    world = find(device, recipe.precision)
-    if dataset is None:
-        dataset = load(
-            recipe.data,
-            where=found.where,
-            opened=found.opened,
-            preprocess=recipe.preprocess,
-            progress=progress,
-        )
-        found = replace(found, opened=None)  # what was opened is large, and is not needed any more
-    else:
-        dataset = identified(dataset)
-        recipe = recipe.model_copy(update={"data": Data(name=GIVEN)})
-    recipe = recipe.model_copy(update={"model": resolved(recipe.model, dataset.shape)})
-    recipe, why = lent.settled(recipe, dataset, world)
-    recipe = override(recipe, changes)
-    job = prepare(recipe, dataset, world, own, lent.eyes)
-    reasons = (*reasons, *why, *filter(None, map(job.why_not, recipe.phases)))
-    if engine == "numpy":
-        job = by_numpy(job)
-    live = job.begun()
-    doubts = [line for phase in recipe.phases for line in phase.augment.remarks(dataset.classes)]
-    said = (*reasons, *dataset.remarks, *doubts, *_of_watching(recipe, dataset), *world_remarks(world))
-    remarks = tuple(dict.fromkeys(said))
-    with place.taken() as (run, of_lock):
-        remarks = (*remarks, *of_lock)
-        facts = {
-            "neocog": __version__,
-            "command": _command(what, data, model, (*lent.words, *_engine_words(engine)), changes),
-            "begun": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "where": str(found.where.resolve()) if found.where else None,
-            "data_fingerprint": dataset.fingerprint,
-            "classes": list(dataset.classes),
-            "counts": {name: len(split) for name, split in dataset.splits.items()},
-            "skipped": [{"path": escaped(s.path), "reason": escaped(s.reason)} for s in dataset.skipped],
-            "remarks": list(remarks),
-            "recipe_identity": recipe.identity,
-            **({"start": recipe.start.model_dump()} if recipe.start is not None else {}),
-            **({"own": own.names()} if own.names() else {}),
-            **({"engine": engine} if engine != "torch" else {}),
-            **world_facts(world),
-        }
-        begin(run, recipe, facts)
-        return drive(job, run, live, remarks=remarks, watchers=watchers, stop=stop)
-
-
-def _of_watching(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
-    """A remark where the test set is what is watched."""
-    if dataset.watched != "test":
-        return ()
-    chosen = recipe.stop.select == "best" or recipe.stop.patience
-    by = "the epoch that is kept is chosen by them, so their accuracy flatters the network"
-    said = (
-        by if chosen else "nothing is chosen by them, but whoever changes the recipe by what they show does"
+    order = Order(
+        what=what,
+        data=data,
+        model=model,
+        start=start,
+        tune=tune,
+        changes=changes,
+        out=out,
+        device=device,
+        dataset=dataset,
+        own=own,
+        engine=engine,
     )
-    return (f"the test pictures are what is watched after every epoch: {said}",)
+    ready = order.ready(progress)
+    live = ready.job.begun()
+    with ready.place.taken() as (run, of_lock):
+        remarks = (*ready.remarks, *of_lock)
+        begin(run, ready.job.recipe, {**ready.facts, "remarks": list(remarks)})
+        return drive(ready.job, run, live, remarks=remarks, watchers=watchers, stop=stop)
 
 
-def _folder(out: Path | str | None) -> Path | None:
-    if out == "":
-        raise UsageError("out is empty; give the run's folder, or leave it out")
-    return Path(out) if out is not None else None
+def forecast(
+    what: str | Path | Recipe,
+    *,
+    data: str | Path | None = None,
+    model: str | Path | None = None,
+    start: str | Path | Run | Trained | None = None,
+    tune: Sequence[str] = (),
+    changes: Sequence[str] = (),
+    out: Path | str | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    dataset: Dataset | None = None,
+    own: Own = NOTHING,
+    engine: Engine = "torch",
+) -> Forecast:
+    """What `train`, given the same, will cost in time, memory and disk, from a piece of it that is done in a
+    folder that is thrown away. Nothing is written but the caches that the training then finds.
+    """
+    order = Order(
+        what=what,
+        data=data,
+        model=model,
+        start=start,
+        tune=tune,
+        changes=changes,
+        out=out,
+        device=device,
+        dataset=dataset,
+        own=own,
+        engine=engine,
+    )
+    begun = time.monotonic()
+    ready = order.ready(progress)
+    reading = time.monotonic() - begun
+    return foreseen(ready.job, ready.facts, reading_seconds=reading, remarks=ready.remarks)
 
 
 def resume(
@@ -268,35 +243,10 @@ def _and_resumed(
     """The command that began the run, and then this one, where it changes anything."""
     words = ["--epochs", str(epochs)] if epochs is not None else []
     words += [word for change in changes for word in ("--set", change)]
-    words += ["--data", _named(data)] if data is not None else []
+    words += ["--data", in_commands(data)] if data is not None else []
     if not words:
         return command
     return f"{command} && {shlex.join(['neocog', 'train', '--resume', run.path.resolve().name, *words])}"
-
-
-def _command(
-    what: str | Path | Recipe,
-    data: str | Path | None,
-    model: str | Path | None,
-    start: Sequence[str],
-    changes: Sequence[str],
-) -> str:
-    """The command line that trains the same; of an absolute path only its last part, which is the same
-    elsewhere.
-    """
-
-    words = ["neocog", "train", "recipe.json" if isinstance(what, Recipe) else _named(what)]
-    words += ["--data", _named(data)] if data is not None else []
-    words += ["--model", _named(model)] if model is not None else []
-    return shlex.join([*words, *start, *(word for change in changes for word in ("--set", change))])
-
-
-def _engine_words(engine: Engine) -> tuple[str, ...]:
-    return () if engine == "torch" else ("--engine", engine)
-
-
-def _named(given: str | Path) -> str:
-    return Path(given).name if Path(given).is_absolute() else str(given)
 
 
 def _same_data(run: Run, facts: dict[str, Any], dataset: Dataset) -> None:

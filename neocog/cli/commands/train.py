@@ -20,9 +20,9 @@ def stages(text: str) -> tuple[str, ...]:
 
 
 def call(verb: Callable[..., Any], given: Given) -> Any:
-    """`train`, or with --resume `resume`; a line an epoch on stderr unless it is to be quiet."""
+    """`train`, with --resume `resume`, with --dry-run `forecast`; a line an epoch on stderr unless quiet."""
     from neocog.training.watchers import Console, TensorBoard
-    from neocog.verbs.train import resume
+    from neocog.verbs.train import forecast, resume
 
     more = dict(given.more)
     changes = [f"{field}={more[name]}" for name, field in FIELDS.items() if name in more]
@@ -33,10 +33,10 @@ def call(verb: Callable[..., Any], given: Given) -> Any:
     own = {**given.own, "watchers": watchers}
     if "resume" in more:
         engine = own.pop("engine", "torch")
-        if {"what", "model", "start", "tune", "out"} & set(own) or engine != "torch":
+        if {"what", "model", "start", "tune", "out"} & set(own) or engine != "torch" or "dry_run" in more:
             raise UsageError(
                 "--resume goes on with a run as it was started: give it without WHAT, --model, --from, "
-                "--tune, --engine and --out"
+                "--tune, --engine, --out and --dry-run"
             )
         return resume(
             more["resume"], epochs=more.get("epochs"), changes=[*changes, *more.get("set", ())], **own
@@ -46,7 +46,11 @@ def call(verb: Callable[..., Any], given: Given) -> Any:
             "say what to train: a recipe, a recipe.json, a data set or a folder; or --resume RUN"
         )
     changes += [f"epochs={more['epochs']}"] if "epochs" in more else []
-    return verb(**own, changes=[*changes, *more.get("set", ())])
+    changes += more.get("set", ())
+    if "dry_run" in more:
+        del own["watchers"]
+        return forecast(**own, changes=changes)
+    return verb(**own, changes=changes)
 
 
 COMMAND = Command(
@@ -76,6 +80,9 @@ COMMAND = Command(
         "out": Option(kind="path", short="-o", help="The run's folder (default: runs/NAME)."),
         "set": Option(kind="texts", help="FIELD=VALUE of the recipe, e.g. optim.lr=0.05."),
         "resume": Option(kind="path", help="Go on with this run (with --epochs: to so many)."),
+        "dry_run": Option(
+            kind="switch", help="Say what it would cost in time, memory and disk; train nothing."
+        ),
         "tensorboard": Option(kind="switch", help="Write TensorBoard logs too."),
     },
     python_only=frozenset({"changes"}),
