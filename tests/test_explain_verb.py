@@ -12,10 +12,12 @@ import torch
 import neocog
 from neocog.cli import run as command
 from neocog.errors import UnreadableError, UsageError
+from neocog.inside.capture import capture
 from neocog.inside.explain.answer import Answer
 from neocog.inside.explain.method import Method
 from neocog.inside.explain.question import Question
 from neocog.inside.explain.table import METHODS
+from neocog.model import dataset_of
 from neocog.pictures.decode import decode
 from neocog.runs.run import Run
 
@@ -46,6 +48,32 @@ def test_every_class_map_writes_a_picture_its_numbers_and_its_words(
     assert ("caution" in words) == (how in ("guided", "deconvnet"))
     assert found.json()["found"]["pictures"][0]["file"] == "test[0]"
     assert "<img" in found._repr_html_()
+
+
+def test_the_nearest_training_pictures(run: Run, tmp_path: Path) -> None:
+    trained = neocog.open_trained(run)
+    own = neocog.explain(run, split="train", index=[7], how="nearest", first=3)
+    itself = own.json()["found"]["pictures"][0]["nearest"][0]
+    assert itself["file"] == "train[7]"
+    assert itself["cosine"] == pytest.approx(1, abs=1e-5)
+    found = neocog.explain(run, split="test", index=list(range(20)), how="nearest")
+    shares = [
+        one["class"] == near["class"] for one in found.json()["found"]["pictures"] for near in one["nearest"]
+    ]
+    assert len(shares) == 100
+    assert sum(shares) > 80, "digits that the network takes for alike are mostly of one class"
+    train, test = (dataset_of(trained).split(name) for name in ("train", "test"))
+    with torch.inference_mode(), capture(trained.network, ["head.relu3"]) as seen:
+        trained.network(trained.preprocess.normalise(train.x))
+        theirs = seen["head.relu3"].clone()
+        trained.network(trained.preprocess.normalise(test.x[:1]))
+        one = seen["head.relu3"]
+    middle = theirs.mean(0)
+    cosines = torch.nn.functional.cosine_similarity(theirs - middle, one - middle)
+    assert found.json()["found"]["pictures"][0]["nearest"][0]["file"] == f"train[{int(cosines.argmax())}]"
+    assert "of the 5 nearest are" in found.text()
+    found.save(tmp_path / "nearest.png")
+    assert decode(tmp_path / "nearest.png").std() > 10
 
 
 def test_the_class_is_the_networks_answer_or_the_one_asked_for(run: Run) -> None:

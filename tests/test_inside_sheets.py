@@ -125,7 +125,7 @@ def test_roles_of_planted_filters() -> None:
     x[:4, :, :, 3:] = 255
     split = Split(x, torch.tensor([0] * 4 + [1] * 4))
     network = kernels_of(KERNELS["sobel-x"], np.array(KERNELS["sobel-x"]) * -1, KERNELS["blur"])
-    found = roles(ask(network, data=lambda: split))
+    found = roles(ask(network, data=lambda name: split))
     channels = found.facts["channels"]
     assert [c["name"] for c in channels] == ["left edge", "right edge", "brightness"]
     assert [c["responds"] for c in channels] == [[1, 0], [0, 0], [1, 0]]

@@ -10,9 +10,8 @@ turn.
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from neocog.data.targets import form_of
+from neocog.inside.capture import answering
 from neocog.tasks import logistic
 from neocog.tasks.task import Task
 from neocog.zoo.modes import evaluating
@@ -95,22 +95,6 @@ class Tempered(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         outputs: Tensor = self.network(x)
         return outputs / self.temperature
-
-
-@contextlib.contextmanager
-def answering(network: nn.Module, keep: Callable[[Tensor], None]) -> Iterator[None]:
-    """Within the block, `keep` is shown what the last layer with weights is given, (N, width), for every
-    batch that goes through `network`.
-    """
-    parts = [getattr(network, name) for name in ("features", "head") if hasattr(network, name)] or [network]
-    layers = [
-        m for part in parts for m in part.modules() if not list(m.children()) and list(m.parameters())
-    ]  # auxiliary heads are left out
-    hook = layers[-1].register_forward_pre_hook(lambda module, given: keep(given[0].detach().flatten(1)))
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 @torch.inference_mode()

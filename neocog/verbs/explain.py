@@ -168,7 +168,7 @@ def explain(
         check=check,
         step=step,
         probabilities=lambda logits: trained.answers.probabilities(logits.float()),
-        data=lambda: _seen(_split(trained, data, split), only),
+        data=lambda wanted: _seen(_split(trained, data, wanted or split), only),
     )
     return Explanation(method.name, method.explain(question), method.caution, unread)
 

@@ -55,7 +55,8 @@ class Question:
     check       'verdict' where class maps are to be put to the test
     step        'forward', or 'backward' for what one step of learning at rate `rate` makes of a weight
     probabilities   what makes probabilities of logits (N, classes)
-    data        reads pictures of the data set, with their classes; `UsageError` where there are none
+    data        reads pictures of the data set, with their classes, of the split named or, where the method
+                names none, of the usual one; `UsageError` where there are none
     seed        decides every draw
     """
 
@@ -75,7 +76,7 @@ class Question:
     step: Literal["forward", "backward"] = "forward"
     rate: float = 0.1
     probabilities: Callable[[Tensor], Tensor] = _softmax
-    data: Callable[[], Split] | None = None
+    data: Callable[[str | None], Split] | None = None
     seed: int = 0
 
     def x(self, number: int) -> Tensor:
@@ -97,11 +98,11 @@ class Question:
             return ProbabilityScore(of, self.probabilities)
         return ClassScore(of, self.against)
 
-    def split(self) -> Split:
-        """The pictures of the data set; `UsageError` where there are none."""
+    def split(self, name: str | None = None) -> Split:
+        """The pictures of the data set's split `name`; `UsageError` where there are none."""
         if self.data is None:
             raise UsageError("this method looks at the data set; say which: --data NAME or FOLDER")
-        return self.data()
+        return self.data(name)
 
     def with_one_of_each_class(self) -> Question:
         """This question about the first picture of every class, where it names no picture."""

@@ -22,6 +22,7 @@ from neocog.inside.explain.occlusion import occlusion
 from neocog.inside.explain.roles import roles
 from neocog.inside.explain.saliency import saliency
 from neocog.inside.explain.weights import weights
+from neocog.inside.nearest import nearest
 
 _NO_PART = "no place of this layer speaks for the class"
 _NO_SLOPE = "the score does not change with any pixel"
@@ -74,6 +75,7 @@ _ROWS = (
         caution=_BY_DESIGN,
     ),
     Method("arithmetic", arithmetic, "one number of a layer, product by product; or one step of learning"),
+    Method("nearest", nearest, "the training pictures that are most like it to the network"),
     Method("filters", filters, "the kernels of a layer, and what they make of a photo", needs="nothing"),
     Method("maps", maps, "the feature maps of each convolution, ReLU and pooling", needs="nothing"),
     Method(
