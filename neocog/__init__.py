@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from neocog.model import Trained, open_trained
     from neocog.recipes.recipe import Recipe
     from neocog.runs.run import Run
+    from neocog.studies.prove import prove
     from neocog.studies.reproduce import reproduce
     from neocog.studies.study import study
     from neocog.training.own import Own
@@ -46,6 +47,7 @@ __all__ = [
     "look",
     "open_trained",
     "predict",
+    "prove",
     "reproduce",
     "resume",
     "study",
@@ -70,6 +72,7 @@ _HOMES = {
     "look": "verbs.look",
     "open_trained": "model",
     "predict": "verbs.predict",
+    "prove": "studies.prove",
     "reproduce": "studies.reproduce",
     "resume": "verbs.train",
     "study": "studies.study",

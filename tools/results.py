@@ -19,7 +19,8 @@ writes.
 
 Ours stands with its 95 % Wilson interval on the test pictures. *same*: it lies within the Wilson interval of
 the published figure on as many pictures; *better* and *worse*: outside. A published figure is one run of one
-chapter. † marks those that are not from the chapters. *seen*: the chapters print no figure.
+chapter. † marks those that are not from the chapters. *seen*: the chapters print no figure. What stands under
+*proof* is for `neocog prove`, which replays what the figure hangs on where its trainings are kept.
 
 Trainings ran on a CPU. Fashion-MNIST is here in another order than the original's, so *500 pictures* are
 another 500. CIFAR-10 went through JPEG once.
@@ -33,7 +34,11 @@ def main() -> None:
 
 def written(results: Path) -> str:
     """The page for a folder of results."""
-    lines = ["| id | what | published | ours | verdict |", "|---|---|---|---|---|", *_rows(results)]
+    lines = [
+        "| id | what | published | ours | verdict | proof |",
+        "|---|---|---|---|---|---|",
+        *_rows(results),
+    ]
     return "\n".join([HEAD, *lines]) + "\n"
 
 
@@ -47,7 +52,7 @@ def _rows(results: Path) -> Iterator[str]:
             said = (
                 f"{len(agreed)} of {len(rows)} facts" if len(agreed) < len(rows) else f"all {len(rows)} facts"
             )
-            yield f"| {entry.id} | {entry.title} | {said} | as published | same |"
+            yield f"| {entry.id} | {entry.title} | {said} | as published | same | |"
         alone = len(rows) == 1
         yield from (
             _line(entry.id, entry.title if alone else f"{entry.title}: {row.what}", row) for row in plain
@@ -57,7 +62,7 @@ def _rows(results: Path) -> Iterator[str]:
 def _line(id: str, what: str, row: Row) -> str:
     published = f"{row.published}{' †' if row.outside and row.published else ''}"
     note = f"; {row.remark}" if row.remark and row.verdict != "not yet run" else ""
-    return f"| {id} | {what} | {published} | {row.ours}{note} | {row.verdict} |"
+    return f"| {id} | {what} | {published} | {row.ours}{note} | {row.verdict} | {row.short} |"
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ VERBS = (
     "stylize",
     "study",
     "reproduce",
+    "prove",
 )
 """Every verb, in the order of help: each a file of neocog/verbs, or of neocog/studies where it is made of
 others, and one of neocog/cli/commands."""

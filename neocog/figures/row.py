@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from neocog.files import sha256
 from neocog.tasks.intervals import wilson
 
 Verdict = Literal["same", "better", "worse", "differs", "seen", "cut short", "not yet run"]
@@ -31,6 +33,13 @@ class Row:
     outside: bool = False
     remark: str = ""
     detail: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def short(self) -> str:
+        """A short id of the measured figure and of what it hangs on; empty of facts."""
+        if not self.detail:
+            return ""
+        return sha256(json.dumps(dict(self.detail), sort_keys=True).encode())[:8]
 
     def text(self) -> str:
         """One line, and one below it for what is to be known of it."""

@@ -17,7 +17,7 @@ from neocog.figures.entry import Asked, Check, Entry
 from neocog.figures.filters import CROSS, PICTURE, VALID
 from neocog.figures.row import Row, fact
 from neocog.files import write_json
-from neocog.inside import by_hand
+from neocog.inside.by_hand.matrices import matrix
 from neocog.inside.filters import Sliding
 from neocog.inside.kernels import numbers
 from neocog.tasks.classify import Classify
@@ -155,10 +155,10 @@ def _sparse(asked: Asked) -> Iterator[Row]:
     weights = torch.from_numpy(numbers(CROSS)).float()
     with torch.no_grad():
         layer.weight.copy_(weights[None])
-    matrix = by_hand.matrix(layer, (1, 5, 5))
-    yield fact("the matrix of F3's convolution", "9x25", "x".join(map(str, matrix.shape)))
-    yield fact("ones in each row", [5] * 9, [int(n) for n in (matrix != 0).sum(1)])
-    made = (matrix @ numbers(PICTURE).ravel()).reshape(3, 3).astype(int).tolist()
+    sparse = matrix(layer, (1, 5, 5)).full()
+    yield fact("the matrix of F3's convolution", "9x25", "x".join(map(str, sparse.shape)))
+    yield fact("ones in each row", [5] * 9, [int(n) for n in (sparse != 0).sum(1)])
+    made = (sparse @ numbers(PICTURE).ravel()).reshape(3, 3).astype(int).tolist()
     yield fact("matrix times picture", VALID, made)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -71,13 +71,18 @@ class Training:
         runs = [
             trained(recipe, asked, name=self.recipe, seed=seed) for seed in (seeds[:1] if quick else seeds)
         ]
-        yield self._compared(recipe, runs, asked, cut=quick)
+        yield self.compared(recipe, runs, asked, cut=quick)
 
     def waiting(self, why: str) -> Iterator[Row]:
         published = percent(self.share) if self.share is not None else ""
         yield missing(self.title, why, published=published, outside=self.outside)
 
-    def _compared(self, recipe: Recipe, runs: list[Run], asked: Asked, *, cut: bool) -> Row:
+    def is_of(self, detail: Mapping[str, Any]) -> bool:
+        """Whether a row's `detail` is of this training."""
+        return detail.get("recipe") == self.recipe and tuple(detail.get("changes", ())) == self.changes
+
+    def compared(self, recipe: Recipe, runs: list[Run], asked: Asked, *, cut: bool = False) -> Row:
+        """The row that finished `runs` of `recipe` make; `cut` short, they are compared with nothing."""
         measured = [_measured(run, self.split, asked.device) for run in runs]
         shares = [right / n for right, n in measured]
         n, mean = measured[0][1], statistics.mean(shares)

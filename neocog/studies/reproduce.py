@@ -96,7 +96,7 @@ def reproduce(
     if which == "list":
         return Reproduction(tuple(Reproduced(one, _known(one, place)) for one in entries))
     asked = Asked(
-        runs=Path(runs) if runs is not None else Path(os.environ.get("NEOCOG_RUNS_DIR", RUNS)) / "figures",
+        runs=kept_in(runs),
         effort=effort,
         seeds=tuple(range(seeds or 0)),
         weights=weights,
@@ -130,6 +130,11 @@ def _each(entries: Sequence[Entry], asked: Asked, out: Path | None) -> Iterator[
             made.pop("precision")  # of the world; each training says its own
             write_json(result_file(out, entry.id), {**one.json(), "made": made})
         yield one
+
+
+def kept_in(runs: str | Path | None) -> Path:
+    """The folder for the trainings and pictures of experiments."""
+    return Path(runs) if runs is not None else Path(os.environ.get("NEOCOG_RUNS_DIR", RUNS)) / "figures"
 
 
 def result_file(out: Path, id: str) -> Path:
