@@ -169,6 +169,12 @@ def named_as_path(text: str) -> bool:
     return bool(Path(text).suffix) or any(mark in text for mark in ("/", os.sep))
 
 
+def require_named(*given: object) -> None:
+    """`UsageError` where a name that a user gave is empty, which a path would take for this folder."""
+    if "" in given:
+        raise UsageError("a name is empty (an unset variable?); leave it out, or write . for this folder")
+
+
 def sha256(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 

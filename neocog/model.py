@@ -18,7 +18,7 @@ from neocog import sealed
 from neocog.data.batches import plain_batches
 from neocog.data.dataset import Dataset, Split
 from neocog.errors import UnreadableError, UsageError, unknown
-from neocog.files import named_as_path, read_json, write_json
+from neocog.files import named_as_path, read_json, require_named, write_json
 from neocog.pictures.decode import Preprocess
 from neocog.tasks.doubt import Doubt, Tempered, from_file
 from neocog.tasks.table import TASKS
@@ -110,6 +110,7 @@ def dataset_of(
     from neocog.data import load as load_data
     from neocog.data.own import open_own
 
+    require_named(data)
     if "data" not in trained.provenance and data is None:
         raise UsageError("these weights bring no data set; say which: --data NAME or FOLDER")
     part = Data.model_validate(trained.provenance.get("data", {"name": "folder"}))
@@ -125,6 +126,7 @@ def dataset_of(
                 "this model was trained on a folder of pictures that is not known here; "
                 "say which: --data FOLDER"
             )
+        require_there(where)
 
     opened = open_own(where, classes=trained.classes) if where is not None else None
 
@@ -238,6 +240,14 @@ def open_trained(what: str | Path | Kept | Trained, weights: str | Path | None =
     if named_as_path(str(given)):
         raise UnreadableError(f"there is no run or model file at {given}")
     raise unknown("run, model file or network", str(given), ZOO)
+
+
+def require_there(where: Path) -> None:
+    """`UnreadableError` where the pictures of a training are no longer at `where`."""
+    if not where.exists():
+        raise UnreadableError(
+            f"the pictures of the training are no longer at {where}; say where they are now: --data FOLDER"
+        )
 
 
 def borrowed(found: Published) -> Trained:

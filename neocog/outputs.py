@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from neocog import files
-from neocog.errors import UnreadableError
+from neocog.errors import UnreadableError, escaped
 
 PNG = b"\x89PNG\r\n\x1a\n"
 HEAD = 33
@@ -51,6 +51,17 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     write_bytes(path, files.json_text(value).encode())
+
+
+def cell(text: str) -> str:
+    """A cell of a CSV file that no spreadsheet runs as a formula: with a quote mark before one that could be
+    one, and control characters as escapes.
+    """
+    shown = escaped(text).replace("\n", "\\n")
+    return f"'{shown}" if shown.lstrip()[:1] in FORMULAS else shown
+
+
+FORMULAS = frozenset("=+-@＝＋－＠")
 
 
 def _marked(png: bytes) -> bytes:

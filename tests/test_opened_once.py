@@ -24,9 +24,9 @@ import neocog
 from neocog.cli import run as command
 from neocog.data.folders import picture_cache
 from neocog.data.folders import scan as scanning
-from neocog.data.folders.walk import Folders, walk
 from neocog.data.own import OwnArrays, OwnPictures
 from neocog.errors import Interrupted, UnreadableError
+from neocog.pictures.walk import Folders, walk
 from neocog.runs.run import Run
 
 CLASSES, EACH = ("cat", "dog", "emu"), 12

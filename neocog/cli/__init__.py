@@ -127,7 +127,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def _code(argv: list[str]) -> int:
-    if "" in argv:
+    if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in argv):
         raise UsageError("an argument is empty (an unset variable?); leave it out, or say what it shall be")
     try:
         app(argv, prog_name="neocog")

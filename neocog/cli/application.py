@@ -172,7 +172,7 @@ def _run(found: Verb, given: Given, *, as_json: bool) -> int:
             print(f"wrote {escaped(str(path))}", file=sys.stderr)
     if not given.quiet:
         for line in found.command.remarks(result, given):
-            print(line, file=sys.stderr)
+            print(escaped(line), file=sys.stderr)
     if as_json:
         print(json.dumps(result.json(), ensure_ascii=False, allow_nan=False))
     else:

@@ -14,14 +14,7 @@ from torch import Tensor
 from neocog.data import targets
 from neocog.errors import UsageError, escaped, unknown
 from neocog.events import Watched
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A file that was found and not used."""
-
-    path: str
-    reason: str
+from neocog.pictures.walk import Skipped
 
 
 @dataclass(frozen=True, slots=True)

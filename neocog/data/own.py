@@ -21,12 +21,12 @@ from neocog.data.folders.opened_archive import opened
 from neocog.data.folders.picture_cache import Decoded, Progress, decoded, nothing
 from neocog.data.folders.read import assemble
 from neocog.data.folders.scan import scan
-from neocog.data.folders.walk import Folders
 from neocog.data.names import shown
 from neocog.data.sources import own_arrays
 from neocog.data.sources.npz import Arrays
 from neocog.errors import UnreadableError, UsageError
 from neocog.pictures.decode import Preprocess
+from neocog.pictures.walk import Folders
 
 
 class OwnData(Protocol):

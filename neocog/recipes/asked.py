@@ -9,7 +9,7 @@ from neocog.data import DATASETS, Data
 from neocog.data.folders.extent import Extent
 from neocog.data.own import OwnData, find_own
 from neocog.errors import UnreadableError, UsageError, unknown
-from neocog.files import named_as_path, read_json
+from neocog.files import named_as_path, read_json, require_named
 from neocog.pretrained.network_files import layers_of
 from neocog.recipes import chapters
 from neocog.recipes.recipe import Recipe, from_json, unpublished
@@ -30,6 +30,7 @@ class Asked:
 
 def asked(what: str | Path | Recipe, data: str | Path | None) -> Asked:
     """What `what` names (a recipe, its name, its JSON file, a data set, pictures), on `data` where given."""
+    require_named(what, data)
     found = Asked(what, "run") if isinstance(what, Recipe) else _named(str(what), Path(what), data)
     if data is None or found.where is not None:
         if found.recipe.data.name == "folder" and found.where is None:

@@ -23,6 +23,7 @@ from neocog.data.targets import CLASS_INDICES
 from neocog.errors import UsageError, escaped
 from neocog.files import write_bytes, write_text
 from neocog.model import Kept, Trained
+from neocog.outputs import cell
 from neocog.pictures.decode import Pixels
 from neocog.recipes.borrowing import STRENGTH
 from neocog.show import grids
@@ -102,7 +103,7 @@ class Suspects:
         table = csv.writer(lines, lineterminator="\n")
         table.writerow(["file", "given", "likely", "given_probability", "likely_probability"])
         for s in self.items:
-            names = [_no_formula(cell) for cell in (s.file, s.given, s.likely)]
+            names = map(cell, (s.file, s.given, s.likely))
             table.writerow([*names, f"{s.given_probability:.6f}", f"{s.likely_probability:.6f}"])
         return lines.getvalue()
 
@@ -166,12 +167,6 @@ def labels(
         for place, i in enumerate(wrong)
     ]
     return Suspects(tuple(items), len(train), eyes.start.name)
-
-
-def _no_formula(cell: str) -> str:
-    """A cell that a spreadsheet would run, preceded by a quote mark."""
-    said = escaped(cell)
-    return f"'{said}" if said[:1] in ("=", "+", "-", "@") else said
 
 
 def _shown(x: torch.Tensor) -> Pixels:

@@ -16,7 +16,7 @@ import torch
 from neocog.errors import UnreadableError, UsageError, escaped
 from neocog.inside.capture import capture, layer_named
 from neocog.model import Trained, open_trained
-from neocog.outputs import replacing, write_bytes
+from neocog.outputs import cell, replacing, write_bytes
 from neocog.pictures import reading
 from neocog.world import find
 from neocog.zoo import ZOO
@@ -33,13 +33,14 @@ class Features:
     """What `layer` (full name) says of each picture: `values` float32 (N, ...), for pictures (N, C, h, w).
 
     channels first, as everywhere; Keras' order is `values.transpose(0, 2, 3, 1)`. `unread` are the files that
-    could not be read, each with the reason.
+    could not be read, each with the reason; `remarks` say what was left out of folders.
     """
 
     layer: str
     files: tuple[str, ...]
     values: npt.NDArray[np.float32] = field(repr=False, compare=False)
     unread: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -89,7 +90,7 @@ class Features:
         table = csv.writer(lines, lineterminator="\n")
         table.writerow(["file", *(f"f{n}" for n in range(flat.shape[1]))])
         for file, row in zip(self.files, flat, strict=True):
-            table.writerow([f"'{file}" if file[:1] in "=+-@" else file, *(f"{value:.7g}" for value in row)])
+            table.writerow([cell(file), *(f"{value:.7g}" for value in row)])
         return lines.getvalue()
 
 
@@ -116,19 +117,21 @@ def features(
     name = layer_named(
         trained.network, str(layer), shape=trained.shape, aliases=row.aliases if row is not None else {}
     )
-    files = reading.named(images)
+    given = reading.find(images)
     place = find(device, "float32").device
     network = trained.network.to(place)
     parts, read, unread = [], [], []
-    for some in reading.read(files, trained.preprocess.place, most=BATCH, progress=progress):
+    for some in given.read(trained.preprocess.place, most=BATCH, progress=progress):
         placed = [one.pixels for one in some if one.pixels is not None]
         read += [str(one.path) for one in some if one.pixels is not None]
         unread += [(str(one.path), one.error) for one in some if one.pixels is None]
         if placed:
             parts.append(_of_chunk(network, name, trained, torch.from_numpy(np.stack(placed)).to(place)))
     if not parts:
-        raise UnreadableError(f"none of {len(files)} pictures could be read; {unread[0][0]}: {unread[0][1]}")
-    return Features(name, tuple(read), np.concatenate(parts), tuple(unread))
+        raise UnreadableError(
+            f"none of {len(given.files)} pictures could be read; {unread[0][0]}: {unread[0][1]}"
+        )
+    return Features(name, tuple(read), np.concatenate(parts), tuple(unread), given.remarks)
 
 
 @torch.inference_mode()

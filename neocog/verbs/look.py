@@ -17,7 +17,7 @@ from neocog.assignments import fields
 from neocog.data import DATASETS, Data, load, targets
 from neocog.data.augment.augment import Augment
 from neocog.data.choice import Divide
-from neocog.data.dataset import Dataset, Skipped, Split, class_counts
+from neocog.data.dataset import Dataset, Split, class_counts
 from neocog.data.folders import in_files
 from neocog.data.folders.in_files import Discarded, Sizes
 from neocog.data.folders.listing import Listing
@@ -26,8 +26,10 @@ from neocog.data.names import SplitName, shown, some
 from neocog.data.own import OwnPictures, open_own
 from neocog.data.samples import Sheet, View, draw, draw_variants
 from neocog.errors import UsageError, first_complaint, unknown
+from neocog.files import require_named
 from neocog.outputs import write_bytes
 from neocog.pictures.decode import Preprocess
+from neocog.pictures.walk import Skipped
 
 FOLDER_SIZE = (128, 128)
 """Height and width at which the middle of a folder's pictures is looked at, unless a size is given."""
@@ -200,6 +202,7 @@ def look(
     say so: "field=value" texts for fields of `Data`, such as "held_out=0.2", with which the data are divided
     as for a training. `UsageError`: no such data set, split, index or field; else as `neocog.data.load`.
     """
+    require_named(what)
     path = Path(what)
     wanted = _Wanted(view, index, augment, split, changes, seed)
     if path.exists():

@@ -21,7 +21,7 @@ from neocog.data.targets import form_of
 from neocog.errors import UnreadableError, UsageError, escaped
 from neocog.inside.capture import answering
 from neocog.model import Trained, dataset_of, open_trained
-from neocog.outputs import write_bytes
+from neocog.outputs import cell, write_bytes
 from neocog.pictures import reading
 from neocog.pictures.decode import Pixels, Preprocess
 from neocog.show import grids
@@ -89,6 +89,8 @@ class Predictions:
     """One `Prediction` per picture, in the order they were given."""
 
     items: tuple[Prediction, ...]
+    remarks: tuple[str, ...] = ()
+    """What was left out of folders."""
 
     @property
     def exit_code(self) -> int:
@@ -158,9 +160,7 @@ class Predictions:
                 f"{best.probability:.6f}" if best else "",
                 item.error,
             ]
-            table.writerow(
-                [f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell for cell in map(escaped, cells)]
-            )
+            table.writerow(map(cell, cells))
         return lines.getvalue().rstrip("\n")
 
     def _repr_html_(self) -> str:
@@ -213,9 +213,10 @@ def predict(
             "no pictures were given; name files, folders or globs, or use --split test --index 0,17"
         )
     items: list[Prediction] = []
-    for read in reading.read(reading.named(pictures), namer.placing(polarity), progress=progress):
+    found = reading.find(pictures)
+    for read in found.read(namer.placing(polarity), progress=progress):
         items += namer.named(read, shown=grids.MOST_STACKED - len(items))
-    return Predictions(tuple(items))
+    return Predictions(tuple(items), found.remarks)
 
 
 class _Namer:

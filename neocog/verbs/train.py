@@ -14,7 +14,8 @@ from neocog.data.folders.picture_cache import Progress
 from neocog.data.loading import identified
 from neocog.errors import CheckFailed, UsageError
 from neocog.events import Watcher
-from neocog.model import Trained
+from neocog.files import require_named
+from neocog.model import Trained, require_there
 from neocog.recipes.recipe import Recipe, from_json, override
 from neocog.runs.beginning import write as begin
 from neocog.runs.metrics import brought_back, put
@@ -138,6 +139,7 @@ def resume(
     was given in Python (`dataset`, `own`) is given again. As many threads do the sums as before, unless
     OMP_NUM_THREADS says otherwise.
     """
+    require_named(path, data)
     run = open_run(Path(path))
     with run.alone() as of_lock, as_many_threads(run.facts().get("threads")):
         facts, before = run.facts(), run.recipe()
@@ -149,6 +151,8 @@ def resume(
         _require_torch(run, facts)
         where = Path(data) if data is not None else Path(facts["where"]) if facts["where"] else None
         if dataset is None:
+            if data is None and where is not None:
+                require_there(where)
             dataset = load(recipe.data, where=where, preprocess=recipe.preprocess, progress=progress)
         dataset = identified(dataset)
         _same_data(run, facts, dataset)
@@ -261,5 +265,5 @@ def _same_data(run: Run, facts: dict[str, Any], dataset: Dataset) -> None:
         raise CheckFailed(
             f"the pictures changed since {run.path} was started "
             f"(counts then {facts['counts']}, now {counts}); "
-            "put them back, or start a new run"
+            "put them back, say with --data where those of the start are, or start a new run"
         )

@@ -16,4 +16,5 @@ COMMAND = Command(
         "weights": WEIGHTS,
         "device": DEVICE,
     },
+    remarks=lambda result, given: result.remarks,
 )

@@ -17,8 +17,10 @@ def text(result: Any, given: Given) -> str:
 
 
 def remarks(result: Any, given: Given) -> Iterable[str]:
-    """What a picture that was written does not show."""
-    return [result.limit] if "picture" in given.files and result.limit else []
+    """What was left out of folders, and what a picture that was written does not show."""
+    yield from result.remarks
+    if "picture" in given.files and result.limit:
+        yield result.limit
 
 
 COMMAND = Command(

@@ -25,6 +25,7 @@ from torch import Tensor
 from neocog.data import targets
 from neocog.data.augment import colour, mix, warp
 from neocog.data.augment.amounts import Draw
+from neocog.data.augment.meanings import Change, exchanged
 from neocog.errors import UsageError
 
 Preset = Literal["none", "light", "strong"]
@@ -64,29 +65,6 @@ PRESETS: Mapping[str, Mapping[str, float]] = MappingProxyType(
 None of them mirrors, changes hues or mixes pictures: whether a label outlives that is a matter of the data,
 not of strength.
 """
-
-TURNED = (
-    ("6", "9"),
-    ("b", "q"),
-    ("d", "p"),
-    ("n", "u"),
-    ("M", "W"),
-    ("m", "w"),
-    ("up", "down"),
-    ("left", "right"),
-)
-MIRRORED = (("2", "5"), ("b", "d"), ("p", "q"), ("left", "right"))
-UPSIDE_DOWN = (
-    ("2", "5"),
-    ("6", "9"),
-    ("b", "p"),
-    ("d", "q"),
-    ("n", "u"),
-    ("M", "W"),
-    ("m", "w"),
-    ("up", "down"),
-)
-"""Classes that half a turn, a mirror and a picture stood on its head make look like each other."""
 
 COLOURS = frozenset(
     ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "violet", "magenta", "pink", "brown")
@@ -209,17 +187,17 @@ class Augment(BaseModel):
         """Sentences about labels that may no longer be true: a 6 on its head is a 9, a mirrored b is a d."""
         own, names = self.resolved, set(classes)
         found = []
-        for setting, on, pairs in (
-            (f"rotation={own.rotation:g}", own.rotation > 90, TURNED),
-            (f"flip={own.flip}", own.flip in ("horizontal", "both"), MIRRORED),
-            (f"flip={own.flip}", own.flip in ("vertical", "both"), UPSIDE_DOWN),
-            (f"flip={own.flip}", own.flip == "both", TURNED),
-        ):
-            for one, other in pairs if on else ():
-                if one in names and other in names:
-                    found.append(
-                        f"{setting} can make {one} look like {other}: such labels may no longer be true"
-                    )
+        changes: tuple[tuple[str, bool, Change], ...] = (
+            (f"rotation={own.rotation:g}", own.rotation > 90, "half a turn"),
+            (f"flip={own.flip}", own.flip in ("horizontal", "both"), "mirror"),
+            (f"flip={own.flip}", own.flip in ("vertical", "both"), "upside down"),
+            (f"flip={own.flip}", own.flip == "both", "half a turn"),
+        )
+        for setting, on, change in changes:
+            found += [
+                f"{setting} can make {one} look like {other}: such labels may no longer be true"
+                for one, other in (exchanged(classes, change) if on else ())
+            ]
         characters = sum(len(name) == 1 and name.isalnum() for name in names)
         if own.flip != "none" and characters >= 2:
             found.append(

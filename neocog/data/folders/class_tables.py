@@ -11,15 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from neocog.data.dataset import Skipped
 from neocog.data.folders import table_rows as tables_of
 from neocog.data.folders.columns import Columns, guess
 from neocog.data.folders.listing import Placed, Understood
 from neocog.data.folders.picture_names import Named, Outside
 from neocog.data.folders.table_rows import Table
-from neocog.data.folders.walk import Walked
 from neocog.data.names import ORDER, SPLIT_NAMES, SplitName, shown, some
 from neocog.errors import UnreadableError
+from neocog.pictures.walk import Skipped, Walked
 
 LABEL_WORDS = (
     "label labels class classes annotation annotations metadata meta target targets dataset data index list "

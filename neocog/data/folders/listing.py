@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from neocog.data.dataset import Skipped
 from neocog.data.names import ORDER, SplitName, natural, shown, some
 from neocog.errors import UnreadableError, UsageError
+from neocog.pictures.walk import Skipped
 
 
 class Item(NamedTuple):

@@ -8,11 +8,11 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from neocog.data.folders.walk import TABLE_SUFFIXES, Folders
 from neocog.data.names import shown
 from neocog.errors import UsageError
 from neocog.files import cache_dir, sha256_file
 from neocog.pictures.unpack import unpack
+from neocog.pictures.walk import TABLE_SUFFIXES, Folders
 
 TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
 

@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neocog.data.dataset import Skipped
 from neocog.data.folders.copies import Families, groups
 from neocog.data.folders.listing import Listing
 from neocog.errors import UnreadableError
 from neocog.files import cache_dir, read_json, replacing, write_text
 from neocog.pictures.decode import MAX_FILE_BYTES, Pixels, Preprocess, decode
+from neocog.pictures.walk import Skipped
 
 FORMAT = "neocog pictures 2"
 PLACING = frozenset({"size", "channels", "fit", "crop_share", "interpolation", "fill"})

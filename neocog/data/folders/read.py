@@ -13,6 +13,7 @@ from neocog.data.folders.picture_cache import Decoded
 from neocog.data.names import shown
 from neocog.data.splits import divided
 from neocog.errors import UnreadableError
+from neocog.pictures.walk import left_out
 
 
 def assemble(
@@ -52,14 +53,15 @@ def assemble(
     if data.val == "test" and "test" in splits:
         splits["val"] = splits["test"]
     remarks += remarks_on.of_pictures(listing, pictures, y, rows)
+    skipped = (*listing.skipped, *pictures.skipped)
     return Dataset(
         name=listing.name,
         classes=listing.classes,
         train=splits["train"],
         val=splits.get("val"),
         test=splits.get("test"),
-        skipped=(*listing.skipped, *pictures.skipped),
-        remarks=(*listing.remarks, *remarks),
+        skipped=skipped,
+        remarks=(*left_out(skipped, listing.found), *listing.remarks, *remarks),
     )
 
 

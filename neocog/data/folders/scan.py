@@ -11,9 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
-from neocog.data.dataset import Skipped
 from neocog.data.folders import class_tables
 from neocog.data.folders.class_tables import Tables
 from neocog.data.folders.listing import (
@@ -27,9 +25,10 @@ from neocog.data.folders.listing import (
     without_pictures,
 )
 from neocog.data.folders.opened_archive import Place
-from neocog.data.folders.walk import Folders, Walked, walk
+from neocog.data.folders.second_names import Held, settled
 from neocog.data.names import ORDER, SPLIT_NAMES, SplitName, natural, shown, some
 from neocog.errors import UnreadableError
+from neocog.pictures.walk import A_RUN, Folders, Skipped, Walked, walk
 
 EXPECTED = (
     "cat/1.jpg and dog/2.jpg (a folder for each class; inside of train/, val/, test/ if you like)",
@@ -43,7 +42,7 @@ def scan(place: Place, *, classes: tuple[str, ...] | None = None, folders: Folde
     """Understand the folder at `place` without opening a picture; with `classes`, number them as that trained
     model does. `folders` are those that were listed already.
 
-    Links are followed inside the root only, and every file counts once however many names it has.
+    Links are followed inside the root only, and a file counts once in each class, however many names it has.
     `UnreadableError`: no folder, no or one class, names that differ in case or Unicode form only, or a val or
     test class that train lacks. `UsageError`: a class that is not among `classes`.
     """
@@ -121,30 +120,22 @@ def _says_more(table: Understood, folders: Understood, tables: Tables) -> str | 
     return None
 
 
-class _File(NamedTuple):
-    """A file with the names of its split folder and class folder."""
-
-    path: str
-    stamp: str
-    split: SplitName
-    folder: str
-
-
 def _class_folders(found: Walked, root: Path, *, evaluated: bool) -> Understood:
     """The folder read as class folders; errors as of `scan`."""
     splits = _split_folders(found, root, evaluated=evaluated)
     files, loose = _files(found, splits)
-    folders = _class_names({file.folder for file in files}, root)
+    held = settled(files, found)
+    folders = _class_names({file.folder for file in held.files}, root)
     names = tuple(sorted(folders.values(), key=natural))
     _refuse_emptied(found, splits, folders, root)
     _refuse_too_few(names, found, root, fewest=1 if evaluated else 2)
     lists = {folder: (name,) for folder, name in folders.items()}
     return Understood(
         layout=_in_words(splits),
-        placed=[Placed(file.path, file.stamp, file.split, lists[file.folder]) for file in files],
-        loose=loose,
+        placed=[Placed(file.path, file.stamp, file.split, lists[file.folder]) for file in held.files],
+        loose=[*loose, *held.loose],
         given=tuple(sorted(set(splits.values()), key=ORDER.__getitem__)),
-        remarks=_remarks(found, splits, folders),
+        remarks=[*held.pools.values(), *_remarks(found, splits, {*folders, *held.pools})],
     )
 
 
@@ -169,7 +160,7 @@ def _split_folders(found: Walked, root: Path, *, evaluated: bool) -> dict[str, S
     return splits
 
 
-def _files(found: Walked, splits: dict[str, SplitName]) -> tuple[list[_File], list[Skipped]]:
+def _files(found: Walked, splits: dict[str, SplitName]) -> tuple[list[Held], list[Skipped]]:
     """Every picture file in its split and class folder, or skipped because it lies in neither."""
     files, loose = [], []
     for path, stamp in found.files.items():
@@ -179,9 +170,9 @@ def _files(found: Walked, splits: dict[str, SplitName]) -> tuple[list[_File], li
         elif len(parts) < (3 if splits else 2):
             loose.append(Skipped(path, "lies in no class folder"))
         elif splits:
-            files.append(_File(path, stamp, splits[parts[0]], parts[1]))
+            files.append(Held(path, stamp, splits[parts[0]], parts[1]))
         else:
-            files.append(_File(path, stamp, "train", parts[0]))
+            files.append(Held(path, stamp, "train", parts[0]))
     return files, loose
 
 
@@ -232,14 +223,18 @@ def _example(root: Path) -> str:
     return "".join(f"\n  {base}/{line}" for line in EXPECTED)
 
 
-def _remarks(found: Walked, splits: dict[str, SplitName], folders: dict[str, str]) -> list[str]:
+def _remarks(found: Walked, splits: dict[str, SplitName], known: set[str]) -> list[str]:
+    """On folders that are no classes; those `known` are, or something was said of them."""
     remarks = []
     depth = 1 if splits else 0
     bare = {
         path.split("/")[depth]
         for path in found.folders
         if path.count("/") == depth and (not splits or path.split("/")[0] in splits)
-    } - set(folders)
+    } - known
+    bare -= {
+        s.path.split("/")[depth] for s in found.skipped if s.reason == A_RUN and s.path.count("/") > depth
+    }
     if bare:
         remarks.append(f"folders without pictures are no classes: {some(sorted(bare, key=natural))}")
     flat = {path.split("/")[0] for path in found.files if path.count("/") == 1} if splits else set()

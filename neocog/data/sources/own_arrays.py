@@ -10,7 +10,6 @@ import torch
 
 from neocog.data.choice import Data, Divide
 from neocog.data.dataset import Dataset, Split
-from neocog.data.folders.walk import Folders
 from neocog.data.names import SplitName, shown
 from neocog.data.sources import cifar, cifar_pickle, npz
 from neocog.data.sources.built_in import Found
@@ -18,6 +17,7 @@ from neocog.data.sources.layouts import CIFAR, IDX
 from neocog.data.sources.npz import Arrays
 from neocog.data.splits import divided, numbered
 from neocog.pictures.decode import PICTURE_SUFFIXES
+from neocog.pictures.walk import Folders
 
 IDX_CLASSES = 256
 
