@@ -59,3 +59,8 @@ def one_of(kind: str, value: str, accepted: Sequence[str]) -> Any:
 def alternatives(words: Sequence[str]) -> str:
     """('train', 'val', 'test') -> 'train, val or test'."""
     return " or ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """'stage8, stage7' -> ('stage8', 'stage7')."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

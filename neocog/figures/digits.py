@@ -8,11 +8,17 @@ from neocog.figures.entry import Asked, Check, Entry, ToCome
 from neocog.figures.row import Row, seen
 from neocog.figures.training import Training, trained
 from neocog.recipes.chapters import RECIPES
+from neocog.show.words import percent
+from neocog.studies.data_size import Plan, grow
 from neocog.verbs.explain import explain
 from neocog.verbs.predict import predict
 
 DIGITS_INSIDE = ("data.name=digits", "preprocess.fit=pad", "epochs=2", "batch=32")
 """Makes seconds of a recipe of MNIST: the 8x8 digits that are inside the package."""
+
+
+SIZES = (300, 600, 1800, 3000, 5900)
+"""M11's numbers of training digits."""
 
 
 def _stages(asked: Asked) -> Iterator[Row]:
@@ -24,6 +30,19 @@ def _stages(asked: Asked) -> Iterator[Row]:
         kernels = explain(run, how="filters", layer=layer)
         kernels.save(asked.file(f"M13-{layer}.png"))
         yield seen(f"the kernels of {layer}", f"{kernels.answer.facts['filters'][0]} kernels")
+
+
+def _growth(asked: Asked) -> Iterator[Row]:
+    """M9 and M1 on samples of the digits; a curve of each, and what twice the digits should bring."""
+    plan = Plan(
+        models=("m9", "m1"), sizes=SIZES, seeds=max(len(asked.seeds), 1), runs=asked.runs / "data-size"
+    )
+    found = grow("mnist", plan, device=asked.device, watchers=asked.watchers)
+    found.save(asked.file("M11-curves.png"))
+    for curve in found.curves:
+        for point in curve.points:
+            yield seen(f"{curve.model} on {point.size:,} digits", percent(point.mean, point.interval))
+        yield seen(f"what twice the digits bring {curve.model}", curve.sentence().partition(": ")[2])
 
 
 def _mistakes(asked: Asked) -> Iterator[Row]:
@@ -74,7 +93,18 @@ ENTRIES = (
         "M11",
         "how much data",
         "A",
-        (ToCome("LeNet with 5,900 digits", "97.23 %"), ToCome("M1 with 5,900 digits", "94 %")),
+        (
+            Training(
+                recipe="m9",
+                what="LeNet with 5,900 digits",
+                changes=(f"data.limit={SIZES[-1]}",),
+                published=0.9723,
+            ),
+            Training(
+                recipe="m1", what="M1 with 5,900 digits", changes=(f"data.limit={SIZES[-1]}",), published=0.94
+            ),
+            Check("both curves", _growth, "needs MNIST's files and trains ten networks, some minutes"),
+        ),
     ),
     Entry("M12", "denoising autoencoder", "D", (ToCome("training loss after 10 epochs", "0.0777"),)),
     Entry(

@@ -7,16 +7,11 @@ from typing import Any
 
 from neocog.cli.command import Command, Given
 from neocog.cli.options import ACCEPTED, DATA, DEVICE, Option
-from neocog.cli.values import side_or_sides
+from neocog.cli.values import listed, side_or_sides
 from neocog.errors import UsageError
 
 FIELDS = {"batch_size": "batch", "lr": "optim.lr", "precision": "precision", "seed": "seed"}
 """Options -> the fields of the recipe that they change."""
-
-
-def stages(text: str) -> tuple[str, ...]:
-    """'stage8,stage7' -> ('stage8', 'stage7')."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def call(verb: Callable[..., Any], given: Given) -> Any:
@@ -65,7 +60,7 @@ COMMAND = Command(
             flag="--from", kind="text", help="Borrow the features of a network, a run or a file; or nothing."
         ),
         "tune": Option(
-            kind="text", parse=stages, help="STAGE[,STAGE]: in the end free what comes after, in small steps."
+            kind="text", parse=listed, help="STAGE[,STAGE]: in the end free what comes after, in small steps."
         ),
         "epochs": Option(kind="int", help="Passes over the training pictures."),
         "batch_size": Option(kind="int", short="-b", help="Pictures a step."),
