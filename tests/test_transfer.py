@@ -18,10 +18,13 @@ from neocog.data.folders.extent import Extent
 from neocog.errors import CheckFailed, Interrupted, UsageError
 from neocog.model import load, open_trained
 from neocog.optim.settings import Optim
+from neocog.pictures.decode import decode
 from neocog.pictures.preprocess import Preprocess
 from neocog.recipes.borrowing import borrowing, suits
 from neocog.recipes.recipe import Phase, Recipe, Start, Stop, from_json
+from neocog.runs.run import open_run
 from neocog.sealed import read
+from neocog.studies.comparison import Comparison, embedding
 from neocog.tasks.classify import Classify
 from neocog.tasks.logistic import cross_validated, fitted, folds, left_out
 from neocog.tasks.multilabel import MultiLabel
@@ -475,6 +478,55 @@ def test_heads_are_of_every_kind_of_network() -> None:
             network = build(model, shape=(3, 32, 32), classes=7)
         assert isinstance(network.head[-1], nn.Linear)  # type: ignore[index]
         assert network.head[-1].out_features == 7  # type: ignore[index]
+
+
+# --- three ways compared ---------------------------------------------------------------------------
+
+
+def test_three_ways_on_the_same_pictures(
+    lender: neocog.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEOCOG_RUNS_DIR", str(tmp_path))
+    short = [*FLOAT32, "phases.0.epochs=3"]
+    found = neocog.study("transfer", "digits", start=lender, dataset=made(), changes=short)
+    assert isinstance(found, Comparison)
+    assert [way.name for way in found.ways] == ["from nothing", "frozen", "fine-tuned"]
+    runs = [open_run(Path(way.run)) for way in found.ways]
+    starts = [run.recipe().start for run in runs]
+    assert starts[0] is None
+    assert starts[1] == starts[2] == borrowed(lender).start
+    assert [phase.freeze for phase in runs[2].recipe().phases] == ["features", "relu1"]
+    for way, run in zip(found.ways, runs, strict=True):
+        assert way.accuracy == neocog.evaluate(run, dataset=made()).json()["accuracy"]
+        assert way.course[-1] == pytest.approx(way.accuracy), "the last epoch is the one that is kept"
+        assert len(way.course) == run.recipe().epochs
+        assert run.facts()["counts"]["train"] == 48, "all are learned from"
+    _, lent, tuned = found.embeddings
+    assert not torch.equal(torch.from_numpy(lent.places), torch.from_numpy(tuned.places))
+    assert lent.places.shape == (30, 2)
+    found.save(tmp_path / "out.csv")
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 31
+    found.save(tmp_path / "out.png")
+    assert decode(tmp_path / "out.png").std() > 10
+    assert json.loads(json.dumps(found.json()))["tune"] == "relu1"
+    with pytest.raises(UsageError, match="one class"):
+        neocog.study("transfer", "digits", start=lender, dataset=made(several=True))
+    with pytest.raises(UsageError, match="nothing is trained"):
+        neocog.study("labels", "digits", start=lender, dataset=made(), changes=short)
+
+
+def test_an_embedding_is_the_directions_of_most_variance() -> None:
+    torch.manual_seed(0)
+    turn = torch.linalg.qr(torch.randn(5, 5)).Q
+    y = torch.arange(40) % 2
+    plane = torch.randn(40, 2) * torch.tensor([1.0, 0.3]) + 9.0 * y[:, None] * torch.tensor([1.0, 0.0])
+    found = embedding("plane", plane @ turn[:2], y)
+    assert found.variance == pytest.approx(1, abs=1e-6)
+    assert found.neighbours == 1, "two clouds far apart"
+    places = torch.from_numpy(found.places)
+    torch.testing.assert_close(torch.cdist(places, places), torch.cdist(plane, plane), rtol=1e-3, atol=1e-3)
+    mixed = embedding("mixed", torch.randn(400, 5), torch.arange(400) % 2)
+    assert 0.4 < mixed.neighbours < 0.6
 
 
 # --- likely wrong labels ---------------------------------------------------------------------------

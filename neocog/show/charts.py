@@ -122,6 +122,21 @@ def spectrum(probabilities: Sequence[float] | npt.NDArray[Any], names: Sequence[
     return _rendered(figure)
 
 
+def clouds(places: Mapping[str, npt.NDArray[Any]], labels: Sequence[int], names: Sequence[str]) -> bytes:
+    """Side by side for each title its `places` (n, 2), a point each, in the colour of its label."""
+    figure = _figure(4.2 * len(places), 4.2)
+    of = np.asarray(labels)
+    for n, (title, points) in enumerate(places.items(), start=1):
+        axes = figure.add_subplot(1, len(places), n)
+        for k, name in enumerate(names):
+            axes.plot(*points[of == k].T, ".", color=f"C{k % 10}", alpha=0.7, label=short(name, 18))
+        axes.set(title=short(title, 60), xticks=[], yticks=[])
+        if n == 1 and len(names) <= MOST_BARS:
+            axes.legend(fontsize=8)
+        axes.title.set_fontsize(9)
+    return _rendered(figure)
+
+
 def confusion(matrix: npt.NDArray[Any], names: Sequence[str]) -> bytes:
     """Counts (classes, classes): rows are the true class, columns the predicted; shaded by row share."""
     counts = np.asarray(matrix)

@@ -1,8 +1,9 @@
-"""study: labels that are likely wrong, as borrowed eyes see them; how accuracy grows with pictures."""
+"""study: labels that are likely wrong; what borrowed eyes bring; how accuracy grows with pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +13,12 @@ from neocog.errors import UsageError
 from neocog.events import Watcher
 from neocog.model import Trained
 from neocog.runs.run import Run
+from neocog.studies.comparison import Comparison, compare
 from neocog.studies.data_size import Growth, Plan, grow
 from neocog.transfer.labels import Suspects, labels
+from neocog.transfer.lending import EYES
 
-Which = Literal["labels", "data-size"]
+Which = Literal["labels", "transfer", "data-size"]
 
 
 def study(
@@ -23,6 +26,7 @@ def study(
     photos: str | Path,
     *,
     start: str | Path | Run | Trained | None = None,
+    tune: str | None = None,
     models: Sequence[str] = (),
     sizes: Sequence[int] = (),
     seeds: int = 1,
@@ -32,15 +36,19 @@ def study(
     watchers: Sequence[Callable[[Run], Watcher]] = (),
     progress: Progress | None = None,
     dataset: Dataset | None = None,
-) -> Suspects | Growth:
+) -> Suspects | Comparison | Growth:
     """'labels': the pictures of the folder `photos` (or the training pictures of `dataset`) whose label is
     likely wrong, by heads that have not seen them. The test split is neither used nor changed.
 
+    'transfer': `photos` (a folder, or whatever `train` takes) learned from nothing, on frozen features, and
+    with everything after the stage `tune` freed in the end (default: half of the features' parameters). Each
+    is a training into a run of its own, all with the same `changes` of the recipe, "field=value".
+
     'data-size': `photos` (a folder, a data set or a recipe) learned by each of `models` from samples of
-    `sizes` training pictures, under so many `seeds`, with `changes` of the recipe ("field=value"): curves,
+    `sizes` training pictures, under so many `seeds`, with `changes` of the recipe: curves,
     and what twice the pictures should bring. Trainings are kept in the folder `runs` and found again.
 
-    `start` lends the eyes: a network of the zoo with public weights, a run, a file (None: for labels
+    `start` lends the eyes: a network of the zoo with public weights, a run, a file (None:
     efficientnet_lite1, for data sizes what `train` takes). `UsageError` for what does not go together, for
     pictures with several labels and, for labels, with a class of a single picture.
     """
@@ -52,12 +60,22 @@ def study(
         start=start,
         runs=Path(runs) if runs else None,
     )
+    if tune is not None and which != "transfer":
+        raise UsageError("--tune belongs to study transfer; leave it out")
     if which == "data-size":
         return grow(photos, grown, device=device, watchers=watchers)
-    if grown != Plan(start=start):
-        raise UsageError(
-            "--models, --sizes, --seeds, --set and --runs belong to study data-size; leave them out"
+    if replace(grown, changes=()) != Plan(start=start):
+        raise UsageError("--models, --sizes, --seeds and --runs belong to study data-size; leave them out")
+    if which == "transfer":
+        return compare(
+            photos,
+            start=start or EYES,
+            tune=tune,
+            device=device,
+            watchers=watchers,
+            dataset=dataset,
+            changes=changes,
         )
-    return labels(
-        photos, start=start or "efficientnet_lite1", device=device, progress=progress, dataset=dataset
-    )
+    if changes:
+        raise UsageError("nothing is trained to judge labels; --set belongs to transfer and data-size")
+    return labels(photos, start=start or EYES, device=device, progress=progress, dataset=dataset)
