@@ -107,6 +107,7 @@ def test_an_experiment_is_proved_with_its_runs(tmp_path: Path, monkeypatch: pyte
     """
     parts = (
         Training(recipe="digits", changes=("epochs=1", "data.limit=200"), published=0.9),
+        Training(recipe="digits", what="two seeds", changes=("epochs=1", "data.limit=200"), seeds=(0, 1)),
         Check("sum", lambda asked: iter([fact("2 + 2", 4, 2 + 2)])),
     )
     entries = {"D1": Entry("D1", "digits", "ours", parts)}
@@ -115,7 +116,7 @@ def test_an_experiment_is_proved_with_its_runs(tmp_path: Path, monkeypatch: pyte
     results, runs = tmp_path / "results", tmp_path / "runs"
     made = neocog.reproduce(["D1"], out=results, runs=runs).entries[0].rows
     proofs = neocog.prove("d1", results=results, runs=runs).proofs
-    assert [proof.verdict for proof in proofs] == ["proved to the bit"] * 2
+    assert [proof.verdict for proof in proofs] == ["proved to the bit"] * 3
     short = neocog.prove(made[0].short, results=results, runs=runs).proofs
     assert short == proofs[:1]
     path = results / "D1.json"
@@ -127,7 +128,7 @@ def test_an_experiment_is_proved_with_its_runs(tmp_path: Path, monkeypatch: pyte
     ):
         write_json(path, {**document, "rows": [{**document["rows"][0], **change}]})
         assert broken(neocog.prove("D1", results=results, runs=runs)) == link
-    write_json(path, {**document, "rows": [{**document["rows"][1], "ours": "5"}]})
+    write_json(path, {**document, "rows": [{**document["rows"][2], "ours": "5"}]})
     assert broken(neocog.prove("D1", results=results, runs=runs)) == "worked out again"
     write_json(path, {**document, "rows": document["rows"][:1]})
     away = neocog.prove("D1", results=results, runs=tmp_path / "nowhere").proofs[0]

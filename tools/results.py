@@ -7,6 +7,7 @@ from pathlib import Path
 
 from neocog.figures.row import Row
 from neocog.figures.table import ENTRIES
+from neocog.show.words import plural
 from neocog.studies.reproduce import kept, result_file
 
 ROOT = Path(__file__).parent.parent
@@ -49,9 +50,7 @@ def _rows(results: Path) -> Iterator[str]:
         plain = [row for row in rows if row.detail or row.verdict != "same"]
         agreed = [row for row in rows if row not in plain]
         if agreed:
-            said = (
-                f"{len(agreed)} of {len(rows)} facts" if len(agreed) < len(rows) else f"all {len(rows)} facts"
-            )
+            said = plural(len(agreed), "fact")
             yield f"| {entry.id} | {entry.title} | {said} | as published | same | |"
         alone = len(rows) == 1
         yield from (

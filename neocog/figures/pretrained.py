@@ -74,7 +74,7 @@ def _painted(asked: Asked) -> Iterator[Row]:
         changes=["size=128", "steps=40"],
         device=asked.device,
     )
-    yield seen("a photo in the manner of another", painted.text().splitlines()[0])
+    yield seen("a photo in the manner of another", painted.text().splitlines()[0].partition(": ")[2])
 
 
 ENTRIES = (

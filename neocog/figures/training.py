@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -77,9 +77,10 @@ class Training:
         published = percent(self.share) if self.share is not None else ""
         yield missing(self.title, why, published=published, outside=self.outside)
 
-    def is_of(self, detail: Mapping[str, Any]) -> bool:
-        """Whether a row's `detail` is of this training."""
-        return detail.get("recipe") == self.recipe and tuple(detail.get("changes", ())) == self.changes
+    def is_of(self, row: Row) -> bool:
+        """Whether `row` is one of this training."""
+        asked = (row.detail.get("recipe"), tuple(row.detail.get("changes", ())), row.what)
+        return asked == (self.recipe, self.changes, self.title)
 
     def compared(self, recipe: Recipe, runs: list[Run], asked: Asked, *, cut: bool = False) -> Row:
         """The row that finished `runs` of `recipe` make; `cut` short, they are compared with nothing."""

@@ -142,7 +142,7 @@ def _proofs(entry: Entry, rows: tuple[Row, ...], asked: Asked, *, again: bool) -
 
 def _trained(entry: Entry, row: Row, asked: Asked, *, again: bool) -> Iterator[Link]:
     """The chain of every run behind a row; then the row itself, made anew of these runs."""
-    part = next((part for part in _trainings(entry) if part.is_of(row.detail)), None)
+    part = next((part for part in _trainings(entry) if part.is_of(row)), None)
     if part is None:
         yield Link("recipe", "broken", f"{entry.id} has no training of {row.detail.get('recipe')} any more")
         return
