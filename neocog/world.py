@@ -17,15 +17,18 @@ from neocog import openmp
 from neocog.errors import UsageError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Masks = Literal["bits", "torch"]
+"""What dropout's masks are made of: raw random bits, or torch's own draws, which is slower on a CPU."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Where tensors live and in which precision convolutions run."""
+    """Where tensors live, in which precision convolutions run, and what dropout's masks are made of."""
 
     device: torch.device
     precision: Literal["float32", "bfloat16", "float16"]
+    masks: Masks = "torch"
 
     @property
     def dtype(self) -> torch.dtype:
@@ -40,16 +43,17 @@ class World:
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
 
 
-def find(device: str = "auto", precision: Precision = "auto") -> World:
+def find(device: str = "auto", precision: Precision = "auto", masks: Masks = "bits") -> World:
     """The world for what was asked. `UsageError` where the machine has no such device. On a CPU the process
-    keeps the memory it frees from here on.
+    keeps the memory it frees from here on; elsewhere `masks` are torch's.
     """
     chosen = _device(device)
     if chosen.type == "cpu":
         _keep_freed_memory()
     if precision == "float16" and chosen.type == "cpu":
         raise UsageError("precision float16 needs a GPU; on a CPU use bfloat16 or float32")
-    return World(chosen, _auto_precision(chosen) if precision == "auto" else precision)
+    found = _auto_precision(chosen) if precision == "auto" else precision
+    return World(chosen, found, masks if chosen.type == "cpu" else "torch")
 
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's names and numbers: malloc.h, mallopt(3)
@@ -180,6 +184,7 @@ def facts(world: World) -> dict[str, object]:
         else platform.processor() or "cpu",
         "precision": world.precision,
         "threads": torch.get_num_threads(),
+        "masks": world.masks,
         "waiting": openmp.told(os.environ),
         "torch": torch.__version__,
         "python": platform.python_version(),

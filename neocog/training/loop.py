@@ -31,6 +31,7 @@ from neocog.runs.run import Run
 from neocog.runs.state import Live, State
 from neocog.tasks.table import TASKS, task_name
 from neocog.tasks.task import Objective, Outcome, Result, Task, measure
+from neocog.training.dropout import masks_of_bits
 from neocog.training.own import NOTHING, Own
 from neocog.training.saving import Saver, Snapshot
 from neocog.training.sight import Pictures, Sight, kept, why_not
@@ -307,6 +308,8 @@ def prepare(
     begin(recipe.model, network, stream(recipe.seed, WEIGHTS))
     if start is not None:
         start.give(network)
+    if world.masks == "bits":
+        masks_of_bits(network)
     network = network.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if start is not None:
         open_head(network, dataset.train, preprocess, world)

@@ -156,7 +156,8 @@ def resume(
             dataset = load(recipe.data, where=where, preprocess=recipe.preprocess, progress=progress)
         dataset = identified(dataset)
         _same_data(run, facts, dataset)
-        world = find(device, facts["precision"] if recipe.precision == "auto" else recipe.precision)
+        precision = facts["precision"] if recipe.precision == "auto" else recipe.precision
+        world = find(device, precision, facts.get("masks", BEFORE["masks"]))
         job = prepare(recipe, dataset, world, own)
         saved = run.saved_state()
         if saved is not None and saved.recipe is None and "state_recipe" in facts:
@@ -190,6 +191,9 @@ def _require_unfinished(run: Run, facts: dict[str, Any], recipe: Recipe) -> None
             f"for more: neocog train --resume {run.path} --epochs N"
         )
 
+
+BEFORE = {"masks": "torch"}
+"""What held before runs had a fact of that name."""
 
 OF_THE_END = ("result", UNREPORTED)
 """Facts of a training that has come to its end."""
@@ -230,6 +234,7 @@ def _not_the_machine(facts: dict[str, Any], now: dict[str, Any], *, asked: bool)
     """A remark where the world is not the one of before; a precision that was asked for is no surprise, and
     how threads wait is no part of the result.
     """
+    facts = {**BEFORE, **facts}
     unsurprising = ("precision",) if asked else ()
     changed = [
         f"{key} was {facts.get(key)}, is {now[key]}"
