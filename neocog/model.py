@@ -8,16 +8,17 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from neocog import sealed
 from neocog.data.batches import plain_batches
 from neocog.data.dataset import Dataset, Split
-from neocog.errors import UnreadableError, UsageError, unknown
+from neocog.data.names import some
+from neocog.errors import NeocogError, UnreadableError, UsageError, first_complaint, unknown
 from neocog.files import named_as_path, read_json, require_named, write_json
 from neocog.pictures.decode import Preprocess
 from neocog.tasks.doubt import Doubt, Tempered, from_file
@@ -30,7 +31,7 @@ from neocog.zoo.blocks import Network
 if TYPE_CHECKING:
     from neocog.data.choice import Divide
     from neocog.data.folders.picture_cache import Progress
-    from neocog.pretrained.weights import Published
+    from neocog.pretrained.published import Published
 
 FORMAT = 1
 MODEL_FILE = "model.safetensors"
@@ -164,33 +165,82 @@ def write_model(path: Path, weights: Mapping[str, torch.Tensor], document: dict[
 def load(path: Path) -> Trained:
     """The model file at `path`. `UnreadableError` where it was changed, cut off, or is not a model."""
     tensors, document = sealed.read(path)
+    said = _document(path, document)
+    held = {n.removeprefix(DOUBT): tensors.pop(n) for n in [*tensors] if n.startswith(DOUBT)}
+    broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if broken:
+        raise UnreadableError(f"{path} holds values that are not finite, in {some(broken, 3)}; restore it")
     try:
-        if document["format"] > FORMAT:
-            raise UnreadableError(
-                f"{path} was written by a newer neocog (format {document['format']}); upgrade neocog"
-            )
-        model = Model.model_validate(document["model"])
-        preprocess = Preprocess.model_validate(document["preprocess"])
-        shape, classes = tuple(document["shape"]), tuple(document["classes"])
-        held = {n.removeprefix(DOUBT): tensors.pop(n) for n in [*tensors] if n.startswith(DOUBT)}
-        doubt = from_file(document["doubt"], held) if "doubt" in document else None
-    except (KeyError, TypeError, ValidationError) as error:
-        raise UnreadableError(
-            f"{path} is a tensor file, but no model: {str(error).splitlines()[0]}"
-        ) from error
-    network = build(model, shape=shape, classes=len(classes))
+        doubt = from_file(said.doubt, held) if said.doubt is not None else None
+        with torch.device("meta"):  # nothing is allocated for a network that the tensors are not of
+            bare = build(said.model, shape=said.shape, classes=len(said.classes))
+        _require_same(bare, tensors)
+        network = build(said.model, shape=said.shape, classes=len(said.classes))
+    except (NeocogError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise _no_model(path, str(error)) from error
     assign(network, tensors, path)
     return Trained(
         network=network.eval(),
-        model=model,
-        shape=shape,
-        classes=classes,
-        preprocess=preprocess,
-        task=document["task"],
-        provenance=document["provenance"],
+        model=said.model,
+        shape=said.shape,
+        classes=said.classes,
+        preprocess=said.preprocess,
+        task=said.task,
+        provenance=said.provenance,
         doubt=doubt,
         path=path,
     )
+
+
+Size = Annotated[int, Field(ge=1, le=1 << 20, strict=True)]
+
+
+class Document(BaseModel):
+    """What a model file says beside its weights."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    model: Model
+    shape: Annotated[tuple[Size, ...], Field(min_length=2, max_length=4)]
+    classes: tuple[Annotated[str, Field(strict=True)], ...]
+    preprocess: Preprocess
+    task: str
+    provenance: dict[str, Any]
+    doubt: dict[str, Any] | None = None
+
+
+def _document(path: Path, document: Mapping[str, Any]) -> Document:
+    """The document of the file at `path`; `UnreadableError` where it is of a newer version, or no model's."""
+    written = document.get("format")
+    if type(written) is not int:
+        raise _no_model(path, f"its format is {str(written)[:40]!r}, no number")
+    if written > FORMAT:
+        raise UnreadableError(f"{path} was written by a newer neocog (format {written}); upgrade neocog")
+    try:
+        said = Document.model_validate(dict(document))
+    except ValidationError as error:
+        raise _no_model(path, str(first_complaint(error, within="its document"))) from None
+    except (NeocogError, RecursionError) as error:
+        raise _no_model(path, str(error)) from error
+    if said.task not in TASKS:
+        raise _no_model(path, f"there is no task '{said.task}' (known: {', '.join(TASKS)})")
+    placed = (said.preprocess.channels or said.shape[0], *(said.preprocess.size or said.shape[1:]))
+    if placed != said.shape:
+        raise _no_model(path, f"pictures are placed as {placed}, and the network takes {said.shape}")
+    return said
+
+
+def _no_model(path: Path, why: str) -> UnreadableError:
+    return UnreadableError(f"{path} is a tensor file, but no model: {why.splitlines()[0][:300]}")
+
+
+def _require_same(network: Network, tensors: Mapping[str, torch.Tensor]) -> None:
+    """`ValueError` where the tensors are not all of the network's, in its shapes."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    wrong = [name for name in {**shapes, **given} if shapes.get(name) != given.get(name)]
+    if wrong:
+        raise ValueError(f"it does not fit its own architecture, in {some(wrong, 3)}")
 
 
 def assign(network: Network, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -213,12 +263,15 @@ def open_trained(what: str | Path | Kept | Trained, weights: str | Path | None =
     """A run folder, a model file, another library's weights, or a name of the zoo; an existing path wins.
 
     A name comes with `weights`: a file, 'hub:OWNER/NAME', or which public release; without, the first public
-    one is downloaded, its licence shown on stderr first. `NetworkNeeded` says what to put where.
+    one is downloaded, its licence shown on stderr first. `NetworkNeeded` says what to put where. A .json of
+    Keras' layers comes with a file of their weights.
     """
     if isinstance(what, Trained):
         return what
     given = what if isinstance(what, str | Path) else what.path
     path = Path(given)
+    if path.suffix == ".json" and path.is_file():
+        return _apart(path, weights)
     if weights is not None and (path.exists() or str(given) not in ZOO):
         known = "brings its own weights" if path.exists() else "is no network of the zoo"
         raise UsageError(f"{given} {known}; --weights goes with a name such as mobilenet_v2")
@@ -248,6 +301,15 @@ def require_there(where: Path) -> None:
         raise UnreadableError(
             f"the pictures of the training are no longer at {where}; say where they are now: --data FOLDER"
         )
+
+
+def _apart(layers: Path, weights: str | Path | None) -> Trained:
+    """Structure and weights apart: the layers in a .json of Keras, their weights in another file."""
+    if weights is None:
+        raise UsageError(f"{layers} holds layers without weights; give those: --weights FILE")
+    from neocog.pretrained.keras import whole
+
+    return borrowed(whole.load(Path(weights), layers))
 
 
 def borrowed(found: Published) -> Trained:

@@ -30,9 +30,9 @@ from neocog.cli import progress
 from neocog.data import DATASETS
 from neocog.downloads import https
 from neocog.downloads.download import download, fetch
-from neocog.downloads.hearing import hearing
 from neocog.downloads.published import Remote, Source
 from neocog.errors import NetworkNeeded, UnreadableError, UsageError, error_line
+from neocog.hearing import hearing
 
 BODY = bytes(hashlib.shake_256(b"a published file").digest(100_000))
 SHA = hashlib.sha256(BODY).hexdigest()

@@ -25,6 +25,7 @@ LAYERS: dict[str, int] = {
             "errors",
             "events",
             "files",
+            "hearing",
             "openmp",
             "outputs",
             "pictures",

@@ -23,8 +23,8 @@ from neocog.cli.command import Command, Given, command
 from neocog.cli.options import ACCEPTED, JSON, QUIET, Option
 from neocog.cli.signature import REQUIRED, Kind, Parameter, Signature, literal, module_of, read
 from neocog.cli.values import alternatives, one_of
-from neocog.downloads.hearing import hearing
 from neocog.errors import escaped
+from neocog.hearing import hearing
 
 
 @dataclass(frozen=True, slots=True)

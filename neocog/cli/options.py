@@ -57,7 +57,9 @@ def saved(help: str, *, short: str = "", method: str = "save") -> Option:
 WHAT = Option(help="A run's folder, a model file, or a network's name.", metavar="RUN")
 IMAGES = Option(help="Files, folders, globs; - reads names from stdin.")
 DATA = Option(help="A data set's name or a folder of pictures.")
-WEIGHTS = Option(help="With a network's name: its weights, a file, hub:OWNER/NAME or a release.")
+WEIGHTS = Option(
+    help="With a network's name: its weights, a file, hub:OWNER/NAME or a release; with a .json: a file."
+)
 DEVICE = Option(help="auto, cpu, cuda or cuda:N.")
 
 CHOICE = Option(help=f"{ACCEPTED}.")

@@ -15,12 +15,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from neocog.downloads.hearing import Progress, announced
 from neocog.downloads.https import check_address
 from neocog.downloads.mirror import STALL_SECONDS, By, MirrorFailed, Wanted, from_mirror
 from neocog.downloads.published import Source
 from neocog.errors import NetworkNeeded, UnreadableError, UsageError
 from neocog.files import write_json
+from neocog.hearing import Progress, announced
 
 _DIGITS = {"sha256": "[0-9a-f]{64}", "sha256 prefix": "[0-9a-f]{8,64}", "md5": "[0-9a-f]{32}"}
 

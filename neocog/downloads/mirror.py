@@ -18,10 +18,10 @@ from typing import IO, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from neocog._version import __version__
-from neocog.downloads.hearing import Progress
 from neocog.downloads.https import Refused, opened
 from neocog.errors import UnreadableError
 from neocog.files import replacing, sha256_file
+from neocog.hearing import Progress
 
 By: TypeAlias = Literal["sha256", "sha256 prefix", "md5"]
 """What a publisher gives to know a file by: all of its SHA-256, its first digits (torchvision's file names),

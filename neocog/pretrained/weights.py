@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,17 @@ from neocog.downloads.wheel import located
 from neocog.errors import NetworkNeeded, UnreadableError, UsageError, unknown
 from neocog.files import cache_dir, sha256_file
 from neocog.pictures.preprocess import Preprocess
-from neocog.pretrained import releases as published
+from neocog.pretrained import releases
 from neocog.pretrained.fitting import Found, ignored, skeleton
-from neocog.pretrained.keras import applications, sequential
+from neocog.pretrained.keras import applications, whole
 from neocog.pretrained.keras import h5 as keras_h5
+from neocog.pretrained.published import Published
 from neocog.pretrained.pytorch import names as torch_names
 from neocog.pretrained.pytorch import state_dicts, tensor_file
 from neocog.pretrained.releases import RELEASES, Release
 from neocog.zoo import ZOO, Architecture, Model, Shape, architecture
-from neocog.zoo.blocks import Logistic, Network
+from neocog.zoo.blocks import Network
 from neocog.zoo.habits import Manner
-from neocog.zoo.layer_list import meaning
 
 Announce = Callable[[str], None]
 """Told what is downloaded, and under which licence, before the first byte."""
@@ -57,22 +57,6 @@ FOREIGN = {
 """By the ending: what the files of others are that cannot be read, and what would be needed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
-    """A network with public weights, in evaluation mode, float32. `classes` is empty without a classifier.
-
-    `provenance`: file, its SHA-256, source, layout, licence where known, manner.
-    """
-
-    network: Network
-    model: Model
-    shape: Shape
-    classes: tuple[str, ...]
-    preprocess: Preprocess
-    provenance: Mapping[str, Any]
-    task: str = "classify"
-
-
 def load(name: str, weights: str | Path | None = None, *, announce: Announce | None = None) -> Published:
     """The zoo's network `name` with published weights.
 
@@ -94,8 +78,8 @@ def load(name: str, weights: str | Path | None = None, *, announce: Announce | N
 def load_file(path: Path) -> Published:
     """The network in `path`, whichever of the zoo it is, or a Sequential of Keras with its layers.
 
-    A Sequential brings no class names and no Preprocess: classes are numbered, pixels divided by 255, which
-    is assumed and marked so.
+    A Sequential that we did not write brings no class names and no Preprocess: classes are numbered, pixels
+    divided by 255, which is assumed and marked so.
     """
     if path.suffix in FOREIGN:
         raise UnreadableError(f"{path} is {FOREIGN[path.suffix]}")
@@ -108,49 +92,8 @@ def load_file(path: Path) -> Published:
                 f"{path} holds weights without their network, and its names are of no network of "
                 'keras.applications; save the whole model: model.save("model.keras")'
             )
-        return _sequential(path) if known is None else load(known, path)
+        return whole.load(path) if known is None else load(known, path)
     return load(identify(path), path)
-
-
-def _sequential(path: Path) -> Published:
-    stored = sequential.load(path)
-    task = _task(path, stored)
-    channels, *sizes = stored.shape
-    if len(sizes) != 2 or channels not in (1, 3):
-        raise UnreadableError(
-            f"{path} takes {stored.shape}, not pictures; neocog.pretrained.keras.sequential.load reads it"
-        )
-    scale = Preprocess.model_validate({"size": sizes, "channels": channels, "mean": (0.0,), "std": (1.0,)})
-    return Published(
-        network=stored.network,
-        model=Model(layers=stored.layers),
-        shape=stored.shape,
-        classes=published.class_names(stored.classes),
-        preprocess=scale,
-        task=task,
-        provenance={
-            "weights": path.name,
-            "sha256": sha256_file(path),
-            "source": "Keras Sequential",
-            "assumed": "pixels divided by 255, classes numbered: the file says neither",
-        },
-    )
-
-
-def _task(path: Path, stored: sequential.Sequential) -> str:
-    """What the numbers of the last layer mean: one class of many, or labels each for itself."""
-    said = meaning(stored.layers)
-    if said == "softmax" and stored.classes > 1:
-        return "classify"
-    if said == "sigmoid":
-        return "classify" if isinstance(list(stored.network.head.children())[-1], Logistic) else "multilabel"
-    if said == "none" and stored.classes > 1 and "crossentropy" in stored.loss.lower():
-        return "classify"  # logits, as its loss says
-    word = {"none": "linear", "softmax": "a softmax over one number"}.get(said, said)
-    raise UnreadableError(
-        f"{path} ends in a layer that is {word} ({stored.classes} numbers), which names no class; end it "
-        "with a softmax or sigmoid, or save it compiled with its loss, if that is a cross-entropy of logits"
-    )
 
 
 def identify(path: Path) -> str:
@@ -176,16 +119,16 @@ def _first(path: Path, whose: str, names: Iterable[str]) -> str:
 
 def _file(row: Architecture, weights: str | Path | None, announce: Announce) -> tuple[Path, Release | None]:
     """The file to read, downloaded where it has to be, and the release that it is, if known."""
-    releases = RELEASES.get(row.name, ())
+    known = RELEASES.get(row.name, ())
     if weights is not None and (path := Path(weights)).exists():
-        return path, _release_of(path, releases)
+        return path, _release_of(path, known)
     if isinstance(weights, str) and weights.startswith("hub:"):
         return hub.fetch(weights.removeprefix("hub:"), announce=announce), None
-    chosen = [r for r in releases if weights is None or r.label == weights]
+    chosen = [r for r in known if weights is None or r.label == weights]
     if not chosen and weights is not None:
         if len(Path(weights).parts) > 1 or Path(weights).suffix:
             raise UnreadableError(f"there is no weights file at {weights}")
-        raise unknown(f"release of {row.name}", str(weights), [r.label for r in releases])
+        raise unknown(f"release of {row.name}", str(weights), [r.label for r in known])
     if not chosen:
         raise UsageError(
             f"'{row.name}' has no public weights; train it, or give a file: --weights FILE "
@@ -305,7 +248,7 @@ def _classes(count: int, metadata: Mapping[str, str]) -> tuple[str, ...]:
         names = None
     if isinstance(names, list) and len(names) == count and all(isinstance(name, str) for name in names):
         return tuple(names)
-    return published.class_names(count)
+    return releases.class_names(count)
 
 
 def _preprocess(
@@ -313,7 +256,7 @@ def _preprocess(
 ) -> Preprocess:
     """The source's habit, changed by what the file's metadata or timm's config.json say."""
     label = release.label if release else ""
-    base = published.preprocess(found.source, row.name, size=(shape[1], shape[2]), label=label)
+    base = releases.preprocess(found.source, row.name, size=(shape[1], shape[2]), label=label)
     config, metadata = tensor_file.config_beside(path), found.metadata
     changes: dict[str, Any] = {}
     for key in ("mean", "std"):

@@ -17,12 +17,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from neocog import files, outputs
 from neocog.arithmetic import Impossible, Row, Shape, Walk, walk, written
 from neocog.errors import NeocogError, ShapeError, UsageError, unknown
+from neocog.inside.as_list import as_list
 from neocog.inside.shape_doctor import built, cured, with_remedies
 from neocog.model import Trained, open_trained
 from neocog.pretrained.network_files import layers_of
 from neocog.runs.run import Run
 from neocog.zoo import ZOO, Model, architecture, resolved
-from neocog.zoo.layer_list import Dense, Layer
+from neocog.zoo.blocks import Network
+from neocog.zoo.layer_list import Dense, Layer, document
 
 CLASSES = 10
 """Classes of a layer list that says "classes" where none are given."""
@@ -82,6 +84,15 @@ class Summary:
         from neocog.inside.drawing import draw
 
         outputs.write_bytes(Path(path), draw(self.network, self.walk, title=self.title))
+
+    def save_list(self, path: str | Path) -> None:
+        """Write the network as a layer list in JSON. `UsageError` where it is no chain of such layers."""
+        if not isinstance(self.network, Network):
+            raise UsageError(
+                f"{self.title} is a module of its own; layer lists are written of networks of the zoo"
+            )
+        layers = as_list(self.network, self.title)
+        outputs.write_json(Path(path), document(layers))
 
     def _repr_html_(self) -> str:
         head, *body = [_HEADINGS, *(_cells(row) for row in self.walk.layers)]

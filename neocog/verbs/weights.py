@@ -13,6 +13,8 @@ from neocog.pretrained.keras import sequential
 from neocog.pretrained.releases import RELEASES, Release
 from neocog.runs.run import Run
 from neocog.zoo import ZOO
+from neocog.zoo.layer import Layer
+from neocog.zoo.layer_list import Activate, meaning
 
 _HEADINGS = ("network", "release", "top-1", "top-5", "MB", "parameters", "file", "licence")
 
@@ -87,7 +89,20 @@ class Weights:
                 raise UsageError(
                     f"Keras gets layer lists only, and {t.model.name} is none; write .safetensors"
                 )
-            sequential.save(path, sequential.Sequential(tuple(layers), t.shape, t.network))
+            about = {key: t.document()[key] for key in ("classes", "preprocess", "task", "provenance")}
+            answering = _answering(tuple(layers), t.task)
+            sequential.save(path, sequential.Sequential(answering, t.shape, t.network, about=about))
+
+
+def _answering(layers: tuple[Layer, ...], task: str) -> tuple[Layer, ...]:
+    """The layers as Keras is to run them: labels each for itself end in logistics, whatever the list said,
+    since with us the task decides.
+    """
+    if task != "multilabel" or meaning(layers) != "softmax":
+        return layers
+    last = layers[-1]
+    field = "kind" if isinstance(last, Activate) else "activation"
+    return (*layers[:-1], last.model_copy(update={field: "sigmoid"}))
 
 
 def _manner(trained: Trained) -> str:

@@ -18,6 +18,7 @@ COMMAND = Command(
         ),
         "classes": Option(help="Number of classes (default: the network's own)."),
         "picture": saved("Draw the network as PNG.", short="-o"),
+        "as_list": saved("Write it as a layer list in JSON, to edit and train.", method="save_list"),
         "weights": WEIGHTS,
     },
 )

@@ -32,8 +32,10 @@ SUFFIXES = (".h5", ".hdf5", ".keras")
 MEMBER_CEILING = 8 << 30
 """Bytes that a member of a .keras file may unpack to."""
 
-RATIO = 100
-"""How many times its packed size a member may unpack to: weights hardly shrink; a bomb does."""
+RATIO = 20
+"""How many times its packed size a file's weights may unpack to: they hardly shrink; a bomb does."""
+ROOM = 16 << 20
+"""Bytes that any file's weights may unpack to."""
 
 
 class Variable(NamedTuple):
@@ -65,12 +67,13 @@ def read(path: Path) -> KerasFile:
     if not path.is_file():
         raise UnreadableError(f"there is no weights file at {path}")
     try:
+        arrays = _Arrays(max(RATIO * path.stat().st_size, ROOM))
         if path.suffix == ".keras":
             config, weights = _unzipped(path)
             with h5py.File(weights, "r") as file:
-                return _read(file, config)
+                return _read(file, config, arrays)
         with h5py.File(path, "r") as file:
-            return _read(file, None)
+            return _read(file, None, arrays)
     except (
         OSError,
         KeyError,
@@ -89,7 +92,7 @@ def _unzipped(path: Path) -> tuple[Mapping[str, Any], io.BytesIO]:
     with zipfile.ZipFile(path) as archive:
         for name in ("config.json", "model.weights.h5"):
             member = archive.getinfo(name)
-            if member.file_size > min(MEMBER_CEILING, RATIO * max(member.compress_size, 1 << 16)):
+            if member.file_size > min(MEMBER_CEILING, max(RATIO * member.compress_size, ROOM)):
                 raise ValueError(f"{name} unpacks to {member.file_size:,} bytes, far more than weights would")
         return _document(archive.read("config.json")), io.BytesIO(archive.read("model.weights.h5"))
 
@@ -101,7 +104,26 @@ def _document(text: str | bytes) -> Mapping[str, Any]:
     return found
 
 
-def _read(file: Any, config: Mapping[str, Any] | None) -> KerasFile:
+class _Arrays:
+    """Reads the arrays of a file, `room` bytes in all: a few bytes of HDF5 can stand for any number of zeros,
+    and one array can stand under many names.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def __call__(self, stored: Any) -> Array:
+        if stored.external or stored.is_virtual:
+            raise ValueError("an array of it lies in another file")
+        if stored.dtype.kind not in "fiub":
+            raise ValueError(f"an array of it holds no numbers, but {stored.dtype}")
+        self.room -= int(stored.nbytes)
+        if self.room < 0:
+            raise ValueError("it unpacks to far more than weights would")
+        return np.asarray(stored)
+
+
+def _read(file: Any, config: Mapping[str, Any] | None, arrays: _Arrays) -> KerasFile:
     if "model_config" in file.attrs:
         config = _document(file.attrs["model_config"])
     loss = json.dumps((config or {}).get("compile_config") or {})
@@ -110,13 +132,13 @@ def _read(file: Any, config: Mapping[str, Any] | None) -> KerasFile:
     root = file.get("model_weights", file)
     if "layer_names" in root.attrs:
         names = [_text(name) for name in root.attrs["layer_names"]]
-        layers = {name: _by_attribute(root[name]) for name in names}
+        layers = {name: _by_attribute(root[name], arrays) for name in names}
         return KerasFile({name: found for name, found in layers.items() if found}, config, loss=loss)
     stored = file.get("layers", file.get("_layer_checkpoint_dependencies"))
     subclass = stored is None
     layers, named = {}, True
     for key, variables in _everywhere(file) if subclass else _one_below(stored):
-        found = tuple(Variable("", np.asarray(value)) for _, value in _in_order(variables))
+        found = tuple(Variable("", arrays(value)) for _, value in _in_order(variables))
         if found:
             name = variables.attrs.get("name")
             named &= name is not None
@@ -140,9 +162,9 @@ def _everywhere(group: Any, inside: str = "") -> Iterator[tuple[str, Any]]:
             yield from _everywhere(group[key], f"{inside}/{key}" if inside else key)
 
 
-def _by_attribute(group: Any) -> tuple[Variable, ...]:
+def _by_attribute(group: Any, arrays: _Arrays) -> tuple[Variable, ...]:
     names = [_text(name) for name in group.attrs.get("weight_names", ())]
-    return tuple(Variable(name.split("/")[-1].split(":")[0], np.asarray(group[name])) for name in names)
+    return tuple(Variable(name.split("/")[-1].split(":")[0], arrays(group[name])) for name in names)
 
 
 def _in_order(variables: Any) -> list[tuple[str, Any]]:

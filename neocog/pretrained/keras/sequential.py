@@ -28,18 +28,21 @@ from neocog.zoo.blocks import Network
 from neocog.zoo.layer_list import Layer, build, parse
 
 Document = Mapping[str, Any]
+OURS = "neocog"
+"""The key in Keras' JSON of what we say about a network; Keras passes over it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sequential:
-    """A network that Keras can say as a Sequential: layer list, shape (C, *sizes) of the input, weights; and
-    the `loss` it was trained with, as the file has it.
+    """A network that Keras can say as a Sequential: layer list, shape (C, *sizes) of the input, weights; the
+    `loss` it was trained with, as the file has it; and what we say `about` it under a key of our own.
     """
 
     layers: tuple[Layer, ...]
     shape: Shape
     network: Network
     loss: str = ""
+    about: Mapping[str, Any] | None = None
 
     @property
     def classes(self) -> int:
@@ -101,7 +104,9 @@ def load(file: Path, json: Path | None = None) -> Sequential:
         network = build(layers, shape=shape, classes=2)  # a single logistic gives the logits of both
     tensors = _tensors(file, stored, document, network, shape)
     _assign(network, tensors, file)
-    return Sequential(layers, shape, network.eval(), loss=stored.loss)
+    about = document.get(OURS)
+    about = about if isinstance(about, Mapping) else None
+    return Sequential(layers, shape, network.eval(), loss=stored.loss, about=about)
 
 
 def _tensors(
@@ -216,7 +221,7 @@ def _of_keras_3(document: Document) -> dict[str, Any]:
     """Keras 3 wants to hear where each class is from; Keras 2 passes over it."""
     layers = [{"module": "keras.layers", **e, "registered_name": None} for e in document["config"]["layers"]]
     config = {**document["config"], "layers": layers}
-    return {"module": "keras", "class_name": "Sequential", "config": config, "registered_name": None}
+    return {**document, "module": "keras", "config": config, "registered_name": None}
 
 
 def _written(sequential: Sequential, name: str) -> tuple[dict[str, Any], dict[str, keras_h5.Named]]:
@@ -243,4 +248,7 @@ def _written(sequential: Sequential, name: str) -> tuple[dict[str, Any], dict[st
         "class_name": "InputLayer",
         "config": {"name": "input", "batch_input_shape": sizes, "dtype": "float32"},
     }
-    return {"class_name": "Sequential", "config": {"name": name, "layers": [first, *layers]}}, arrays
+    document = {"class_name": "Sequential", "config": {"name": name, "layers": [first, *layers]}}
+    if sequential.about is not None:
+        document[OURS] = dict(sequential.about)
+    return document, arrays
