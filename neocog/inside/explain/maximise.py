@@ -23,6 +23,7 @@ from neocog.inside.explain.answer import Answer, Panel, Sheet
 from neocog.inside.explain.question import Question
 from neocog.inside.explain.score import ChannelScore, ClassScore, Score
 from neocog.pictures.preprocess import Preprocess
+from neocog.zoo.modes import evaluating
 
 STEPS, RATE = 128, 0.05
 MOST_CLASSES, MOST_CHANNELS = 10, 16
@@ -45,7 +46,7 @@ def maximise(question: Question) -> Answer:
             seed=question.seed,
         )
         x = question.preprocess.normalise(torch.from_numpy(pixels)[None].to(question.blank().device))
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(question.network):
             reached = float(score(question.network, x)[0])
             empty = float(
                 score(question.network, question.preprocess.normalise(torch.full_like(x, 127.5)))[0]
@@ -147,6 +148,6 @@ def _wanted(question: Question) -> dict[str, ClassScore | ChannelScore]:
 @torch.no_grad()
 def _channels(question: Question, layer: str) -> int:
     """How many channels a layer puts out."""
-    with capture(question.network, [layer]) as found:
+    with evaluating(question.network), capture(question.network, [layer]) as found:
         question.network(question.blank())
     return int(found[layer].shape[1])

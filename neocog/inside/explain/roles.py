@@ -159,7 +159,7 @@ def _patches(
 
 @torch.no_grad()
 def _width(question: Question, layer: str) -> int:
-    with capture(question.network, [layer]) as found:
+    with evaluating(question.network), capture(question.network, [layer]) as found:
         question.network(question.blank())
     return int(found[layer].shape[-1])
 
