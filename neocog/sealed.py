@@ -27,6 +27,12 @@ HEADER_CEILING = 16 << 20  # bytes; our largest network needs well under 1 MiB
 
 def write(path: Path, tensors: Mapping[str, Tensor], document: dict[str, Any]) -> None:
     """Write `tensors` and `document` to `path`, atomically. Tensors are stored contiguous, on the CPU."""
+    with replacing(path) as temporary:
+        fill(temporary, tensors, document)
+
+
+def fill(path: Path, tensors: Mapping[str, Tensor], document: dict[str, Any]) -> None:
+    """Write them to the temporary file `path` of a `replacing`. `OSError` says what the disk says."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -34,18 +40,14 @@ def write(path: Path, tensors: Mapping[str, Tensor], document: dict[str, Any]) -
     # One entry only: safetensors writes several in no fixed order, and one model shall be the same bytes.
     text = json.dumps(document, sort_keys=True, allow_nan=False)
     metadata = {"neocog": f'{{"sha256":"{BLANK}","document":{text}}}'}
-    with replacing(path) as temporary:
-        try:
-            save_file(plain, str(temporary), metadata=metadata)
-        except SafetensorError as error:  # the disk's words, which are in no OSError
-            reason = str(error).removeprefix(SAVING)
-            raise UnreadableError(
-                f"cannot write {path}: {reason}; free space there or choose another place"
-            ) from error
-        place, computed = _digest(temporary)
-        with temporary.open("rb+") as file:
-            file.seek(place)
-            file.write(computed.encode())
+    try:
+        save_file(plain, str(path), metadata=metadata)
+    except SafetensorError as error:  # the disk's words, which are in no OSError
+        raise OSError(str(error).removeprefix(SAVING)) from error
+    place, computed = _digest(path)
+    with path.open("rb+") as file:
+        file.seek(place)
+        file.write(computed.encode())
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

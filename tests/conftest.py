@@ -4,11 +4,15 @@ run.
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from neocog import openmp
 
@@ -48,3 +52,24 @@ def run(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-de
 def copied_run(run, tmp_path: Path):  # type: ignore[no-untyped-def]
     """A copy of that run, to go on with, to damage, to rename."""
     return type(run)(shutil.copytree(run.path, tmp_path / "digits"))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `pictures`, 24 of 8x8 pixels in two classes, a third each for training, held out and
+    test, and `net.json`, a network of a few weights: a training takes a tenth of a second.
+    """
+    place = tmp_path_factory.mktemp("tiny")
+    drawn = np.random.default_rng(5)
+    for split, label, number in itertools.product(("train", "val", "test"), "ab", range(4)):
+        path = place / "pictures" / split / label / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(drawn.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
+    layers = [
+        {"kind": "conv", "filters": 2, "kernel": 3},
+        {"kind": "relu"},
+        {"kind": "globalpool"},
+        {"kind": "dense", "units": "classes"},
+    ]
+    (place / "net.json").write_text(json.dumps({"layers": layers}))
+    return place

@@ -477,6 +477,28 @@ def test_metrics_that_a_power_cut_damaged_are_brought_back(cut: Run, finished: R
     assert same(cut, finished)
 
 
+@pytest.mark.parametrize("damage", ["another figure", "a line lost", "gone"])
+def test_damaged_metrics_of_a_finished_run_are_noticed_and_mended(
+    done: Run, finished: Run, damage: str
+) -> None:
+    path, good = done.metrics_file, done.metrics_file.read_bytes()
+    bad = {
+        "another figure": good.replace(b'"step": 1', b'"step": 7', 1),
+        "a line lost": good[: good.find(b"\n") + 1],
+    }
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(bad[damage])
+    with pytest.raises(UnreadableError, match=r"line [12] is damaged.*--resume"):
+        done.metrics()
+    assert "brought back" in remarks(resumed(done))
+    assert same(done, finished)
+    assert done.facts()["result"] == finished.facts()["result"]
+    with pytest.raises(UsageError, match="is finished"):
+        neocog.resume(done.path)
+
+
 @pytest.mark.parametrize("damage", [b"", b"\0" * 400, b'{"epoch": 1}\n'])
 def test_a_state_of_an_older_version_asks_for_its_metrics(cut: Run, damage: bytes) -> None:
     """It knows their length only."""

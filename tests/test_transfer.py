@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -267,6 +269,24 @@ def test_the_key_changes_with_pictures_weights_and_preprocessing() -> None:
     with torch.no_grad():
         network.features[4].running_mean += 1e-6  # type: ignore[operator]
     assert key() not in keys
+
+
+def test_features_are_kept_in_memory_where_the_disk_takes_none(
+    lender: neocog.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, world = made(), find("cpu", "float32")
+    job = prepare(recipe(), data, world, start=borrowed(lender))
+    network, preprocess = job.trained.network, job.trained.preprocess
+    right = kept.features(network, "head.pool", data.train, preprocess, world=world)
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("NEOCOG_HOME", str(tmp_path))
+    monkeypatch.setattr(os, "fsync", full)
+    found = kept.features(network, "head.pool", data.train, preprocess, world=world)
+    assert torch.equal(found.x, right.x)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_copies_are_fixed_and_the_first_is_the_picture(lender: neocog.Run, tmp_path: Path) -> None:

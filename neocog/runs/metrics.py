@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,16 @@ def text(path: Path) -> str:
         raise UnreadableError(f"cannot read {path}: {error}; restore it") from error
 
 
-def epochs(path: Path) -> list[dict[str, Any]]:
+def epochs(path: Path, kept: str = "") -> list[dict[str, Any]]:
     """One dictionary an epoch; a last line that a kill cut off is left out. `UnreadableError` names the line
-    that is damaged.
+    that is damaged: no epoch, or not what the state has `kept` of the file, which it begins with.
     """
-    lines = text(path).split("\n")[:-1]
-    return [_epoch(path, number, line) for number, line in enumerate(lines, start=1)]
+    lines, wanted = text(path).split("\n")[:-1], kept.split("\n")[:-1]
+    found = [_epoch(path, number, line) for number, line in enumerate(lines, start=1)]
+    for number, (line, other) in enumerate(zip_longest(lines[: len(wanted)], wanted), start=1):
+        if line != other:
+            raise _damaged(path, number)
+    return found
 
 
 def _epoch(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -35,8 +40,14 @@ def _epoch(path: Path, number: int, line: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("epoch"), int):
-        raise UnreadableError(f"{path}: line {number} is damaged; neocog train --resume mends it")
+        raise _damaged(path, number)
     return found
+
+
+def _damaged(path: Path, number: int) -> UnreadableError:
+    return UnreadableError(
+        f"{path}: line {number} is damaged; it is mended by: neocog train --resume {path.parent}"
+    )
 
 
 def brought_back(path: Path, saved: Saved | None) -> tuple[str, tuple[str, ...]]:

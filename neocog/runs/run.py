@@ -99,15 +99,20 @@ class Run:
         return facts_file.read(self.facts_file)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """One dictionary per epoch; a last line that a kill cut off is left out."""
-        return metrics.epochs(self.metrics_file)
+        """One dictionary per epoch; a last line that a kill cut off is left out. `UnreadableError` where the
+        file is not what the saved state says that it was.
+        """
+        kept = None
+        with contextlib.suppress(UnreadableError):  # no state, or a damaged one, says nothing
+            kept = self.saved().get("metrics")  # read first: a training appends before it saves
+        return metrics.epochs(self.metrics_file, kept if isinstance(kept, str) else "")
 
     def write_recipe(self, recipe: Recipe) -> None:
-        self.require()
+        self._require(self.path.is_dir())
         write_json(self.recipe_file, recipe.json())
 
     def write_facts(self, facts: dict[str, Any]) -> None:
-        self.require()
+        self._require(self.path.is_dir())
         facts_file.write(self.facts_file, facts)
 
     def write(self, name: str, data: bytes) -> None:
@@ -122,10 +127,15 @@ class Run:
         append(self.path / name, line + "\n", flushed="to the disk" if relied_on else "to the system")
 
     def require(self) -> None:
-        """`UnreadableError` where the folder is gone: it is never made anew under a training."""
-        if not self.path.is_dir():
+        """`UnreadableError` where the folder is gone, or what made it a run: it is never made anew under a
+        training.
+        """
+        self._require(self.recipe_file.exists())
+
+    def _require(self, there: bool) -> None:
+        if not there:
             raise UnreadableError(
-                f"the folder {self.path} was removed or renamed while the training ran; "
+                f"the folder {self.path} was emptied, removed or renamed while the training ran; "
                 "go on where it is now with --resume, or begin again"
             )
 

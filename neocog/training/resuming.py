@@ -203,7 +203,10 @@ def require_same_recipe(run: Run, recipe: Recipe, facts: dict[str, Any]) -> None
     """`CheckFailed` where recipe.json is not the recipe that the facts know. While a resume writes a changed
     recipe, they know both.
     """
-    if recipe.identity not in (facts["recipe_identity"], facts.get("recipe_identity_next")):
+    known = recipe.identity in (facts["recipe_identity"], facts.get("recipe_identity_next"))
+    if recipe.start is not None:  # the identity leaves its name out, which the model file tells on
+        known &= facts.get("start", {}).get("name", recipe.start.name) == recipe.start.name
+    if not known:
         raise CheckFailed(
             f"{run.recipe_file} was changed since {run.path} was begun; put it back, "
             "and give changes with --set FIELD=VALUE"

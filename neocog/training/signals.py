@@ -18,10 +18,14 @@ class Signals:
 
 
 def wishes() -> list[int]:
-    """The signals of this system that ask for an end; SIGHUP not where nohup has it ignored."""
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    numbers = [int(getattr(signal, name)) for name in names if hasattr(signal, name)]
-    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    """The signals of this system that ask for an end; SIGHUP not where nohup has it ignored. SIGINT even
+    where a script's shell, which starts its background jobs so, has it ignored: `kill -INT` means it.
+    """
+    numbers = [int(signal.SIGINT), int(signal.SIGTERM)]
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(int(hangup))
+    return numbers
 
 
 @contextlib.contextmanager

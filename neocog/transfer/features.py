@@ -130,7 +130,7 @@ def _copy(
             return kept["x"], kept.get("y", split.y)
     parts = list(_computed(beginning, split, preprocess, world, copies, number))
     x, y = (torch.cat(each) for each in zip(*parts, strict=True))
-    with contextlib.suppress(OSError):  # no room or no permission: memory will do
+    with contextlib.suppress(OSError, UnreadableError):  # no room or no permission: memory will do
         path.parent.mkdir(parents=True, exist_ok=True)
         sealed.write(
             path, {"x": x, **({"y": y} if copies is not None else {})}, {"format": FORMAT, "n": len(x)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from neocog.data import load
 from neocog.data.dataset import Dataset
 from neocog.data.folders.picture_cache import Progress
 from neocog.data.loading import identified
-from neocog.errors import CheckFailed, UsageError
+from neocog.errors import CheckFailed, UnreadableError, UsageError
 from neocog.events import Watcher
 from neocog.files import require_named
 from neocog.model import Trained, require_there
@@ -20,6 +21,7 @@ from neocog.recipes.recipe import Recipe, from_json, override
 from neocog.runs.beginning import write as begin
 from neocog.runs.metrics import brought_back, put
 from neocog.runs.run import UNREPORTED, Run, open_run
+from neocog.show.words import plural
 from neocog.training.driving import drive
 from neocog.training.forecast import Forecast
 from neocog.training.forecast import forecast as foreseen
@@ -183,11 +185,16 @@ def resume(
 
 
 def _require_unfinished(run: Run, facts: dict[str, Any], recipe: Recipe) -> None:
-    """`UsageError` where everything that is asked is done, with all that a training leaves behind."""
+    """`UsageError` where everything that is asked is done, with all that a training leaves behind. Where its
+    metrics are damaged, the ending is taken up again, which mends them.
+    """
     done = facts.get("result", {}).get("epochs", 0)
-    if "result" in facts and not facts.get(UNREPORTED) and recipe.epochs <= done:
+    if "result" not in facts or facts.get(UNREPORTED) or recipe.epochs > done:
+        return
+    with contextlib.suppress(UnreadableError):
+        run.metrics()
         raise UsageError(
-            f"{run.path} is finished ({done} epoch{'s' * (done != 1)}); "
+            f"{run.path} is finished ({plural(done, 'epoch')}); "
             f"for more: neocog train --resume {run.path} --epochs N"
         )
 

@@ -77,7 +77,7 @@ class Weights:
         path, t = Path(path), self.trained
         if path.suffix == ".safetensors":
             with outputs.replacing(path) as temporary:
-                sealed.write(temporary, t.tensors(), t.document())
+                sealed.fill(temporary, t.tensors(), t.document())
             outputs.write_json(path.with_suffix(".json"), t.document())
         elif path.suffix not in (".h5", ".keras", ".json"):
             raise UsageError(

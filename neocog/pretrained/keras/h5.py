@@ -186,25 +186,24 @@ def write(path: Path, layers: Mapping[str, Named], config: Mapping[str, Any]) ->
     Keras 2 wrote it, which both Keras 2 and 3 load.
     """
     h5py = optional("h5py", extra="hub")
+    buffer = io.BytesIO()  # HDF5 itself dies of a full disk, with the whole process
+    with h5py.File(buffer, "w") as file:
+        if path.suffix == ".keras" or path.name.endswith(".weights.h5"):
+            _write_numbered(file, layers, config)
+        else:
+            _write_named(h5py, file, layers, config)
     with replacing(path) as temporary:
         if path.suffix == ".keras":
-            _write_zip(h5py, temporary, layers, config)
+            _write_zip(temporary, buffer, config)
         else:
-            with h5py.File(temporary, "w") as file:
-                if path.name.endswith(".weights.h5"):
-                    _write_numbered(file, layers, config)
-                else:
-                    _write_named(h5py, file, layers, config)
+            temporary.write_bytes(buffer.getbuffer())
 
 
-def _write_zip(h5py: Any, path: Path, layers: Mapping[str, Named], config: Mapping[str, Any]) -> None:
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        _write_numbered(file, layers, config)
+def _write_zip(path: Path, weights: io.BytesIO, config: Mapping[str, Any]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("metadata.json", json.dumps({"keras_version": "3.0.0"}))
         archive.writestr("config.json", json.dumps(config))
-        archive.writestr("model.weights.h5", buffer.getvalue())
+        archive.writestr("model.weights.h5", weights.getvalue())
 
 
 def _write_numbered(file: Any, layers: Mapping[str, Named], config: Mapping[str, Any]) -> None:
