@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -14,6 +17,8 @@ from neocog.errors import UsageError
 from neocog.optim.optimizers import Optimizer
 from neocog.optim.schedules import scheduled
 from neocog.optim.settings import Optim
+from neocog.optim.uncompiled import compiler_left_out
+from neocog.optim.uncompiled import moved as stepped
 from neocog.recipes.recipe import from_json, override
 from neocog.zoo.blocks import Network, conv, pooled
 from neocog.zoo.modes import freeze
@@ -242,3 +247,48 @@ def test_a_recipe_without_rates_is_the_one_that_it_was() -> None:
     assert other.identity != recipe.identity
     assert from_json(other.json()).identity == other.identity
     assert override(recipe, ["phases.1.optim.rates=0.8"]).phases[1].optim.rates == 0.8
+
+
+@pytest.mark.parametrize("kind", ["Adam", "LBFGS"])
+def test_a_step_without_torchs_compiler_is_torchs_step(kind: str) -> None:
+    def descended(plain: bool) -> torch.Tensor:
+        x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
+        with contextlib.nullcontext() if plain else compiler_left_out():
+            optimizer = getattr(torch.optim, kind)([x], lr=0.1)
+
+        def closure() -> torch.Tensor:
+            x.grad = None
+            loss = (x**4).sum()
+            loss.backward()
+            return loss
+
+        for _ in range(5):
+            optimizer.step(closure) if plain else stepped(optimizer, closure)
+        return x.detach()
+
+    assert torch.equal(descended(plain=True), descended(plain=False))
+
+
+ELSEWHERE = """
+import sys, tempfile, torch
+def none(): raise FileNotFoundError("no folder for temporary files")
+tempfile._get_default_tempdir = none
+from neocog.inside.explain.maximise import strongest_picture
+from neocog.pictures.preprocess import Preprocess
+from neocog.style.descent import Descent
+from neocog.style.settings import Settings
+from neocog.tasks.classify import Classify
+from neocog.tasks.logistic import fitted
+fitted(Classify(("a", "b")), torch.eye(4), torch.tensor([0, 1, 0, 1]), 0.1)
+for kind in ("adam", "lbfgs"):
+    Descent(torch.ones(1, 3, 2, 2), Settings(optimizer=kind)).step(lambda x: (x.mean((0, 2, 3)), 2 * x))
+network = torch.nn.Conv2d(1, 1, 3)
+strongest_picture(network, lambda n, x: n(x).mean()[None], shape=(1, 8, 8), preprocess=Preprocess(), steps=2)
+assert "torch._dynamo" not in sys.modules
+"""
+
+
+def test_descents_elsewhere_leave_the_compiler_out_too() -> None:
+    """It costs two seconds, and wants a folder for temporary files."""
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -6,9 +6,7 @@ the bias correction. Everything else is the same formula.
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,6 +15,7 @@ from torch import nn
 from neocog.errors import UsageError
 from neocog.optim.groups import grouped
 from neocog.optim.settings import DEFAULT_RHO, Optim
+from neocog.optim.uncompiled import compiler_left_out, moved
 
 
 class Optimizer:
@@ -32,19 +31,18 @@ class Optimizer:
         if not any(group.parameters for group in groups):
             raise UsageError("every parameter is frozen, so that nothing can learn; freeze fewer stages")
         self.factors = [group.factor for group in groups]
-        with _compiler_left_out():
+        with compiler_left_out():
             self.inner = _make(
                 optim, ({"params": g.parameters, "weight_decay": g.weight_decay} for g in groups)
             )
-        self._update = inspect.unwrap(type(self.inner).step)
 
     def state_dict(self) -> dict[str, Any]:
         """torch's own, of the optimizer within."""
-        with _compiler_left_out():
+        with compiler_left_out():
             return self.inner.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        with _compiler_left_out():
+        with compiler_left_out():
             self.inner.load_state_dict(state)
 
     def step(self, lr: float, scaler: torch.amp.GradScaler) -> None:
@@ -61,33 +59,10 @@ class Optimizer:
             scaler.step(self.inner)
             scaler.update()
         else:
-            with torch.no_grad():
-                self._update(self.inner)
+            moved(self.inner)
         for group in self.inner.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
-
-
-@contextlib.contextmanager
-def _compiler_left_out() -> Iterator[None]:
-    """torch's optimizers import its compiler at their first use (2 s, 70 MiB), only to tell it to leave them
-    alone.
-
-    While this is open they find that already said. `step` is taken without its wrappers for the same reason;
-    what they add (profiling, hooks, `differentiable`) is not used here.
-    """
-    methods = [getattr(method, "__wrapped__", None) for method in vars(torch.optim.Optimizer).values()]
-    marked = [plain for plain in methods if plain is not None and not hasattr(plain, _MARK)]
-    for plain in marked:
-        setattr(plain, _MARK, plain)
-    try:
-        yield
-    finally:
-        for plain in marked:
-            delattr(plain, _MARK)
-
-
-_MARK = "__dynamo_disable"  # where torch keeps the marked twin of a method
 
 
 def _make(optim: Optim, groups: Iterable[dict[str, object]]) -> torch.optim.Optimizer:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from neocog.optim.uncompiled import compiler_left_out, moved
 from neocog.style.settings import Settings
 
 VECTORS = 20
@@ -17,23 +18,27 @@ Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
 """A picture (1, 3, H, W) -> its losses (3,) and the gradient of their sum."""
 
 
+def _made(pixels: Tensor, settings: Settings) -> torch.optim.Optimizer:
+    if settings.optimizer == "adam":
+        return torch.optim.Adam([pixels], lr=settings.rate)
+    return torch.optim.LBFGS(  # one evaluation a step; it never believes to have arrived
+        [pixels],
+        lr=settings.rate,
+        max_iter=1,
+        history_size=VECTORS,
+        tolerance_grad=0,
+        tolerance_change=0,
+    )
+
+
 class Descent:
     """Moves `pixels` (1, 3, H, W), float32, in place. Adam's are kept within 0..1."""
 
     def __init__(self, pixels: Tensor, settings: Settings) -> None:
         self.pixels, self.settings = pixels, settings
         self.inner: torch.optim.Optimizer
-        if settings.optimizer == "adam":
-            self.inner = torch.optim.Adam([pixels], lr=settings.rate)
-        else:  # one evaluation a step; it never believes to have arrived
-            self.inner = torch.optim.LBFGS(
-                [pixels],
-                lr=settings.rate,
-                max_iter=1,
-                history_size=VECTORS,
-                tolerance_grad=0,
-                tolerance_change=0,
-            )
+        with compiler_left_out():
+            self.inner = _made(pixels, settings)
 
     @torch.no_grad()
     def step(self, evaluate: Evaluate) -> Tensor:
@@ -47,7 +52,7 @@ class Descent:
             return losses.sum() * gradient.numel()
 
         with torch.enable_grad():
-            self.inner.step(closure)
+            moved(self.inner, closure)
         if self.settings.optimizer == "adam":
             self.pixels.clamp_(0, 1)
         return found[0]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from neocog.data.batches import stream
 from neocog.data.targets import form_of
+from neocog.optim.uncompiled import compiler_left_out, moved
 from neocog.tasks.task import Task
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -45,15 +46,18 @@ def fitted(task: Task, x: Tensor, y: Tensor, strength: float, begin: Logistic | 
     zeros = Logistic(x.new_zeros(classes, x.shape[1]), x.new_zeros(classes))
     begun = begin or zeros
     weight, bias = (t.clone().requires_grad_() for t in (begun.weight, begun.bias))
-    search = torch.optim.LBFGS([weight, bias], max_iter=STEPS, history_size=10, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
-        search.zero_grad()
+        weight.grad = bias.grad = None
         loss = task.loss(x @ weight.T + bias, y) + strength / 2 * weight.square().sum()
         torch.autograd.backward(loss)
         return loss
 
-    search.step(closure)  # type: ignore[no-untyped-call]
+    with compiler_left_out():
+        search = torch.optim.LBFGS(
+            [weight, bias], max_iter=STEPS, history_size=10, line_search_fn="strong_wolfe"
+        )
+    moved(search, closure)
     return Logistic(weight.detach(), bias.detach())
 
 

@@ -22,6 +22,7 @@ from neocog.inside.capture import capture, capture_gradients
 from neocog.inside.explain.answer import Answer, Panel, Sheet
 from neocog.inside.explain.question import Question
 from neocog.inside.explain.score import ChannelScore, ClassScore, Score
+from neocog.optim.uncompiled import compiler_left_out, moved
 from neocog.pictures.preprocess import Preprocess
 from neocog.zoo.modes import evaluating
 
@@ -76,13 +77,14 @@ def strongest_picture(
     waves = (0.01 * torch.randn(2, channels, height, width // 2 + 1, generator=generator)).to(device)
     with capture_gradients(network, []):
         waves.requires_grad_()
-        climber = torch.optim.Adam([waves], lr=RATE)
+        with compiler_left_out():
+            climber = torch.optim.Adam([waves], lr=RATE)
         for _ in range(steps):
             picture = _picture(waves, (height, width), preprocess.background)
             x = preprocess.normalise(255 * _moved(picture[None], generator))
-            climber.zero_grad()
+            waves.grad = None
             (-score(network, x).sum()).backward()  # type: ignore[no-untyped-call]
-            climber.step()
+            moved(climber)
         found = _picture(waves, (height, width), preprocess.background).detach()
     return np.asarray((255 * found).round().cpu(), dtype=np.uint8)
 
