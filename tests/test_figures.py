@@ -8,15 +8,17 @@ import json
 import re
 import runpy
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+import torch
 
 import neocog
 from neocog.cli import run as command
 from neocog.errors import UsageError
+from neocog.figures.distortions import distorted
 from neocog.figures.entry import Asked, Check, Entry
-from neocog.figures.row import fact, read, share_verdict
+from neocog.figures.row import Verdict, claim, fact, read, share_verdict
 from neocog.figures.table import ENTRIES
 from neocog.figures.training import Training
 from neocog.recipes.chapters import RECIPES
@@ -52,7 +54,7 @@ def test_what_takes_seconds_agrees_with_the_chapters(capsys: Capture, tmp_path: 
     found = json.loads(capsys.readouterr().out)
     rows = [row for one in found for row in one["rows"]]
     assert {one["id"] for one in found} >= {"F3", "F4", "F5", "S2", "S3", "S4", "S8", "M7", "G3", "Z2", "Z4"}
-    assert {row["verdict"] for row in rows} == {"same", "seen", "cut short"}
+    assert {row["verdict"] for row in rows} == {"same", "seen", "cut short", "holds"}
     cut = {row["detail"]["recipe"]: row["detail"] for row in rows if row["verdict"] == "cut short"}
     assert cut["m7"]["accuracy"] > 0.5
     assert cut["g3"]["n"] == 900
@@ -64,6 +66,8 @@ def test_a_figure_that_is_not_the_published_one_is_told() -> None:
     assert fact("", 18, 18).verdict == "same"
     assert fact("", 18, 20).verdict == "differs"
     assert fact("", 1_200, 1_200).published == "1,200"
+    told = [claim("", "", holds).verdict for holds in (True, False, None)]
+    assert told == ["holds", "does not hold", "cannot be told apart"]
     # 91.0 % of 10,000: its interval is 90.42 to 91.55
     assert [share_verdict(ours, 0.91, 10_000) for ours in (0.9040, 0.9044, 0.9154, 0.9157)] == [
         "worse",
@@ -71,6 +75,21 @@ def test_a_figure_that_is_not_the_published_one_is_told() -> None:
         "same",
         "better",
     ]
+
+
+def test_distortions() -> None:
+    x = torch.randint(0, 256, (3, 1, 28, 28), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    moved = distorted(x, "shift", 2)
+    assert torch.equal(moved[..., 2:], x[..., :-2])
+    assert int(moved[..., :2].max()) == 0
+    for kind, nothing in (("turn", 0), ("zoom", 1), ("noise", 0)):
+        assert torch.equal(distorted(x, kind, nothing), x), kind
+    assert torch.equal(distorted(x, "turn", 90), torch.rot90(x, 1, (2, 3)))
+    spot = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
+    spot[..., 10:18, 10:18] = 255  # 8 pixels wide; at half the size 4
+    assert int((distorted(spot, "zoom", 0.5) > 127).sum()) == 16
+    noisy = distorted(torch.full((4, 1, 28, 28), 128, dtype=torch.uint8), "noise", 25).float()
+    assert float(noisy.std()) == pytest.approx(25, rel=0.05)
 
 
 def test_what_cannot_be_run_is_said_and_stops_nothing(
@@ -132,7 +151,7 @@ def test_every_training_has_its_recipe() -> None:
 def test_kept_results_are_of_todays_recipes(id: str) -> None:
     """A recipe that changes makes its result one of another training: reproduce it again."""
     rows = kept(result_file(RESULTS, id))
-    assert {row.verdict for row in rows} <= {"same", "better", "worse", "differs", "seen", "not yet run"}
+    assert {row.verdict for row in rows} <= set(get_args(Verdict)) - {"cut short"}
     for row in rows:
         assert read(row.json()) == row
         if row.detail:

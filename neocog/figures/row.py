@@ -11,9 +11,14 @@ from typing import Any, Literal
 from neocog.files import sha256
 from neocog.tasks.intervals import wilson
 
-Verdict = Literal["same", "better", "worse", "differs", "seen", "cut short", "not yet run"]
-"""What comes of a comparison. 'differs' is of facts, which have no better; 'seen' of what has no published
-figure; 'cut short' of a training that is no comparison, since it did less than the chapter's.
+Verdict = Literal[
+    "same", "better", "worse", "differs",
+    "holds", "does not hold", "cannot be told apart",
+    "seen", "cut short", "not yet run",
+]  # fmt: skip
+"""What comes of a comparison. 'differs' is of facts, which have no better; the second line is of claims;
+'seen' of what has no published figure; 'cut short' of a training that did less than the chapter's, which
+is no comparison.
 """
 
 OUTSIDE = "source: outside the chapters"
@@ -76,6 +81,12 @@ def fact(what: str, published: object, ours: object, *, outside: bool = False, r
         outside=outside,
         remark=remark,
     )
+
+
+def claim(what: str, ours: object, holds: bool | None, *, remark: str = "") -> Row:
+    """What a chapter claims: whether it holds; None where that cannot be told."""
+    verdict: Verdict = "cannot be told apart" if holds is None else "holds" if holds else "does not hold"
+    return Row(what=what, ours=_said(ours), verdict=verdict, remark=remark)
 
 
 def seen(what: str, ours: object, *, remark: str = "") -> Row:

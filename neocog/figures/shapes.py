@@ -13,6 +13,8 @@ from neocog.verbs.predict import predict
 
 DENSE = ("model.name=g-dense", "preprocess.channels=1", "epochs=100")
 """C's rival of every task: the dense network on grey pixels."""
+EIGHT = tuple(range(8))
+HE = ("model.init=he",)
 DEAD = "many seeds lose one of the two first filters to its ReLU for good"
 FEW = ("epochs=2", "data.limit=450")
 """Makes seconds of a training."""
@@ -46,7 +48,8 @@ ENTRIES = (
         "C",
         (
             Training(recipe="g1", what="the convolutional network"),
-            Training(recipe="g1", what="under eight seeds", seeds=tuple(range(8)), remark=DEAD),
+            Training(recipe="g1", what="under eight seeds", seeds=EIGHT, remark=DEAD),
+            Training(recipe="g1", what="eight seeds, He's first weights", changes=HE, seeds=EIGHT),
             _dense("g1", 0.8, outside=True),
         ),
     ),
