@@ -12,8 +12,6 @@ and has one way to fail.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import functools
 import io
 import os
 import re
@@ -24,10 +22,11 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from neocog.errors import UnreadableError
-from neocog.pictures.preprocess import Pixels, Preprocess
+from neocog.pictures import jpeg, tiff
+from neocog.pictures.preprocess import MAX_PIXELS, Pixels, Preprocess
 
 __all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "PICTURE_SUFFIXES", "Pixels", "Preprocess", "decode"]
 
@@ -38,8 +37,10 @@ PICTURE_SUFFIXES = frozenset(
 """Lower-case endings under which a folder scan expects pictures. What a file is, `decode` finds from its
 content."""
 
-MAX_PIXELS = 30_000_000
+MAX_JPEG_PIXELS = 256_000_000
+"""Of a JPEG in its file, of which fewer are decoded: phones make up to 200 million."""
 MAX_FILE_BYTES = 256 << 20
+AS_IT_IS = Preprocess()
 MAX_SCAN_PIXELS = 1_000_000_000
 """Scans times pixels of a JPEG. An ordinary progressive file has ten scans; a hostile one has thousands,
 nearly empty."""
@@ -88,7 +89,7 @@ _STRANGERS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
 )
 
 
-def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
+def decode(source: Path | bytes, *, max_pixels: int | None = None, wanted: Preprocess = AS_IT_IS) -> Pixels:
     """The picture in a file, or in bytes, as RGB: uint8 (H, W, 3), upright, its own and writable.
 
     JPEG (also MPO), PNG, GIF, BMP, WebP, TIFF and PNM, found by content. Of animations the first frame. The
@@ -98,9 +99,14 @@ def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     (1 - c)(1 - k). A picture that is cut off or damaged where the decoder can see it is refused, never half
     grey.
 
-    Raises `UnreadableError`, and nothing else, with '<path>: <what is wrong>; <cure>'. `max_pixels` is
-    compared with the header, before anything is decoded.
+    `wanted` says how many pixels there may be, and whether a JPEG may be read at a half, a quarter or an
+    eighth of its sides where that is enough for what is made of it. A JPEG of more pixels than there may be
+    (up to MAX_JPEG_PIXELS) is read that way in any case; every other picture of more is refused.
+
+    Raises `UnreadableError`, and nothing else, with '<path>: <what is wrong>; <cure>'. `max_pixels`, which
+    takes the place of those in `wanted`, is compared with the header, before anything is decoded.
     """
+    max_pixels = wanted.max_pixels if max_pixels is None else max_pixels
     if isinstance(source, bytes):
         name, data = "<bytes>", source
     else:
@@ -108,15 +114,18 @@ def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
         data = _file_bytes(source)
     try:
         with _QUIET:
-            return _decoded(data, max_pixels)
+            return _decoded(data, max_pixels, wanted)
+    except (jpeg.Damaged, tiff.Damaged) as error:
+        raise UnreadableError(
+            f"{name}: is damaged or cut off ({error}); copy it again from its source"
+        ) from error
     except _Refusal as refusal:
         raise UnreadableError(f"{name}: {refusal}") from refusal.__cause__
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableError(f"{name}: has more than {max_pixels:,} pixels; make it smaller") from error
     except MemoryError as error:
         raise UnreadableError(f"{name}: does not fit into memory; make it smaller") from error
     except Exception as error:  # Pillow's contract: any plain exception is a normal answer to a bad file
         reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = "its header makes no sense" if isinstance(error, UnidentifiedImageError) else reason
         raise UnreadableError(
             f"{name}: is damaged or cut off ({reason}); copy it again from its source or save it anew"
         ) from error
@@ -153,14 +162,40 @@ def _want_regular(path: Path, mode: int) -> None:
         raise UnreadableError(f"{path}: is a pipe, socket or device, not a file; name a picture file")
 
 
-def _decoded(data: bytes, max_pixels: int) -> Pixels:
+def _decoded(data: bytes, max_pixels: int, wanted: Preprocess) -> Pixels:
     kind = _kind(data)
     _register(kind)
     with Image.open(io.BytesIO(data), formats=(kind,)) as picture:
+        if kind == "JPEG" and (found := _jpeg(picture, data, max_pixels, wanted)) is not None:
+            return found
         _check_size(picture, data, max_pixels)
         depth = _raw_mode(picture)
-        picture.load()
+        with tiff.strict(picture, data) if kind == "TIFF" else contextlib.nullcontext():
+            picture.load()
         return _upright(_rgb(picture, depth), _orientation(picture))
+
+
+def _jpeg(picture: Image.Image, data: bytes, max_pixels: int, wanted: Preprocess) -> Pixels | None:
+    """The picture in a JPEG, upright; None for one that Pillow has to read, which may be whole even so."""
+    orientation = _orientation(picture)
+    divided = _divided(picture, max_pixels, wanted, turned=orientation >= 5)
+    _check_size(picture, data, max_pixels, divided)
+    found = jpeg.pixels(data, picture.mode, divided)
+    if found is None or picture.mode == "CMYK":
+        return None
+    return _upright(np.repeat(found, 3, axis=2) if found.shape[2] == 1 else found, orientation)
+
+
+def _divided(picture: Image.Image, max_pixels: int, wanted: Preprocess, *, turned: bool) -> int:
+    """By what the sides of a JPEG are divided while it is decoded."""
+    width, height = picture.size
+    if width * height > MAX_JPEG_PIXELS:
+        return 1
+    upright = (width, height) if turned else (height, width)
+    least = wanted.fewest(*upright)
+    if least is not None and turned:
+        least = least[::-1]
+    return jpeg.denominator_for((height, width), least, max_pixels)
 
 
 def _kind(data: bytes) -> str:
@@ -183,49 +218,27 @@ def _register(kind: str) -> None:
     elif kind == "TIFF":
         from PIL import TiffImagePlugin  # noqa: F401
 
-        _silence_libtiff()
+        tiff.listen()
     else:
         Image.preinit()
 
 
-@functools.cache
-def _silence_libtiff() -> None:
-    """Stop libtiff from printing to stderr about every oddity; what it cannot decode is still an error."""
-    with contextlib.suppress(OSError, AttributeError):  # another build of Pillow: noisier, not wrong
-        # Pillow's extension is linked to libtiff, so its symbols are found through it.
-        library = ctypes.CDLL(Image.core.__file__)  # type: ignore[attr-defined]
-        library.TIFFSetErrorHandler(None)
-        library.TIFFSetWarningHandler(None)
-
-
-def _check_size(picture: Image.Image, data: bytes, max_pixels: int) -> None:
+def _check_size(picture: Image.Image, data: bytes, max_pixels: int, divided: int = 1) -> None:
     """Refuse what would take too much memory or time, from the header alone."""
     width, height = picture.size
     pixels = width * height
     if pixels < 1:
         raise _Refusal(f"has no pixels ({width}x{height}); save it anew")
-    if pixels > max_pixels:
-        raise _Refusal(f"has {width}x{height} pixels, more than {max_pixels:,}; make it smaller")
-    if data.startswith(b"\xff\xd8") and _jpeg_scans(data) * pixels > MAX_SCAN_PIXELS:
+    if -(-width // divided) * -(-height // divided) > max_pixels:
+        raise _Refusal(
+            f"has {width}x{height} pixels, more than {max_pixels:,}; make it smaller, "
+            "or raise preprocess.max_pixels"
+        )
+    if data.startswith(b"\xff\xd8") and jpeg.scans(data, MAX_SCAN_PIXELS) * pixels > MAX_SCAN_PIXELS:
         raise _Refusal("is a JPEG with too many scans for its size; save it anew")
     slow = any(tile[0] in _SLOW_DECODERS for tile in getattr(picture, "tile", ()))
     if slow and (pixels > MAX_SLOW_PIXELS or len(data) > 16 * pixels + (1 << 20)):
         raise _Refusal(f"has {width}x{height} pixels in a slow kind of {picture.format}; save it as PNG")
-
-
-_JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])")  # no stuffed zero, fill byte, TEM or restart marker
-
-
-def _jpeg_scans(data: bytes) -> int:
-    """How many scans stand before the end-of-image marker, read from marker to marker as libjpeg does."""
-    scans, at = 0, 2
-    for _ in range(100_000):
-        marker = _JPEG_MARKER.search(data, at)
-        if marker is None or marker[1] == b"\xd9":
-            return scans
-        scans += marker[1] == b"\xda"
-        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-    return MAX_SCAN_PIXELS
 
 
 def _raw_mode(picture: Image.Image) -> str:
@@ -303,9 +316,10 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
 
 
 class _Quiet:
-    """Pillow's warnings kept silent while a thread decodes; the one about decompression bombs is an error.
+    """Pillow's warnings kept silent while a thread decodes, and its own ceiling of pixels lifted: ours is
+    lower, or asked for.
 
-    Python's warning filters belong to the whole process, so overlapping decodes share one change of them.
+    Both belong to the whole process, so overlapping decodes share one change of them.
     """
 
     def __init__(self) -> None:
@@ -318,7 +332,8 @@ class _Quiet:
             if self._inside == 0:
                 self._filters.enter_context(warnings.catch_warnings())
                 warnings.simplefilter("ignore")
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                self._filters.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+                Image.MAX_IMAGE_PIXELS = None
             self._inside += 1
 
     def __exit__(

@@ -38,9 +38,18 @@ def pixels(data: bytes, mode: str, denominator: int = 1) -> Pixels | None:
     """
     if mode not in COLOURS:
         return None
+    return _checked(data, COLOURS[mode], denominator)
+
+
+def require_whole(data: bytes) -> None:
+    """`Damaged` where libjpeg says that something of `data` is missing or wrong; colours do not matter."""
+    _checked(data, "GRAY", 1)
+
+
+def _checked(data: bytes, colour: str, denominator: int) -> Pixels | None:
     for _ in range(MENDED_AT_MOST):
         try:
-            return _read(data, COLOURS[mode], denominator)
+            return _read(data, colour, denominator)
         except ValueError as error:
             mended = _mended(data, str(error))
             if mended is None or mended == data:
@@ -60,13 +69,14 @@ def _read(data: bytes, colour: str, denominator: int) -> Pixels:
 
 
 def denominator_for(size: tuple[int, int], least: tuple[int, int] | None, most_pixels: int) -> int:
-    """By what the sides of a JPEG of `size` (height, width) are divided: as much as leaves `least`, and
-    enough for no more than `most_pixels`.
+    """By what the sides of a JPEG of `size` (height, width) are divided: as much as leaves `least` and no
+    fraction, so that proportions stay; or enough for no more than `most_pixels`.
     """
     height, width = size
     if least is not None:
         for denominator in DENOMINATORS:
-            if -(-height // denominator) >= least[0] and -(-width // denominator) >= least[1]:
+            exact = height % denominator == width % denominator == 0
+            if exact and height >= denominator * least[0] and width >= denominator * least[1]:
                 return denominator
     fitting = (d for d in (1, *reversed(DENOMINATORS)) if -(-height // d) * -(-width // d) <= most_pixels)
     return next(fitting, 1)
@@ -114,12 +124,12 @@ def _without_strays(data: bytes) -> bytes:
 
 def _with_jfif_1(data: bytes) -> bytes:
     """With a version of JFIF that libjpeg knows; nothing but a thumbnail depends on it."""
-    return re.sub(rb"(\xff\xe0..JFIF\0)..", rb"\g<1>\x01\x01", data, count=1, flags=re.DOTALL)
+    return re.sub(rb"(\xff\xe0..JFIF\0)..", lambda m: m[1] + b"\1\1", data, count=1, flags=re.DOTALL)
 
 
 def _with_adobe_ycc(data: bytes) -> bytes:
     """With the colour transform that libjpeg takes an unknown one for."""
-    return re.sub(rb"(\xff\xee..Adobe.{6}).", rb"\g<1>\x01", data, count=1, flags=re.DOTALL)
+    return re.sub(rb"(\xff\xee..Adobe.{6}).", lambda m: m[1] + b"\1", data, count=1, flags=re.DOTALL)
 
 
 def _with_plain_scans(data: bytes) -> bytes:

@@ -5,6 +5,7 @@ One object serves training, evaluation, prediction, serving and export; it trave
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Pixels = npt.NDArray[np.uint8]
+MAX_PIXELS = 30_000_000
+"""Pixels of a decoded picture, unless a `Preprocess` says otherwise."""
+SPARE = 2
+"""How many times as long sides as it needs a picture keeps that is read reduced: what is made of it is still
+a mean of several pixels."""
 
 
 _RESAMPLING = {
@@ -71,6 +77,10 @@ class Preprocess(BaseModel):
     mean, std      shares of the full range 0..1, one number or one per channel, in the order red, green, blue
     order          of the channels fed to the network; Keras' caffe-style weights want bgr
     fill           grey level 0..255 around padded pictures
+    reading        whole: every pixel is decoded; reduced: a JPEG is read at a half, a quarter or an eighth of
+                   its sides where they stay twice as long as what is made of them: faster, hardly different
+    max_pixels     how many pixels of a picture are decoded at most; larger JPEGs are read reduced, other
+                   pictures refused
     background     mean brightness 0..1 of the training pictures' border, for `looks_inverted`
     """
 
@@ -87,6 +97,8 @@ class Preprocess(BaseModel):
     order: Literal["rgb", "bgr"] = "rgb"
     fill: int = Field(default=0, ge=0, le=255)
     background: Share | None = None
+    reading: Literal["whole", "reduced"] = "whole"
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=2_000_000_000)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Preprocess:
@@ -118,6 +130,8 @@ class Preprocess(BaseModel):
         """
         import torch
 
+        from neocog.pictures.levels import border_mean, mean_and_std
+
         if x.dtype != torch.uint8 or x.ndim != 4 or x.numel() == 0 or x.shape[1] not in (1, 3):
             given = f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}"
             raise UsageError(
@@ -132,15 +146,13 @@ class Preprocess(BaseModel):
             )
         mean, std = self.mean, self.std
         if mean is None:
-            mean, std = _FIXED_SCALES.get(self.scale) or _mean_and_std(
-                x, per_channel=self.scale == "channels"
-            )
+            mean, std = _FIXED_SCALES.get(self.scale) or mean_and_std(x, per_channel=self.scale == "channels")
         found = {
             "size": self.size or (int(x.shape[2]), int(x.shape[3])),
             "channels": channels,
             "mean": mean,
             "std": std,
-            "background": _border_mean(x) if self.background is None else self.background,
+            "background": border_mean(x) if self.background is None else self.background,
         }
         return Preprocess.model_validate({**self.model_dump(), **found})
 
@@ -162,6 +174,19 @@ class Preprocess(BaseModel):
             pixels = np.repeat(pixels[:, :, None], 3, axis=2)
         planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
         return np.array(planes, order="C")
+
+    def fewest(self, H: int, W: int) -> tuple[int, int] | None:
+        """How many rows and columns of a picture (H, W) are enough to make of it what `place` makes; None for
+        all of them.
+        """
+        if self.reading == "whole" or self.size is None:
+            return None
+        down, across = self.size[0] / H, self.size[1] / W
+        if self.fit == "pad":
+            down = across = min(down, across)
+        elif self.fit == "crop":
+            down = across = max(down, across) / self.crop_share
+        return math.ceil(SPARE * H * down), math.ceil(SPARE * W * across)
 
     def normalise(self, x: Tensor) -> Tensor:
         """uint8 or float32 (N, C, H, W) of 0..255 -> float32 (x - 255 mean) / (255 std), channels in `order`.
@@ -218,7 +243,8 @@ class Preprocess(BaseModel):
         words = _SCALE_WORDS[self.scale]
         if self.scale in ("one", "channels", "given") and self.mean is not None and self.std is not None:
             words += f" (mean {_numbers(self.mean)}, std {_numbers(self.std)})"
-        return f"{size}, {colour[self.channels]}, {fit[self.fit]}, {self.interpolation}; {words}."
+        reduced = ", JPEGs read reduced" if self.reading == "reduced" else ""
+        return f"{size}, {colour[self.channels]}, {fit[self.fit]}, {self.interpolation}{reduced}; {words}."
 
     def _fitted(self, pixels: Pixels, h: int, w: int) -> Pixels:
         """(H, W) or (H, W, 3) -> (h, w) or (h, w, 3) by `fit`."""
@@ -263,40 +289,6 @@ def _resize(
         picture = picture.resize((width, h), method, box=(0, box[0], width, box[2]))
         return np.asarray(picture.resize((w, h), method, box=(box[1], 0, box[3], h)))
     return np.asarray(picture.resize((w, h), method, box=(box[1], box[0], box[3], box[2])))
-
-
-def _mean_and_std(x: Tensor, *, per_channel: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and population standard deviation of uint8 (N, C, H, W) as shares of 255; sums of integers, so
-    exact."""
-    import torch
-
-    per_picture = x[0].numel()
-    rows = max(1, (1 << 18) // per_picture)
-    sums = torch.zeros(2, x.shape[1], dtype=torch.float64, device=x.device)
-    for start in range(0, len(x), rows):
-        piece = x[start : start + rows].flatten(2).to(torch.float64)
-        sums[0] += piece.sum(dim=(0, 2))
-        sums[1] += piece.square_().sum(dim=(0, 2))
-    count = x.numel() // x.shape[1]
-    if not per_channel:
-        sums, count = sums.sum(dim=1, keepdim=True), x.numel()
-    total, squares = sums.cpu()
-    mean = total / count
-    variance = (squares / count - mean.square()).clamp_(min=0)
-    std = torch.where(variance < 1e-9, torch.ones_like(variance), variance.sqrt())
-    return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
-
-
-def _border_mean(x: Tensor) -> float:
-    """Mean brightness 0..1 of the outermost pixels of uint8 (N, C, H, W)."""
-    import torch
-
-    total = count = 0
-    for piece in torch.split(x, 1024):  # a sum copies what it adds up, in eight bytes a pixel
-        for line in (piece[:, :, 0], piece[:, :, -1], piece[:, :, 1:-1, 0], piece[:, :, 1:-1, -1]):
-            total += int(line.sum(dtype=torch.int64))
-            count += line.numel()
-    return total / count / 255
 
 
 def _is_picture(shape: tuple[int, ...]) -> bool:

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from neocog.errors import UnreadableError, UsageError
 from neocog.files import require_named
-from neocog.pictures.decode import PICTURE_SUFFIXES, Pixels, decode
+from neocog.pictures.decode import AS_IT_IS, PICTURE_SUFFIXES, Pixels, Preprocess, decode
 from neocog.pictures.names import natural
 from neocog.pictures.walk import Skipped, left_out, walk
 
@@ -57,9 +57,10 @@ class Named:
         *,
         most: int = AT_ONCE,
         progress: Callable[[int, int], None] | None = None,
+        wanted: Preprocess = AS_IT_IS,
     ) -> Iterator[tuple[Reading, ...]]:
         """As `read`, of these files."""
-        return read(self.files, prepare, most=most, progress=progress, refused=self.refused)
+        return read(self.files, prepare, most=most, progress=progress, refused=self.refused, wanted=wanted)
 
 
 def named(images: Iterable[str | Path]) -> tuple[Path, ...]:
@@ -102,9 +103,11 @@ def read(
     most: int = AT_ONCE,
     progress: Callable[[int, int], None] | None = None,
     refused: Mapping[Path, str] = MappingProxyType({}),
+    wanted: Preprocess = AS_IT_IS,
 ) -> Iterator[tuple[Reading, ...]]:
-    """A `Reading` of each of `files`, in order, at most `most` at a time: each decoded, then through
-    `prepare`, several side by side; those that are `refused` only get the reason. `progress` hears how many
+    """A `Reading` of each of `files`, in order, at most `most` at a time: each decoded as `wanted`, then
+    through `prepare`, several
+    side by side; those that are `refused` only get the reason. `progress` hears how many
     files are done with, of how many: whenever the caller asks for more.
     """
 
@@ -112,7 +115,7 @@ def read(
         if path in refused:
             return Reading(path, error=refused[path])
         try:
-            return Reading(path, prepare(decode(path)))
+            return Reading(path, prepare(decode(path, wanted=wanted)))
         except UnreadableError as error:
             return Reading(path, error=str(error).removeprefix(f"{path}: "))
 

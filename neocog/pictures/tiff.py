@@ -1,5 +1,5 @@
-"""TIFF: what libtiff says while it decodes. It goes on after data that end early, warns, and leaves the rest
-grey or white; Pillow does not pass that on.
+"""TIFF, whole or not at all, as far as libtiff says it: Pillow passes errors on, and no warnings. JPEG inside
+TIFF is therefore read by the strict decoder first; of fax (group 3 and 4) libtiff's errors are heard.
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ from typing import Any
 
 from PIL import Image
 
+from neocog.pictures import jpeg
+
 DAMAGE = re.compile(
     r"premature eo|bad code word|line length mismatch|not enough data|read error|bad value|uncompressed data|"
     r"corrupt|decod|buffer"
 )
 """What libtiff's messages say, in small letters, where pixels are missing or wrong."""
+COMPRESSION, TABLES, JPEG = 259, 347, 7
+PARTS = ((273, 279), (324, 325))
+"""The tags that say where strips, or tiles, begin, and how long they are."""
+SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 _heard = threading.local()
 
@@ -28,8 +34,12 @@ class Damaged(ValueError):
 
 
 @contextlib.contextmanager
-def strict() -> Iterator[None]:
-    """`Damaged` where libtiff complains, in this thread, of what it decodes inside the block."""
+def strict(picture: Image.Image, data: bytes) -> Iterator[None]:
+    """`Damaged` where a JPEG inside of the TIFF is not whole, or libtiff complains, in this thread, of what
+    it decodes inside the block.
+    """
+    for part in _jpegs(picture, data):
+        jpeg.require_whole(part)
     listen()
     _heard.words = []
     try:
@@ -41,14 +51,33 @@ def strict() -> Iterator[None]:
         raise Damaged(complaints[0])
 
 
+def _jpegs(picture: Image.Image, data: bytes) -> Iterator[bytes]:
+    """The strips or tiles of a TIFF that are JPEGs, each with the tables that they share."""
+    tags: Any = getattr(picture, "tag_v2", {})
+    if tags.get(COMPRESSION) != JPEG:
+        return
+    tables = bytes(tags.get(TABLES) or b"")
+    for starts, counts in PARTS:
+        for start, count in zip(_numbers(tags, starts), _numbers(tags, counts)):
+            part = data[start : start + count]
+            if len(part) < count or not part.startswith(SOI):
+                raise jpeg.Damaged("its data end too early")
+            yield SOI + tables[2:].removesuffix(EOI) + part[2:]
+
+
+def _numbers(tags: Any, tag: int) -> tuple[int, ...]:
+    found = tags.get(tag, ())
+    return found if isinstance(found, tuple) else (found,)
+
+
 def _hear(module: bytes | None, words: bytes | None, _: Any) -> None:
-    """Note a message, whose details are left out. Of libjpeg inside libtiff every word counts."""
+    """Note a message, whose details are left out."""
     heard = getattr(_heard, "words", None)
     if heard is not None:
         place = (module or b"").decode(errors="replace")
         said = (words or b"").decode(errors="replace").casefold()
         said = re.sub(r"%\"?[a-z]*\"?[a-z0-9]*", "...", said)
-        heard.append(f"{place}: corrupt JPEG data" if place == "JPEGLib" else f"{place}: {said}")
+        heard.append(f"{place}: {said}")
 
 
 _handler = _HANDLER(_hear)

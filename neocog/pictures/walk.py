@@ -125,7 +125,8 @@ def left_out(skipped: Sequence[Skipped], found: int) -> tuple[str, ...]:
 def _in_short(reason: str) -> str:
     """A reason without its details and its cure, so that those alike count together."""
     by_name = re.match(r"not a picture by its name \(.*\)", reason)
-    return by_name[0] if by_name else re.split(r"[;:(,]", reason.removeprefix("is "))[0].strip()
+    plain = re.sub(r"\d+x\d+ pixels", "too many pixels", reason.removeprefix("is "))
+    return by_name[0] if by_name else re.split(r"[;:(,]", plain)[0].strip()
 
 
 def _is_text(one: Skipped) -> bool:

@@ -16,7 +16,7 @@ from neocog.data.augment.augment import Augment
 from neocog.errors import UsageError, first_complaint, unknown
 from neocog.files import sha256
 from neocog.optim.settings import Optim
-from neocog.pictures.decode import Preprocess
+from neocog.pictures.decode import MAX_PIXELS, Preprocess
 from neocog.world import Precision
 from neocog.zoo import Model
 
@@ -117,7 +117,11 @@ class Recipe(BaseModel):
         document = self.model_dump(mode="json", exclude={"title", "source", "expect", "probes"})
         if document["start"] is not None:
             del document["start"]["name"]  # the digest decides
-        for place, added in ((document, ADDED), (document["model"], ADDED_TO_MODEL)):
+        for place, added in (
+            (document, ADDED),
+            (document["model"], ADDED_TO_MODEL),
+            (document["preprocess"], ADDED_TO_PREPROCESS),
+        ):
             _without_defaults(place, added)
         for phase in document["phases"]:
             _without_defaults(phase, ADDED_TO_PHASE)
@@ -127,6 +131,7 @@ class Recipe(BaseModel):
 
 ADDED: Mapping[str, Any] = {"task": "auto", "start": None, "coverage": None}
 ADDED_TO_MODEL: Mapping[str, Any] = {"head": None}
+ADDED_TO_PREPROCESS: Mapping[str, Any] = {"reading": "whole", "max_pixels": MAX_PIXELS}
 ADDED_TO_PHASE: Mapping[str, Any] = {"freeze": None, "copies": 0}
 ADDED_TO_OPTIM: Mapping[str, Any] = {"rates": None}
 """Fields that recipes did not always have, with what they meant before: such a recipe keeps its identity."""

@@ -213,7 +213,7 @@ def _given(
     files = found.files
     if len(files) > MOST_PICTURES:
         raise UsageError(f"{len(files):,} pictures to explain; give at most {MOST_PICTURES}")
-    read = [one for some in found.read(trained.preprocess.place) for one in some]
+    read = [one for some in found.read(trained.preprocess.place, wanted=trained.preprocess) for one in some]
     unread = tuple((str(one.path), one.error) for one in read if one.pixels is None)
     if len(unread) == len(files):
         raise UnreadableError(f"none of {len(files)} pictures could be read; {unread[0][0]}: {unread[0][1]}")

@@ -121,7 +121,9 @@ def features(
     place = find(device, "float32").device
     network = trained.network.to(place)
     parts, read, unread = [], [], []
-    for some in given.read(trained.preprocess.place, most=BATCH, progress=progress):
+    for some in given.read(
+        trained.preprocess.place, most=BATCH, progress=progress, wanted=trained.preprocess
+    ):
         placed = [one.pixels for one in some if one.pixels is not None]
         read += [str(one.path) for one in some if one.pixels is not None]
         unread += [(str(one.path), one.error) for one in some if one.pixels is None]

@@ -214,7 +214,7 @@ def predict(
         )
     items: list[Prediction] = []
     found = reading.find(pictures)
-    for read in found.read(namer.placing(polarity), progress=progress):
+    for read in found.read(namer.placing(polarity), progress=progress, wanted=trained.preprocess):
         items += namer.named(read, shown=grids.MOST_STACKED - len(items))
     return Predictions(tuple(items), found.remarks)
 

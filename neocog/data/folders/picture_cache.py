@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +34,10 @@ from neocog.pictures.walk import Skipped
 FORMAT = "neocog pictures 2"
 PLACING = frozenset({"size", "channels", "fit", "crop_share", "interpolation", "fill"})
 """The fields of Preprocess that `place` depends on."""
+DECODING = frozenset({"reading", "max_pixels"})
+"""Those that the decoder depends on."""
+STRICTLY_READ = frozenset({".jpg", ".jpeg", ".jfif", ".mpo", ".tif", ".tiff"})
+"""Endings of the kinds whose damage was not always seen."""
 
 
 Progress = Callable[[int, int], None]
@@ -122,6 +126,11 @@ def _key(listing: Listing, preprocess: Preprocess) -> str:
         f"{FORMAT}\0{os.path.realpath(listing.root)}\0".encode("utf-8", "surrogateescape")
     )
     digest.update(preprocess.model_dump_json(include=set(PLACING)).encode())
+    added = preprocess.model_dump_json(include=set(DECODING), exclude_defaults=True)
+    if added != "{}":
+        digest.update(added.encode())
+    if any(PurePosixPath(item.path).suffix.lower() in STRICTLY_READ for item in listing.items):
+        digest.update(b"\0read strictly")  # before that a damaged one could come in half grey
     for item in listing.items:
         digest.update(f"\0{item.path}\0{item.stamp}".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:40]
@@ -229,7 +238,7 @@ def _pictures(listing: Listing, preprocess: Preprocess, progress: Progress) -> I
 def _make(root: Path, number: int, path: str, preprocess: Preprocess) -> _Made | Skipped:
     try:
         data = _content(os.path.join(root, path))
-        pixels = decode(data)
+        pixels = decode(data, wanted=preprocess)
         placed, small = preprocess.place(pixels), PRINT.place(pixels)
     except OSError as error:
         return Skipped(path, f"cannot be read: {error.strerror or error}")
