@@ -18,6 +18,7 @@ from neocog.errors import NeocogError, UnreadableError, UsageError
 from neocog.inside import signals
 from neocog.inside.filters import BORDERS, Pool, Sliding, pixels, sigmoid, slide, spot
 from neocog.inside.kernels import KERNELS, Kernel, kernel, line, numbers, random_filters
+from neocog.show import charts, grids
 from neocog.verbs.filter import Filtered, filter_
 from neocog.zoo.blocks import L2Pool
 
@@ -306,6 +307,30 @@ def test_signals_are_drawn(what: str, tmp_path: Path) -> None:
     window = {"sound": "1 -1", "video": "-1 | 1"}.get(what, "letters:abc")
     filter_(what, windows=[window]).save(tmp_path / "out.png")
     assert opened(tmp_path / "out.png").shape[1] > 100
+
+
+def test_what_is_drawn_of_signals_and_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pooled signal lies over the places that it came from; letters are rows; a volume has a row each."""
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(charts, "curves", lambda series, **more: seen.update(series) or b"")
+    filter_("sound", windows=[Pool("max", 4)]).png()
+    assert [x for x, _ in seen["max pooling, 4"]][:2] == [1.5, 5.5]
+    assert seen["given: sound"][-1][0] == 799
+    monkeypatch.setattr(grids, "grid", lambda pictures, **more: seen.update(more, pictures=pictures) or b"")
+    filter_("text:abc abc", windows=["letters:abc"]).png()
+    assert [picture.shape for picture in seen["pictures"]] == [(27 * 4, 7 * 91), (32, 5 * 128)]
+    assert seen["pictures"][1][0, ::128].tolist() == [255, 0, 0, 0, 255]
+    filter_("video", windows=["-1 | 1"]).png()
+    assert seen["columns"] == 8
+    assert len(seen["pictures"]) == 16
+    assert seen["titles"][8] == "-1 | 1 [0]"
+    assert (seen["pictures"][15] == 255).all()
+
+
+def test_long_signals_are_printed_in_lines() -> None:
+    words = filter_("sound", windows=[Pool("max", 4)]).text().splitlines()
+    assert len(words[3].split()) == 20
+    assert max(map(len, words)) < 240
 
 
 def test_clip_and_scale() -> None:

@@ -31,7 +31,11 @@ PRINTED = 256
 """Numbers of an output that `text` prints in full; of a larger one the range."""
 IN_JSON = 100_000
 MOST_WINDOWS = 16
+MOST_CURVES = 3
+"""Channels of a signal that are drawn as curves."""
+_IN_LINE = 20  # numbers of a signal in a line of text
 _FRAMES_SHOWN = 16
+_WIDE = 640  # pixels: a signal of many channels
 _GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Preprocess has it
 
 
@@ -78,24 +82,23 @@ class Filtered:
         }
 
     def png(self) -> bytes:
-        """What was given and every output side by side; curves of a signal, pictures of a volume in a row."""
-        shown = [(f"given: {self.source}", self.given), *((o.name, o.values) for o in self.outputs)]
+        """What was given and every output side by side; curves of a signal, or strips where it has more than
+        three channels; of a volume a row of pictures each.
+        """
+        name = Path(self.source).name if names_a_file(self.source) else self.source
+        shown = [(f"given: {name}", self.given), *((o.name, o.values) for o in self.outputs)]
         if self.given.ndim == 2:
-            series = {
-                f"{name} {n}" if len(values) > 1 else name: list(enumerate(map(float, row)))
-                for name, values in shown
-                for n, row in enumerate(values)
-                if row.any()
-            }
-            return charts.curves(
-                series or {"nothing": [(0, 0)]}, title="filtered", x_label="place", y_label=""
-            )
-        titles, pictures = [], []
-        for number, (name, values) in enumerate(shown):
-            for title, part in _planes(name, values):
-                titles.append(title)
-                pictures.append(self._grey_levels(part, outcome=number > 0))
-        return grids.grid(pictures, titles=titles, caption=self._caption())
+            return _curves(shown) if len(self.given) <= MOST_CURVES else _strips(shown)
+        rows = [
+            [(title, self._grey_levels(part, outcome=number > 0)) for title, part in _planes(what, values)]
+            for number, (what, values) in enumerate(shown)
+        ]
+        across = max(map(len, rows)) if self.given.ndim == 4 else None
+        for row in rows:
+            blank = ("", np.full_like(row[0][1], 255))
+            row += [blank] * ((across or len(row)) - len(row))
+        titles, pictures = zip(*(one for row in rows for one in row), strict=True)
+        return grids.grid(pictures, titles=titles, columns=across, caption=self._caption())
 
     def save(self, path: Path | str) -> None:
         """Write `.npz` (the numbers: `given`, `output1`, ...) or a PNG side by side; of a picture, each
@@ -244,6 +247,31 @@ def _window(text: str, given: Numbers, seed: int) -> Kernel:
 # --- what comes out ----------------------------------------------------------------------------------------
 
 
+def _curves(shown: Sequence[tuple[str, Numbers]]) -> bytes:
+    """Signals as curves, each spread over the places of the first, which was given."""
+    whole = shown[0][1].shape[1]
+    series = {
+        f"{name} {n}" if len(values) > 1 else name: [
+            ((place + 0.5) * whole / len(row) - 0.5, float(value)) for place, value in enumerate(row)
+        ]
+        for name, values in shown
+        for n, row in enumerate(values)
+    }
+    return charts.curves(series, title="filtered", x_label="place in what was given", y_label="")
+
+
+def _strips(shown: Sequence[tuple[str, Numbers]]) -> bytes:
+    """Signals of many channels as pictures, one below the other, each as wide as what was given."""
+    pictures = []
+    for _, values in shown:
+        across, down = max(1, _WIDE // values.shape[1]), max(4, 32 // len(values))
+        pictures.append(pixels(values, levels="scale", top=1.0).repeat(down, 0).repeat(across, 1))
+    caption = (
+        "places from left to right, a row for each channel; from the least value, black, to the greatest"
+    )
+    return grids.grid(pictures, titles=[name for name, _ in shown], columns=1, caption=caption)
+
+
 def _planes(name: str, values: Numbers) -> list[tuple[str, Numbers]]:
     """Titles and pictures (1 or 3, h, w) of (C, h, w), or of the first pictures of a volume (C, d, h, w)."""
     if values.ndim == 4:
@@ -272,6 +300,9 @@ def _printed(values: Numbers) -> list[str]:
     cells = [[[plain(float(v)) for v in row] for row in plane] for plane in planes]
     wide = max(len(cell) for plane in cells for row in plane for cell in row)
     lines: list[str] = []
+    if values.ndim == 2 and values.shape[1] > _IN_LINE and len(values) == 1:
+        (row,) = cells[0]
+        cells = [[row[n : n + _IN_LINE] for n in range(0, len(row), _IN_LINE)]]
     for number, plane in enumerate(cells):
         lines += [""] if number else []
         lines += ["  " + " ".join(cell.rjust(wide) for cell in row) for row in plane]
