@@ -124,21 +124,26 @@ def reaching(mutant: Mutant, tests: dict[str, Any]) -> list[str]:
 # Running
 
 
-def tried(mutant: Mutant, tests: dict[str, Any]) -> dict[str, Any]:
-    """Run the tests that reach the mutant in a copy of the tree that holds it: what noticed it."""
+def snapshot(place: Path) -> Path:
+    """A copy of the tree as it is now, at `place`."""
+    place.mkdir()
+    for name in TREE:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copy(source, place / name)
+    return place
+
+
+def tried(mutant: Mutant, tests: dict[str, Any], tree: Path) -> dict[str, Any]:
+    """Run the tests that reach the mutant in a copy of `tree` that holds it: what noticed it."""
     names = reaching(mutant, tests)
     row = {"mutant": str(mutant), "file": mutant.file, "was": mutant.was, "becomes": mutant.becomes}
     if not names:
         return {**row, "noticed": None, "tests": 0, "seconds": 0.0}
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-        place = Path(folder) / "tree"
-        place.mkdir()
-        for name in TREE:
-            source = ROOT / name
-            if source.is_dir():
-                shutil.copytree(source, place / name, ignore=shutil.ignore_patterns("__pycache__"))
-            elif source.exists():
-                shutil.copy(source, place / name)
+        place = Path(shutil.copytree(tree, Path(folder) / "tree"))
         code = (place / mutant.file).read_bytes()
         (place / mutant.file).write_bytes(code[: mutant.start] + mutant.becomes.encode() + code[mutant.end :])
         (Path(folder) / "names").write_text("\n".join(names))
@@ -205,8 +210,10 @@ def main() -> int:
         (e["file"], e["was"], e["becomes"]): e["reason"] for e in json.loads(EQUIVALENT.read_text())
     }
     rows = []
-    with ThreadPoolExecutor(given.processes) as pool:
-        for row in pool.map(lambda one: tried(one, tests), drawn(given.seed, given.count)):
+    chosen = drawn(given.seed, given.count)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(given.processes) as pool:
+        tree = snapshot(Path(folder) / "tree")
+        for row in pool.map(lambda one: tried(one, tests, tree), chosen):
             row["equivalent"] = equivalent.get((row["file"], row["was"], row["becomes"]))
             rows.append(row)
             print(f"{row['noticed'] or 'SURVIVED'}  {row['mutant']}  ({row['seconds']} s)", flush=True)

@@ -19,7 +19,10 @@ from neocog.arithmetic import Impossible, NotFollowed, walk
 from neocog.arithmetic.following import REAL
 from neocog.data.dataset import Dataset, Split
 from neocog.errors import ShapeError
+from neocog.inside.shape_doctor import built, edits
 from neocog.model import open_trained
+from neocog.zoo import Model, build
+from neocog.zoo.layer_list import parse
 
 # --- layers that override `forward` -----------------------------------------------------------------------
 
@@ -169,6 +172,54 @@ class Windowed(nn.Module):
 @pytest.mark.parametrize("batch", [1, 2])
 def test_windows_in_the_batchs_axis_count(batch: int) -> None:
     assert walk(Windowed(), (3, 8, 8), batch=batch).macs == 64 * (3 * 5 + 5 * 2)
+
+
+@pytest.mark.parametrize(
+    ("filters", "groups", "name", "cures"),
+    [
+        (9, 4, None, ["1 group in conv2", "12 filters in conv2"]),
+        (12, 5, None, ["4 groups in conv2"]),
+        (6, 4, "mixer", ["2 groups in mixer", "8 filters in mixer"]),
+        (8, 3, None, ["2 groups in conv2"]),
+    ],
+)
+def test_groups_that_do_not_divide(filters: int, groups: int, name: str | None, cures: list[str]) -> None:
+    """The layer is named, torch's words stand there, and each cure makes a network of 8 channels' maps."""
+    second = {"kind": "conv", "filters": filters, "kernel": 3, "groups": groups, "name": name}
+    layers = parse(
+        [{"kind": "conv", "filters": 8, "kernel": 3}, second, {"kind": "dense", "units": "classes"}]
+    )
+    with pytest.raises(ShapeError) as refusal:
+        built(Model(layers=layers), shape=(3, 12, 12), classes=4)
+    said = str(refusal.value)
+    assert said.startswith(
+        f"{name or 'conv2'} (conv) cannot be: its {groups} groups must divide the 8 channels"
+    )
+    assert "in_channels must be divisible by groups" in said
+    assert [cure for cure in cures if cure not in said] == []
+    for edit in edits(layers, shape=(3, 12, 12), classes=4):
+        made = build(Model(layers=edit.layers), shape=edit.shape, classes=4).eval()
+        assert made(torch.zeros(1, *edit.shape)).shape == (1, 4)
+
+
+def test_a_convolution_behind_a_flatten_is_named() -> None:
+    layers = parse([{"kind": "flatten"}, {"kind": "conv", "filters": 8, "kernel": 3, "name": "late"}])
+    with pytest.raises(ShapeError, match=r"^late \(conv\) cannot be: .*expected 4-dimensional input"):
+        built(Model(layers=layers), shape=(1, 28, 28), classes=4)
+
+
+def test_widths_of_borders_are_shown() -> None:
+    layers = parse(
+        [
+            {"kind": "pad", "amount": 2},
+            {"kind": "pad", "amount": [1, 3], "border": "reflect"},
+            {"kind": "pad", "amount": 1, "border": "constant", "value": 0.5},
+            {"kind": "conv", "filters": 4, "kernel": 3, "stride": 2, "padding": "same"},
+        ]
+    )
+    network = build(Model(layers=layers), shape=(1, 9, 9), classes=2)
+    words = [row.window for row in walk(network, (1, 9, 9)).layers]
+    assert words[:5] == ["2", "1x3 reflect", "1 0.5", "same", "3x3/2"]
 
 
 def test_groups_are_shown() -> None:

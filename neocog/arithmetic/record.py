@@ -122,6 +122,8 @@ def window_words(module: nn.Module) -> str:
     """
     if rule(module) is None:
         return ""
+    if callable(own := getattr(module, "words", None)):
+        return str(own())  # a leaf that tells itself, as with `output_size`
     if isinstance(module, _ConvTransposeNd):
         kernel, stride = tuple(module.kernel_size), tuple(module.stride)
         padding, dilation = tuple(module.padding), tuple(module.dilation)

@@ -137,6 +137,8 @@ def _candidates(layers: tuple[Layer, ...], place: int, shape: Shape) -> Iterator
     if isinstance(failing, Conv | Pool):
         yield changed(f'pad {name} ("same")', place, padding="same")
         yield from _smaller_windows(layers, place, shape)
+    if isinstance(failing, Conv) and failing.groups > 1:
+        yield from _other_groups(layers, place, shape)
     if isinstance(failing, Pool):
         how = "max" if failing.kind == "maxpool" else "average"
         yield put(f"global {how} pooling in place of {name}", place, GlobalPooling(how=how))
@@ -152,6 +154,23 @@ def _candidates(layers: tuple[Layer, ...], place: int, shape: Shape) -> Iterator
         layer.model_copy(update={"padding": "same"}) if isinstance(layer, Conv) else layer for layer in layers
     )
     yield Edit('pad every convolution ("same")', padded, shape)
+
+
+def _other_groups(layers: tuple[Layer, ...], place: int, shape: Shape) -> Iterator[Edit]:
+    """The failing convolution with fewer groups, the most that work, and with the next filters that they
+    divide.
+    """
+    layer, name = layers[place], _name(layers, place)
+    assert isinstance(layer, Conv)
+    for groups in range(layer.groups - 1, 0, -1):
+        fewer = (*layers[:place], layer.model_copy(update={"groups": groups}), *layers[place + 1 :])
+        if can_be(fewer, shape=shape, classes=2):
+            yield Edit(f"{groups} group{'s' * (groups > 1)} in {name}", fewer, shape)
+            break
+    filters = -(-layer.filters // layer.groups) * layer.groups
+    if filters != layer.filters:
+        more = layer.model_copy(update={"filters": filters})
+        yield Edit(f"{filters} filters in {name}", (*layers[:place], more, *layers[place + 1 :]), shape)
 
 
 def _smaller_windows(layers: tuple[Layer, ...], place: int, shape: Shape) -> Iterator[Edit]:

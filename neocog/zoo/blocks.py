@@ -193,6 +193,10 @@ class Same(nn.Module):
         """The sizes with their border. Raises Refusal where there is too little to mirror."""
         return _bordered(sizes, self.amounts(sizes), self.border)
 
+    def words(self) -> str:
+        """The padding as `summary` shows it."""
+        return f"same{_with_border(self.border, self.value)}"
+
     def forward(self, x: Tensor) -> Tensor:
         flat = [n for pair in reversed(self.amounts(x.shape[2:])) for n in pair]
         return pad(x, flat, self.border, self.value) if any(flat) else x
@@ -214,6 +218,11 @@ class Pad(nn.Module):
         """The sizes with their border. Raises Refusal where there is too little to mirror."""
         return _bordered(sizes, [(n, n) for n in self.amount], self.border)
 
+    def words(self) -> str:
+        """The padding as `summary` shows it: '2', '1x2 reflect'."""
+        wide = self.amount[:1] if len(set(self.amount)) == 1 else self.amount
+        return "x".join(str(n) for n in wide) + _with_border(self.border, self.value)
+
     def forward(self, x: Tensor) -> Tensor:
         return pad(
             x, [n for amount in reversed(self.amount) for n in (amount, amount)], self.border, self.value
@@ -221,6 +230,10 @@ class Pad(nn.Module):
 
     def extra_repr(self) -> str:
         return f"amount={self.amount}, border={self.border}"
+
+
+def _with_border(border: Border, value: float) -> str:
+    return "" if border == "zero" else f" {value:g}" if border == "constant" else f" {border}"
 
 
 def _bordered(sizes: Sequence[int], amounts: Sequence[tuple[int, int]], border: Border) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from torch import nn
 
 from neocog import arithmetic
-from neocog.errors import ShapeError, UsageError, first_complaint, unknown
+from neocog.errors import NeocogError, ShapeError, UsageError, first_complaint, unknown
 from neocog.zoo.architectures import Shape
 from neocog.zoo.blocks import Border, GlobalPool, L2Pool, Logistic, Network, Pad, Same, SameAveragePool
 from neocog.zoo.layer import Layer as Layer
@@ -59,7 +59,7 @@ class Conv(Layer):
 
     def modules(self, shape: Shape, classes: int) -> Named:
         """A padding where the convolution cannot pad for itself, the convolution, the activation."""
-        axes = _spatial(shape, "conv")
+        axes = _spatial(shape)
         kernel, stride, dilation = (per_axis(v, axes) for v in (self.kernel, self.stride, self.dilation))
         amount = (0,) * axes
         if self.padding == "same":
@@ -79,8 +79,9 @@ class Conv(Layer):
                 yield "pad", Pad(amount, border=self.border, value=self.value)
                 amount = (0,) * axes
         if shape[0] % self.groups or self.filters % self.groups:
-            raise UsageError(
-                f"conv: {self.groups} groups must divide {shape[0]} channels and {self.filters} filters"
+            raise ShapeError(
+                f"its {self.groups} groups must divide the {shape[0]} channels of its input and its "
+                f"{self.filters} filters (in_channels must be divisible by groups)"
             )
         yield (
             "conv",
@@ -103,7 +104,7 @@ class Pool(Layer):
 
     def modules(self, shape: Shape, classes: int) -> Named:
         """A padding where the pool cannot pad for itself, and the pool."""
-        axes = _spatial(shape, self.kind)
+        axes = _spatial(shape)
         size = per_axis(self.size, axes)
         stride = per_axis(self.stride, axes) if self.stride is not None else size
         same = self.padding == "same"
@@ -132,7 +133,7 @@ class GlobalPooling(Layer):
     how: Literal["average", "max"] = "average"
 
     def modules(self, shape: Shape, classes: int) -> Named:
-        _spatial(shape, "globalpool")
+        _spatial(shape)
         yield "globalpool", GlobalPool(self.how)
 
 
@@ -206,7 +207,7 @@ class Padded(Layer):
     value: float = 0.0
 
     def modules(self, shape: Shape, classes: int) -> Named:
-        yield "pad", Pad(per_axis(self.amount, _spatial(shape, "pad")), border=self.border, value=self.value)
+        yield "pad", Pad(per_axis(self.amount, _spatial(shape)), border=self.border, value=self.value)
 
 
 AnyLayer = Annotated[
@@ -288,7 +289,7 @@ def build(
     given = {layer.name for layer in layers}
     size = shape
     for layer in layers:
-        for word, module in layer.modules(size, classes):
+        for word, module in _made(layer, size, classes, names):
             names[word] += 1
             name = layer.name if layer.name and word == _main_word(layer) else f"{word}{names[word]}"
             while name in given and name != layer.name:  # a later layer was given this name
@@ -307,6 +308,16 @@ def build(
     )
     parts = list(stages.items())
     return Network(OrderedDict(parts[:cut]), nn.Sequential(OrderedDict(parts[cut:])))
+
+
+def _made(layer: Layer, size: Shape, classes: int, names: Counter[str]) -> list[tuple[str, nn.Module]]:
+    """The layer's modules for an input of `size`; what it refuses bears its name."""
+    try:
+        return list(layer.modules(size, classes))
+    except NeocogError as error:
+        word = _main_word(layer)
+        name = layer.name or f"{word}{names[word] + 1}"
+        raise type(error)(f"{name} ({kind_of(layer)}) cannot be: {error}") from None
 
 
 def _after(stages: OrderedDict[str, nn.Module], module: nn.Module, size: Shape, shape: Shape) -> Shape:
@@ -331,12 +342,13 @@ def _activation(word: str) -> Named:
         yield word, ACTIVATIONS[word]()
 
 
-def _spatial(shape: Shape, kind: str) -> int:
+def _spatial(shape: Shape) -> int:
     """The number of spatial axes, 1 to 3."""
     if not 2 <= len(shape) <= 4:
         raise ShapeError(
-            f"{kind} needs a picture (channels, one to three sizes), but its input is flat, {list(shape)}; "
-            f"put it before the flatten or dense layer"
+            f"it needs a picture (channels, one to three sizes), but its input is flat, {list(shape)} "
+            f"(expected 4-dimensional input, but got 2-dimensional input); put it before the flatten "
+            "or dense layer"
         )
     return len(shape) - 1
 
