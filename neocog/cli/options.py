@@ -61,6 +61,7 @@ WEIGHTS = Option(
     help="With a network's name: its weights, a file, hub:OWNER/NAME or a release; with a .json: a file."
 )
 DEVICE = Option(help="auto, cpu, cuda or cuda:N.")
+PRECISION = Option(kind="text", accepts="neocog.world.Precision", help=f"{ACCEPTED}.")
 
 CHOICE = Option(help=f"{ACCEPTED}.")
 """Of words that say enough by themselves."""

@@ -25,7 +25,7 @@ from neocog.outputs import cell, write_bytes
 from neocog.pictures import reading
 from neocog.pictures.decode import Pixels, Preprocess
 from neocog.show import grids
-from neocog.world import find
+from neocog.world import Precision, World, find
 
 if TYPE_CHECKING:
     from neocog.runs.run import Run
@@ -186,6 +186,7 @@ def predict(
     top: int = 5,
     polarity: Literal["as given", "negative"] = "as given",
     device: str = "auto",
+    precision: Precision = "float32",
     progress: Callable[[int, int], None] | None = None,
 ) -> Predictions:
     """Name pictures: files, folders (their pictures, in natural order) and globs; or items `index` of a data
@@ -195,7 +196,9 @@ def predict(
     'negative' turns light into dark first: for digits drawn dark on white, where the training pictures are
     light on dark; without it such a picture is noticed and noted. A file that cannot be read becomes an item
     with its error; the others are named all the same. `weights` goes with a network of the zoo, see
-    `open_trained`. `progress` hears how many pictures are read, of how many.
+    `open_trained`. Answers are in float32, as `evaluate` measures the network; another `precision` is
+    quicker where the hardware multiplies it, and answers a little otherwise. `progress` hears how many
+    pictures are read, of how many.
     """
     if top < 1:
         raise UsageError(f"top {top} is not a number of classes; give 1 or more")
@@ -204,7 +207,7 @@ def predict(
         raise UsageError(
             f"the weights of {what} end before the classifier, so they name nothing; see features"
         )
-    namer = _Namer(trained, min(top, len(trained.classes)), torch.device(find(device, "float32").device))
+    namer = _Namer(trained, min(top, len(trained.classes)), find(device, precision))
     if split is not None or index:
         return Predictions(tuple(_of_split(namer, split or "test", index, data, progress)))
     pictures = list(images)
@@ -222,10 +225,10 @@ def predict(
 class _Namer:
     """A trained network, ready to name placed pictures."""
 
-    def __init__(self, trained: Trained, top: int, device: torch.device) -> None:
-        self.trained, self.top, self.device = trained, top, device
-        self.network = trained.judge.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.doubt = trained.doubt.to(device) if trained.doubt is not None else None
+    def __init__(self, trained: Trained, top: int, world: World) -> None:
+        self.trained, self.top, self.world, self.device = trained, top, world, world.device
+        self.network = trained.judge.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.doubt = trained.doubt.to(self.device) if trained.doubt is not None else None
 
     def placing(self, polarity: Literal["as given", "negative"]) -> Callable[[Pixels], Pixels]:
         """From a decoded picture to the network's input before normalising."""
@@ -263,9 +266,10 @@ class _Namer:
         with contextlib.ExitStack() as hooks:
             if (doubt := self.doubt) is not None:
                 keep = answering(
-                    self.trained.network, lambda seen: far.extend(doubt.distances(seen).tolist())
+                    self.trained.network, lambda seen: far.extend(doubt.distances(seen.float()).tolist())
                 )
                 hooks.enter_context(keep)
+            hooks.enter_context(self.world.autocast())
             logits: Tensor = self.network(self.trained.preprocess.normalise(channels_last(x.to(self.device))))
         return self.trained.answers.probabilities(logits.float()).cpu()
 
@@ -307,7 +311,8 @@ def _of_split(
             f"index {outside[0]} is outside the {split} split, which has pictures 0 to {len(pictures) - 1}"
         )
     chosen = pictures.subset(torch.tensor(rows)) if index else pictures
-    answers = collect(namer.trained, chosen, split, namer.device)
+    with namer.world.autocast():
+        answers = collect(namer.trained, chosen, split, namer.device)
     classes, numbers = namer.trained.classes, form_of(answers.truth).only(answers.truth)
     for number, (row, top) in enumerate(zip(rows, namer.guesses(answers.probabilities), strict=True)):
         truth = answers.truth[number]

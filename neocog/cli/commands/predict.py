@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from neocog.cli.command import Command, Given
-from neocog.cli.options import ACCEPTED, CHOICE, DATA, DEVICE, IMAGES, WEIGHTS, WHAT, Option, saved
+from neocog.cli.options import ACCEPTED, CHOICE, DATA, DEVICE, IMAGES, PRECISION, WEIGHTS, WHAT, Option, saved
 from neocog.cli.values import numbers
 
 
@@ -44,6 +44,7 @@ COMMAND = Command(
         ),
         "format": Option(kind="text", accepts=("text", "jsonl", "csv"), default="text", help=f"{ACCEPTED}."),
         "device": DEVICE,
+        "precision": PRECISION,
     },
     text=text,
     remarks=remarks,

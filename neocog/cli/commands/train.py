@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from neocog.cli.command import Command, Given
-from neocog.cli.options import ACCEPTED, DATA, DEVICE, Option
+from neocog.cli.options import ACCEPTED, DATA, DEVICE, PRECISION, Option
 from neocog.cli.values import listed, side_or_sides
 from neocog.errors import UsageError
 
@@ -68,7 +68,7 @@ COMMAND = Command(
         "size": Option(
             kind="text", parse=side_or_sides, help="HEIGHTxWIDTH of the network's input, or one number."
         ),
-        "precision": Option(kind="text", accepts="neocog.world.Precision", help=f"{ACCEPTED}."),
+        "precision": PRECISION,
         "seed": Option(kind="int", help="Decides every draw."),
         "device": DEVICE,
         "engine": Option(help=f"{ACCEPTED}: who does the sums."),
