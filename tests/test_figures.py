@@ -16,6 +16,7 @@ import torch
 import neocog
 from neocog.cli import run as command
 from neocog.errors import UsageError
+from neocog.figures.claims import loses_less
 from neocog.figures.distortions import distorted
 from neocog.figures.entry import Asked, Check, Entry
 from neocog.figures.row import Verdict, claim, fact, read, share_verdict
@@ -66,6 +67,12 @@ def test_a_figure_that_is_not_the_published_one_is_told() -> None:
     assert fact("", 18, 18).verdict == "same"
     assert fact("", 18, 20).verdict == "differs"
     assert fact("", 1_200, 1_200).published == "1,200"
+    losses = torch.tensor([1.0] * 60 + [0.0] * 940)
+    assert [loses_less(losses, other) for other in (losses * 0, losses.flip(0), torch.ones(1000))] == [
+        False,
+        None,
+        True,
+    ]
     told = [claim("", "", holds).verdict for holds in (True, False, None)]
     assert told == ["holds", "does not hold", "cannot be told apart"]
     # 91.0 % of 10,000: its interval is 90.42 to 91.55

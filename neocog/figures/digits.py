@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from neocog.figures.entry import Asked, Check, Entry, ToCome
 from neocog.figures.row import Row, seen
 from neocog.figures.training import Training, trained
+from neocog.model import dataset_of, open_trained
 from neocog.recipes.chapters import RECIPES
+from neocog.show import grids
 from neocog.show.words import percent
 from neocog.studies.data_size import Plan, grow
 from neocog.verbs.explain import explain
@@ -50,7 +52,9 @@ def _mistakes(asked: Asked) -> Iterator[Row]:
     run = trained(RECIPES["lenet-mnist"], asked, name="lenet-mnist", seed=0)
     items = predict(run, split="test").items
     wrong = [i for i, item in enumerate(items) if item.top[0].name != item.truth]
-    predict(run, split="test", index=wrong[:20]).save(asked.file("M9-mistakes.png"))
+    titles = [f"{items[i].truth} ({items[i].top[0].name})" for i in wrong]
+    digits = list(dataset_of(open_trained(run)).split("test").x[wrong].numpy())
+    asked.file("M9-mistakes.png").write_bytes(grids.grid(digits, titles=titles, caption="truth (answer)"))
     yield seen("test digits named wrong", f"{len(wrong)} of {len(items):,}")
 
 
