@@ -382,7 +382,7 @@ REFUSED = {
     "..\\\\x.jpg": "leads out of the folder",
     "/etc/passwd": "is an absolute path",
     "C:\\\\x.jpg": "is an absolute path",
-    "https://example.org/x.jpg": "is an absolute path",
+    "https://example.org/x.jpg": "is an address",
 }
 
 

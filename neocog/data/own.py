@@ -7,7 +7,7 @@ Dataset, as often and divided as one likes, walks and hashes nothing again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +24,7 @@ from neocog.data.folders.scan import scan
 from neocog.data.names import shown
 from neocog.data.sources import own_arrays
 from neocog.data.sources.npz import Arrays
+from neocog.data.sources.table import DATASETS
 from neocog.errors import UnreadableError, UsageError
 from neocog.pictures.decode import Preprocess
 from neocog.pictures.walk import Folders
@@ -76,6 +77,18 @@ def find_own(where: Path) -> OwnData | None:
 
 
 def _opened(where: Path, classes: tuple[str, ...] | None) -> OwnData | None:
+    """As `open_own`; where a built-in data set has the same name, that is said."""
+    if str(where) not in DATASETS:
+        return _found(where, classes)
+    said = f"{where} is what lies here under that name, not the data set that is built in"
+    try:
+        own = _found(where, classes)
+    except UnreadableError as error:
+        raise UnreadableError(f"{error}\n({said}; to have that, rename this or work elsewhere)") from error
+    return own.remarking(said) if own is not None else None
+
+
+def _found(where: Path, classes: tuple[str, ...] | None) -> OwnPictures | OwnArrays | None:
     folders = Folders()
     arrays = own_arrays.find(where, folders)
     if arrays is not None:
@@ -97,6 +110,11 @@ class OwnPictures:
     @property
     def layout(self) -> str:
         return self.listing.layout
+
+    def remarking(self, remark: str) -> OwnPictures:
+        """The same with one more remark."""
+        listing = replace(self.listing, remarks=(remark, *self.listing.remarks))
+        return OwnPictures(listing, self.whole)
 
     def extent(self) -> Extent:
         """How much there is to train on, from the listing and a few of its pictures."""
@@ -137,6 +155,11 @@ class OwnArrays:
     @property
     def layout(self) -> str:
         return self.arrays.layout
+
+    def remarking(self, remark: str) -> OwnArrays:
+        """The same with one more remark."""
+        arrays = replace(self.arrays, remarks=(remark, *self.arrays.remarks))
+        return OwnArrays(arrays, self.classes)
 
     def extent(self) -> Extent:
         """How much there is to train on; nothing where the arrays are test pictures alone."""

@@ -32,7 +32,12 @@ def asked(what: str | Path | Recipe, data: str | Path | None) -> Asked:
     """What `what` names (a recipe, its name, its JSON file, a data set, pictures), on `data` where given."""
     require_named(what, data)
     found = Asked(what, "run") if isinstance(what, Recipe) else _named(str(what), Path(what), data)
-    if data is None or found.where is not None:
+    if data is not None and found.where is not None:
+        raise UsageError(
+            f"{what} are pictures already, and --data names others; give one of them, "
+            "or a recipe or recipe.json in place of the first"
+        )
+    if data is None:
         if found.recipe.data.name == "folder" and found.where is None:
             raise UsageError(f"'{found.name}' was trained on a folder of pictures; say which: --data FOLDER")
         return found

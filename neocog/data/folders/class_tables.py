@@ -7,6 +7,7 @@ picture, which the class, which the split.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,8 @@ LABEL_WORDS = (
 )
 READ = "the table that says the classes"
 CLASS_LISTS = ("classes", "class_names", "classnames", "labels", "names", "categories")
+MANY = 10
+"""Classes from which on it is odd that most have a single picture."""
 LIST_FOLDERS = frozenset({"meta", "splits", "lists", "annotations", "labels"})
 
 
@@ -78,8 +81,9 @@ def understand(tables: Tables, found: Walked, root: Path, *, fewest: int) -> Und
     """What `tables` say of the pictures found. `UnreadableError`: a table cannot be read, names no picture
     that is there or one outside of the folder, says no class, or fewer classes than `fewest`.
     """
-    named = Named(found.files)
-    readings, remarks = [], []
+    named = Named(found.files, root)
+    remarks: list[str] = []
+    readings = []
     for path in tables.paths:
         try:
             readings.append(_Reading(tables_of.read(root, path), named))
@@ -104,6 +108,8 @@ def understand(tables: Tables, found: Walked, root: Path, *, fewest: int) -> Und
         raise UnreadableError(
             f"{tables.words}: {_few(sorted(names))}; two classes or more are needed, in a column 'label'"
         )
+    remarks += named.remarks()
+    remarks += _single(placed, readings, several)
     return Understood(
         layout="; ".join(reading.words(several) for reading in readings),
         placed=placed,
@@ -228,17 +234,19 @@ def _with_class_names(placed: list[Placed], found: Walked, root: Path, remarks: 
     numbers = {name for file in placed for name in file.classes}
     used = {s.path for s in found.skipped if s.reason == READ}
     lists = [path for path in found.tables if _lists_classes(path) and path not in used]
-    if not lists or not all(re.fullmatch(r"\d{1,6}", number) for number in numbers):
+    if not lists or not all(re.fullmatch(r"\d{1,6}(\.0*)?", number) for number in numbers):
         return placed
     names = tables_of.name_list(tables_of.read(root, lists[0]))
-    largest = max((int(number) for number in numbers), default=0)
+    largest = max((int(float(number)) for number in numbers), default=0)
     if largest >= len(names):
         raise UnreadableError(
             f"{shown(lists[0])} has {len(names)} names, and {largest} is a class; "
             f"classes count from 0: write {largest + 1} names, or remove the file"
         )
     remarks.append(f"the names of the classes are those in {shown(lists[0])}")
-    return [file._replace(classes=tuple(names[int(number)] for number in file.classes)) for file in placed]
+    return [
+        file._replace(classes=tuple(names[int(float(number))] for number in file.classes)) for file in placed
+    ]
 
 
 def _lists_classes(path: str) -> bool:
@@ -249,6 +257,18 @@ def _lists_classes(path: str) -> bool:
 def _words(path: str) -> list[str]:
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", PurePosixPath(path).stem)  # trainLabels
     return re.findall(r"[a-z]+", apart.casefold())
+
+
+def _single(placed: list[Placed], readings: list[_Reading], several: bool) -> list[str]:
+    """The remark on classes most of which have one picture: then another column may be meant."""
+    counts = Counter(name for file in placed for name in file.classes)
+    single = sum(count == 1 for count in counts.values())
+    if several or len(counts) < MANY or 2 * single < len(counts):
+        return []
+    return [
+        f"{single} of {len(counts)} classes have one picture each: is that the column of the classes? "
+        f"(columns: {some(readings[0].columns.names, 12)})"
+    ]
 
 
 def _few(names: list[str]) -> str:

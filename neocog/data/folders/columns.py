@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
+from neocog.data.folders import cells
+from neocog.data.folders.cells import Way
 from neocog.data.folders.table_rows import Table
 from neocog.data.names import SPLIT_NAMES, SplitName, shown, some
 from neocog.errors import UnreadableError
@@ -67,7 +69,6 @@ SPLIT_COLUMNS = (
 )
 IS_VAL = ("is_valid", "is_val", "is_validation", "is_test")
 TRUE, FALSE = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
-SEPARATORS = re.compile(r"\s*[;|]\s*")
 Find = Callable[[str], str | None]
 PROBED = 500
 """Rows from which it is found which column names the pictures."""
@@ -88,6 +89,7 @@ class Columns:
     several: bool
     split: int | None = None
     remarks: tuple[str, ...] = ()
+    way: Way = "marks"
 
     def classes(self, row: Sequence[str], path: str) -> tuple[str, ...] | None:
         """The classes that `row` gives the picture at `path`."""
@@ -99,7 +101,7 @@ class Columns:
         cell = row[self.labels[0]]
         if not self.several:
             return (cell,) if cell else None
-        return tuple(dict.fromkeys(part for part in SEPARATORS.split(cell) if part))
+        return cells.labels(cell, self.way)
 
     def split_of(self, row: Sequence[str]) -> SplitName | None:
         if self.split is None:
@@ -130,7 +132,7 @@ class Columns:
             said += ", several to a picture" if several else ", one to a picture"
         else:
             said += f"{column(self.labels[0])} the class"
-            said += "es, separated by ; or |" if several else ""
+            said += f"es, {cells.WORDS[self.way]}" if several else ""
         return said + (f", {column(self.split)} the split" if self.split is not None else "")
 
 
@@ -154,8 +156,9 @@ def guess(table: Table, find: Find) -> Columns:
     if len(labels) > 1:
         several = any(sum(row[k].casefold() in TRUE for k in labels) != 1 for row in rows)
         return Columns(first, names, picture, labels, "columns", several, split, remarks)
-    several = any(SEPARATORS.search(row[labels[0]]) for row in rows)
-    return Columns(first, names, picture, labels, "cell", several, split, remarks)
+    way, said = cells.way_of([row[labels[0]] for row in rows], names[labels[0]] if first else "")
+    several, way = way != "one", "marks" if way == "one" else way
+    return Columns(first, names, picture, labels, "cell", several, split, (*remarks, *said), way)
 
 
 def _is_header(table: Table, find: Find) -> bool:

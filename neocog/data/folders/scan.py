@@ -237,6 +237,14 @@ def _remarks(found: Walked, splits: dict[str, SplitName], known: set[str]) -> li
     }
     if bare:
         remarks.append(f"folders without pictures are no classes: {some(sorted(bare, key=natural))}")
+    inner = {tuple(path.split("/")[depth : depth + 2]) for path in found.files if path.count("/") > depth}
+    below = sorted({pair[1] for pair in inner}, key=natural)
+    if not any(path.count("/") == depth + 1 for path in found.files) and len(below) > 1:
+        tops = sorted({pair[0] for pair in inner}, key=natural)
+        remarks.append(
+            f"the classes are {some(tops, 6)}, whose pictures all lie in folders inside: {some(below, 6)}; "
+            "if those are the classes, put them in their place"
+        )
     flat = {path.split("/")[0] for path in found.files if path.count("/") == 1} if splits else set()
     remarks += [f"{shown(top)}/ holds pictures in no class folder; they are not used" for top in sorted(flat)]
     return remarks

@@ -92,26 +92,42 @@ def _text(data: bytes, path: str) -> str:
 
 
 def _cells(text: str, path: str, delimiter: str) -> tuple[list[list[str]], list[int]]:
-    """Rows of a CSV file, quoted line ends and all; lines that are blank or start with # are left out."""
+    """Rows of a CSV file, quoted line ends and all; blank lines and comments are left out."""
     rows, lines = [], []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     before = 0
     try:
         for row in reader:
             line, before = before + 1, reader.line_num
-            if any(cell.strip() for cell in row) and not row[0].startswith("#"):
+            if any(cell.strip() for cell in row):
                 rows.append([cell.strip() for cell in row])
                 lines.append(line)
-            if rows and len(rows[-1]) > len(rows[0]):
-                raise UnreadableError(
-                    f"{shown(path)}, line {line}, has {len(rows[-1])} cells where the first has "
-                    f"{len(rows[0])}; put cells that hold '{delimiter}' in quotes"
-                )
     except csv.Error as error:
         raise UnreadableError(
             f"{shown(path)}, after line {before}: {error}; close the quotes, or remove that line"
         ) from error
+    kept = _without_comments(rows)
+    rows, lines = [rows[k] for k in kept], [lines[k] for k in kept]
+    for row, line in zip(rows, lines):
+        if len(row) > len(rows[0]):
+            raise UnreadableError(
+                f"{shown(path)}, line {line}, has {len(row)} cells where the first has "
+                f"{len(rows[0])}; put cells that hold '{delimiter}' in quotes"
+            )
     return rows, lines
+
+
+def _without_comments(rows: list[list[str]]) -> list[int]:
+    """Which rows are none of comments: those that begin with # are, unless they are like the others, since
+    names may begin so.
+    """
+    others = {len(row) for row in rows if not row[0].startswith("#")}
+    like = others or {len(row) for row in rows}
+    return [
+        k
+        for k, row in enumerate(rows)
+        if not row[0].startswith("#") or (len(row) > 1 and len(row) in like and all(row))
+    ]
 
 
 def _delimiter(text: str) -> str:
@@ -174,12 +190,22 @@ def _list(text: str, path: str) -> tuple[list[list[str]], list[int]]:
     comma.
     """
     numbered = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1)]
-    kept = [(number, line) for number, line in numbered if line and not line.startswith("#")]
+    kept = [
+        (number, line)
+        for number, line in numbered
+        if line and (not line.startswith("#") or _names_a_picture(line))
+    ]
     for delimiter in "\t,":
         if kept and all(delimiter in line for _, line in kept):
             return _cells(text, path, delimiter)
     rows = [_words(line) for _, line in kept]
     return rows, [number for number, _ in kept]
+
+
+def _names_a_picture(line: str) -> bool:
+    """Whether the first word has the ending of a picture: '#1.jpg cat', but not '# the cats'."""
+    first = line.replace(",", " ").replace("\t", " ").split(" ")[0]
+    return PurePosixPath(first).suffix.lower() in PICTURE_SUFFIXES
 
 
 def _words(line: str) -> list[str]:

@@ -26,6 +26,8 @@ PICTURES, LABELS = ("x", "images", "image", "data"), ("y", "labels", "label", "t
 CLASS_NAMES = ("classes", "class_names", "label_names")
 ROWS_AT_MOST = 10_000_000
 BYTES_AT_MOST = 32 << 30
+RATIO_AT_MOST, SMALL = 200, 16 << 20
+"""How many times its packed size an array may have, where it has more bytes than a small one."""
 ACCEPTED = "x_train and y_train (x_test, y_test, x_val, y_val), or x and y, or images and labels"
 Array = NDArray[Any]
 
@@ -91,6 +93,9 @@ def _understood(arrays: dict[str, Array], path: Path) -> Arrays:
             raise ValueError(f"{len(pair['x'])} pictures, {len(pair['y'])} labels in {split}")
     remarks: list[str] = []
     x = {split: torch.from_numpy(_pictures(pair["x"], remarks)) for split, pair in pairs.items()}
+    if len({tuple(pictures.shape[1:]) for pictures in x.values()}) > 1:
+        said = ", ".join("{}x{}x{} in {}".format(*v.shape[2:], v.shape[1], split) for split, v in x.items())
+        raise ValueError(f"the pictures differ in size: {said}; make them alike")
     given = next((arrays[name] for name in arrays if name.casefold() in CLASS_NAMES), None)
     classes, y = _labels({split: pair["y"] for split, pair in pairs.items()}, given)
     _, c, h, w = next(iter(x.values())).shape
@@ -186,6 +191,8 @@ def _array(archive: zipfile.ZipFile, name: str) -> Array:
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
         if not 0 < size <= min(archive.getinfo(name).file_size, BYTES_AT_MOST):
             raise ValueError(f"{name} is shorter than its header says, or too large")
+        if size > SMALL and size > RATIO_AT_MOST * max(archive.getinfo(name).compress_size, 1):
+            raise ValueError(f"{name} unpacks to more than {RATIO_AT_MOST} times its size: a bomb")
         return _filled(file, name, shape, dtype, by_columns)
 
 
