@@ -11,14 +11,15 @@ import pytest
 
 import neocog
 from neocog.cli import run as command
-from neocog.errors import UsageError
+from neocog.errors import NetworkNeeded, UsageError
 from neocog.figures.entry import Check, Entry
 from neocog.figures.row import fact
 from neocog.figures.training import Training
 from neocog.files import read_json, write_json
 from neocog.model import load, write_model
 from neocog.runs.run import Run
-from neocog.studies.prove import Proofs
+from neocog.studies.chain import Link, links, to_the_first_broken
+from neocog.studies.prove import Proof, Proofs
 
 Capture = pytest.CaptureFixture[str]
 CHAIN = ["facts", "recipe", "weights", "pictures", "preprocessing", "answers", "count", "interval"]
@@ -138,6 +139,15 @@ def test_an_experiment_is_proved_with_its_runs(tmp_path: Path, monkeypatch: pyte
     changed = {**RECIPES, "digits": RECIPES["digits"].model_copy(update={"batch": 16})}
     monkeypatch.setattr("neocog.figures.training.RECIPES", changed)
     assert broken(neocog.prove("D1", results=results, runs=runs)) == "recipe of today"
+
+
+def test_data_that_are_elsewhere_break_nothing() -> None:
+    def download() -> Link:
+        raise NetworkNeeded("cannot download train.gz\nmore")
+
+    proof = Proof("", to_the_first_broken(links({"pictures": download, "count": download})))
+    assert [link.text() for link in proof.links] == ["  pictures: cannot download train.gz (not here)"]
+    assert (proof.verdict, Proofs((proof,)).exit_code) == ("not proved here", 0)
 
 
 def test_what_cannot_be_proved_is_refused(copied_run: Run, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from neocog import sealed
 from neocog.answers import ANSWERS_FILE, Answers, collect
 from neocog.answers import read as read_answers
 from neocog.data.dataset import Dataset
-from neocog.errors import NeocogError
+from neocog.errors import NeocogError, NetworkNeeded
 from neocog.model import Trained, dataset_of, load
 from neocog.runs.run import Run, open_run
 from neocog.show.words import percent
@@ -50,10 +50,14 @@ def held(name: str, same: bool, said: str, otherwise: str) -> Link:
 
 
 def links(steps: Mapping[str, Callable[[], Link]]) -> Iterator[Link]:
-    """The links of `steps` in order; an error breaks its link. The later steps need the earlier."""
+    """The links of `steps` in order; an error breaks its link, but for data that are not on this machine. The
+    later steps need the earlier.
+    """
     for name, step in steps.items():
         try:
             link = step()
+        except NetworkNeeded as error:
+            link = Link(name, "not here", str(error).splitlines()[0])
         except NeocogError as error:
             link = Link(name, "broken", str(error).splitlines()[0])
         yield link

@@ -128,6 +128,8 @@ def _proofs(entry: Entry, rows: tuple[Row, ...], asked: Asked, *, again: bool) -
         for row in part.rows(asked)
     }
     for row in rows:
+        if row.verdict == "not yet run":
+            continue  # it claims nothing
         figure = f"{entry.id}, {row.what}: {row.ours}".rstrip(": ")
         if row.detail:
             yield Proof(figure, to_the_first_broken(_trained(entry, row, asked, again=again)))
