@@ -154,6 +154,9 @@ def test_one_picture_with_its_scale(pets):
     assert "train/dog/" in colour.sheet.caption
     pictures = [np.asarray(opened(found.sheet.png()).convert("RGB")) for found in (grey, colour)]
     assert all(picture.std() > 10 for picture in pictures)
+    grey.save(pets.parent / "chart.png")
+    alone = np.asarray(opened((pets.parent / "chart-1.png").read_bytes()).convert("L"))
+    assert (alone == load(Data(name="digits", held_out=0)).train.x[5, 0].numpy()).all()
     with pytest.raises(UsageError, match="pictures 0 to 1437"):
         look("digits", index=1438)
     with pytest.raises(UsageError):

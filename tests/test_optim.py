@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 import sys
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -166,6 +167,10 @@ def test_a_rate_for_a_stage_that_is_not_there() -> None:
         Optimizer(Optim(rates={"conv3": 0.1}), three_stages())
     with pytest.raises(UsageError, match="'pool1'"):  # it has nothing that learns
         Optimizer(Optim(rates={"pool1": 0.1}), three_stages())
+    inside = Network({"block": nn.Sequential(OrderedDict(conv=nn.Conv2d(1, 1, 1)))}, nn.Linear(1, 1))
+    with pytest.raises(UsageError, match="block") as refusal:
+        Optimizer(Optim(rates={"conv": 0.1}), inside)
+    assert "block.conv" not in str(refusal.value), "stages are listed, not what is inside them"
     with pytest.raises(UsageError, match="factors by name"):
         Optimizer(Optim(rates=0.5), nn.Linear(1, 1))
     for wrong in ({"conv1": 0}, {"conv1": -1.0}, 1.5, 0):

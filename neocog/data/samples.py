@@ -42,8 +42,11 @@ class Sheet:
     variants: bool = False
 
     def singles(self) -> tuple[bytes, ...]:
-        """Of a sheet of variants, each but the original as a picture of its own, in its own size: PNG."""
-        return tuple(grids.alone(pixels) for pixels in self.pictures[1:]) if self.variants else ()
+        """Of a sheet of variants, each but the original as a picture of its own; of one picture with its
+        scale, that picture: in their own size, PNG.
+        """
+        alone = self.pictures if self.scale else self.pictures[1:] if self.variants else ()
+        return tuple(grids.alone(pixels) for pixels in alone)
 
     def png(self) -> bytes:
         if self.scale:

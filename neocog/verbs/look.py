@@ -118,7 +118,9 @@ class Look:
         }
 
     def save(self, path: Path | str) -> None:
-        """Write the sample pictures as a PNG; of variants, each also alone: out-1.png, out-2.png ..."""
+        """Write the sample pictures as a PNG; variants, and a picture drawn with its scale, also alone:
+        out-1.png, out-2.png ...
+        """
         place = Path(path)
         write_bytes(place, self.sheet.png())
         for number, single in enumerate(self.sheet.singles(), 1):
