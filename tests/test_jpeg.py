@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -173,3 +174,36 @@ def test_what_was_cached_by_a_milder_decoder_is_read_again() -> None:
         return _key(listing, Preprocess(size=(8, 8), **fields))
 
     assert len({key("a/1.jpg"), key("a/1.jpg", reading="reduced"), key("a/1.jpg", max_pixels=9)}) == 3
+
+
+# --- kinds that are not read, named for what they are ---
+
+
+def tiff_of(bands: int, bits: int, form: int, order: str) -> bytes:
+    """The smallest TIFF of such samples, 2x2."""
+    tags = {256: 2, 257: 2, 258: bits, 259: 1, 262: 2, 273: 8, 277: bands, 278: 2, 279: 4, 339: form}
+    directory = b"".join(struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
+    size = 4 * bands * bits // 8
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8 + size)
+    return head + bytes(size) + struct.pack(f"{order}H", len(tags)) + directory + bytes(4)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("bands", "bits", "form", "words"),
+    [
+        (2, 16, 1, "2 bands of 16-bit whole numbers"),
+        (5, 16, 1, "5 bands of 16-bit whole numbers"),
+        (1, 64, 3, "1 band of 64-bit floats"),
+        (3, 32, 3, "3 bands of 32-bit floats"),
+    ],
+)
+def test_kinds_of_tiff_are_named(order: str, bands: int, bits: int, form: int, words: str) -> None:
+    assert refused(tiff_of(bands, bits, form, order)) == (
+        f"<bytes>: is a TIFF of {words}, which is not read; save it as 8-bit grey or RGB"
+    )
+
+
+def test_messages_hold_no_address_and_say_how_to_convert() -> None:
+    assert "0x" not in refused(b"II*\0" + bytes(40)) + refused(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    assert "magick" in refused(b"\0\0\0\x18ftypheic" + bytes(40))

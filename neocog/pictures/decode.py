@@ -16,10 +16,7 @@ import io
 import os
 import re
 import stat
-import threading
-import warnings
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -27,6 +24,7 @@ from PIL import Image, UnidentifiedImageError
 from neocog.errors import UnreadableError
 from neocog.pictures import jpeg, tiff
 from neocog.pictures.preprocess import MAX_PIXELS, Pixels, Preprocess
+from neocog.pictures.quiet import QUIET
 
 __all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "PICTURE_SUFFIXES", "Pixels", "Preprocess", "decode"]
 
@@ -59,6 +57,7 @@ _FORMATS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("BMP", re.compile(rb"BM")),
 )
 
+HEIF = "an AVIF or HEIC file"
 _STRANGERS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("a PDF", re.compile(rb"%PDF")),
     ("a PostScript file", re.compile(rb"%!|\xc5\xd0\xd3\xc6")),
@@ -76,7 +75,7 @@ _STRANGERS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ),
     ("an XML document", re.compile(rb"\s*<\?xml")),
     ("a Photoshop file", re.compile(rb"8BPS")),
-    ("an AVIF or HEIC file", re.compile(rb"....ftyp(avi[fs]|hei[cfsx]|mif1|msf1)", re.DOTALL)),
+    (HEIF, re.compile(rb"....ftyp(avi[fs]|hei[cfsx]|mif1|msf1)", re.DOTALL)),
     ("a video", re.compile(rb"....ftyp|RIFF....AVI |\x1aE\xdf\xa3", re.DOTALL)),
     ("an icon file", re.compile(rb"\x00\x00[\x01\x02]\x00")),
     ("a JPEG 2000 file", re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51")),
@@ -113,7 +112,7 @@ def decode(source: Path | bytes, *, max_pixels: int | None = None, wanted: Prepr
         name = str(source)
         data = _file_bytes(source)
     try:
-        with _QUIET:
+        with QUIET:
             return _decoded(data, max_pixels, wanted)
     except (jpeg.Damaged, tiff.Damaged) as error:
         raise UnreadableError(
@@ -125,7 +124,12 @@ def decode(source: Path | bytes, *, max_pixels: int | None = None, wanted: Prepr
         raise UnreadableError(f"{name}: does not fit into memory; make it smaller") from error
     except Exception as error:  # Pillow's contract: any plain exception is a normal answer to a bad file
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        reason = "its header makes no sense" if isinstance(error, UnidentifiedImageError) else reason
+        if isinstance(error, UnidentifiedImageError):
+            if words := tiff.unsupported(data):
+                raise UnreadableError(
+                    f"{name}: is a TIFF of {words}, which is not read; save it as 8-bit grey or RGB"
+                ) from error
+            reason = "its header makes no sense"
         raise UnreadableError(
             f"{name}: is damaged or cut off ({reason}); copy it again from its source or save it anew"
         ) from error
@@ -207,6 +211,8 @@ def _kind(data: bytes) -> str:
             return kind
     head = data[:2048]
     what = next((what for what, magic in _STRANGERS if magic.match(head)), None)
+    if what == HEIF:
+        raise _Refusal(f"is {what}, not a picture in a known format; convert it: magick photo.heic photo.jpg")
     says = f"is {what}, not a picture" if what else "is not a picture in a known format"
     raise _Refusal(f"{says}; accepted are JPEG, PNG, GIF, BMP, WebP, TIFF and PNM")
 
@@ -313,36 +319,3 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
-
-
-class _Quiet:
-    """Pillow's warnings kept silent while a thread decodes, and its own ceiling of pixels lifted: ours is
-    lower, or asked for.
-
-    Both belong to the whole process, so overlapping decodes share one change of them.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._filters = contextlib.ExitStack()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._filters.enter_context(warnings.catch_warnings())
-                warnings.simplefilter("ignore")
-                self._filters.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-                Image.MAX_IMAGE_PIXELS = None
-            self._inside += 1
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._filters.close()
-
-
-_QUIET = _Quiet()

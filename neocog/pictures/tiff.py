@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import functools
 import re
+import struct
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,8 @@ DAMAGE = re.compile(
 COMPRESSION, TABLES, JPEG = 259, 347, 7
 PARTS = ((273, 279), (324, 325))
 """The tags that say where strips, or tiles, begin, and how long they are."""
+BITS, SAMPLES, FORMAT = 258, 277, 339
+MOST_TAGS = 200
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 _heard = threading.local()
@@ -63,6 +66,34 @@ def _jpegs(picture: Image.Image, data: bytes) -> Iterator[bytes]:
             if len(part) < count or not part.startswith(SOI):
                 raise jpeg.Damaged("its data end too early")
             yield SOI + tables[2:].removesuffix(EOI) + part[2:]
+
+
+def unsupported(data: bytes) -> str:
+    """What the samples of a TIFF are, from its first directory, in words; empty where that makes no sense, or
+    the samples are such as are read.
+    """
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    if order is None or len(data) < 8:
+        return ""
+    found: dict[int, int] = {}
+    try:
+        (at,) = struct.unpack_from(f"{order}I", data, 4)
+        (count,) = struct.unpack_from(f"{order}H", data, at)
+        for entry in range(at + 2, at + 2 + 12 * min(count, MOST_TAGS), 12):
+            tag, kind, numbers = struct.unpack_from(f"{order}HHI", data, entry)
+            short = kind == 3
+            where = entry + 8
+            if numbers * (2 if short else 4) > 4:
+                (where,) = struct.unpack_from(f"{order}I", data, where)
+            if kind in (3, 4):
+                (found[tag],) = struct.unpack_from(f"{order}{'H' if short else 'I'}", data, where)
+    except struct.error:
+        return ""
+    bands, bits, form = (found.get(tag, 1) for tag in (SAMPLES, BITS, FORMAT))
+    if BITS not in found or bands < 1 or (bands in (1, 3, 4) and bits in (1, 8) and form == 1):
+        return ""
+    kinds = {1: "whole numbers", 2: "signed numbers", 3: "floats", 5: "complex numbers", 6: "complex numbers"}
+    return f"{bands} band{'s' * (bands > 1)} of {bits}-bit {kinds.get(form, 'samples')}"
 
 
 def _numbers(tags: Any, tag: int) -> tuple[int, ...]:
