@@ -27,6 +27,7 @@ from neocog.data.dataset import Dataset, Split
 from neocog.events import Step
 from neocog.recipes.chapters import RECIPES
 from neocog.recipes.recipe import override
+from neocog.runs.beginning import write as begin
 from neocog.runs.run import Run
 from neocog.training.loop import Training, prepare
 from neocog.world import find
@@ -71,7 +72,9 @@ def products(network: nn.Module, x: torch.Tensor) -> list[tuple[int, int, int]]:
 def stepping(training: Training) -> Iterator[None]:
     """One step of the ordinary loop each time."""
     with tempfile.TemporaryDirectory() as folder:
-        for event in training.events(Run(Path(folder)), stop=lambda: False):
+        run = Run(Path(folder))
+        begin(run, training.recipe, {})
+        for event in training.events(run, stop=lambda: False):
             if isinstance(event, Step):
                 yield
 

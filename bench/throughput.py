@@ -30,6 +30,7 @@ from neocog.data.dataset import Dataset, Split
 from neocog.events import Epoch
 from neocog.recipes.recipe import override
 from neocog.recipes.chapters import RECIPES
+from neocog.runs.beginning import write as begin
 from neocog.runs.run import Run
 from neocog.training.loop import prepare
 from neocog.world import find
@@ -43,6 +44,7 @@ dataset = Dataset("synthetic", tuple("0123456789"), Split(x, y))
 named = {"lenet": "lenet-mnist", "c2": "c2"}[name]
 recipe = override(RECIPES[named], [f"batch={case['batch']}", "epochs=100000"])
 run = Run(Path(tempfile.mkdtemp()))
+begin(run, recipe, {})
 record = Record(run)
 job = prepare(recipe, dataset, find("cpu", precision))
 events = job.events(run, stop=lambda: False)

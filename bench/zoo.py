@@ -29,6 +29,7 @@ from neocog.data.dataset import Dataset, Split
 from neocog.events import Epoch
 from neocog.recipes.recipe import override
 from neocog.recipes.chapters import RECIPES
+from neocog.runs.beginning import write as begin
 from neocog.runs.run import Run
 from neocog.tasks.task import measure
 from neocog.training.loop import prepare
@@ -41,7 +42,9 @@ dataset = Dataset("synthetic", tuple(str(i) for i in range(1000)), split)
 changes = [f"model.name={name}", f"batch={case['batch']}", "epochs=100000", "optim.lr=1e-5"]
 recipe = override(RECIPES["lenet-mnist"], changes)
 job = prepare(recipe, dataset, find("cpu", precision))
-events = job.events(Run(Path(tempfile.mkdtemp())), stop=lambda: False)
+run = Run(Path(tempfile.mkdtemp()))
+begin(run, recipe, {})
+events = job.events(run, stop=lambda: False)
 
 def train():
     start = time.perf_counter()
