@@ -10,6 +10,7 @@ import json
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from neocog.errors import UnreadableError, UsageError
 
 PART = ".part"
 """How the name of a file ends that is being written."""
+DAY = 86400.0  # seconds
 
 
 @contextlib.contextmanager
@@ -116,11 +118,14 @@ def _end_of_lines(file: io.FileIO) -> int:
     return 0
 
 
-def sweep(folder: Path) -> None:
-    """Take away the temporary files that a kill left in `folder`."""
+def sweep(folder: Path, *, older_than: float = 0.0) -> None:
+    """Take away the temporary files that a kill left in `folder`: those that nobody has written to for
+    `older_than` seconds, where others may be writing there.
+    """
     for left in folder.glob(f".*{PART}"):
         with contextlib.suppress(OSError):
-            left.unlink()
+            if not older_than or time.time() - left.stat().st_mtime > older_than:
+                left.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

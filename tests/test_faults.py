@@ -213,6 +213,7 @@ def require_same(run: Run, whole: Run, said: str) -> None:
     assert figures(run) == figures(whole), said
     assert run.facts()["result"] == whole.facts()["result"], said
     assert run.report_file.read_bytes() == whole.report_file.read_bytes(), said
+    assert all(map(json.loads, run.events_file.read_text().splitlines())), said
     assert not list(run.path.glob(".*.part")), said
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 import neocog
-from neocog import answers, sealed
+from neocog import answers, files, sealed
 from neocog.errors import Interrupted, NeocogError, UnreadableError, error_line
 from neocog.runs.run import Run
 from neocog.training import conclusion
@@ -200,3 +201,17 @@ def test_every_file_is_damaged_once(subjects: list[Subject]) -> None:
             found = asked(subject)
             assert isinstance(found, NeocogError) or found == subject.right, path
         put_back(subject.files, *subject.folders)
+
+
+def test_what_a_kill_left_in_the_cache_goes_after_a_day(tiny: Path, tmp_path: Path) -> None:
+    """Not before: another process may be writing it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEOCOG_HOME", str(tmp_path))
+        pictures = tmp_path / "pictures"
+        pictures.mkdir()
+        for name, age in ((".old.u8.x.part", 2 * files.DAY), (".new.u8.y.part", 60.0)):
+            (pictures / name).write_bytes(b"half")
+            os.utime(pictures / name, (time.time() - age,) * 2)
+        neocog.look(tiny / "pictures")
+    assert [path.name for path in pictures.glob(".*")] == [".new.u8.y.part"]
+    assert len(list(pictures.glob("*.u8"))) == 1

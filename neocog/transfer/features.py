@@ -25,7 +25,7 @@ from neocog.data.batches import AUGMENT, channels_last, stream
 from neocog.data.dataset import Split
 from neocog.data.targets import CLASS_INDICES, form_of
 from neocog.errors import UnreadableError
-from neocog.files import cache_dir
+from neocog.files import DAY, cache_dir, sweep
 from neocog.pictures.decode import Preprocess
 from neocog.world import World
 from neocog.zoo import Shape
@@ -132,6 +132,7 @@ def _copy(
     x, y = (torch.cat(each) for each in zip(*parts, strict=True))
     with contextlib.suppress(OSError, UnreadableError):  # no room or no permission: memory will do
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, older_than=DAY)
         sealed.write(
             path, {"x": x, **({"y": y} if copies is not None else {})}, {"format": FORMAT, "n": len(x)}
         )

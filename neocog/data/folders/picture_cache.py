@@ -27,7 +27,7 @@ from torch import Tensor
 from neocog.data.folders.copies import Families, groups
 from neocog.data.folders.listing import Listing
 from neocog.errors import UnreadableError
-from neocog.files import cache_dir, read_json, replacing, write_text
+from neocog.files import DAY, cache_dir, read_json, replacing, sweep, write_text
 from neocog.pictures.decode import MAX_FILE_BYTES, Pixels, Preprocess, decode
 from neocog.pictures.walk import Skipped
 
@@ -138,6 +138,7 @@ def _key(listing: Listing, preprocess: Preprocess) -> str:
 
 def _write(path: Path, listing: Listing, preprocess: Preprocess, progress: Progress) -> None:
     """The files of an entry, the index last: without it there is no entry."""
+    sweep(path.parent, older_than=DAY)
     rows, skipped = [], []
     shape: tuple[int, ...] = ()
     prints = bytearray()
