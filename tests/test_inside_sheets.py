@@ -133,6 +133,9 @@ def test_roles_of_planted_filters() -> None:
     words = "\n".join(found.lines)
     assert "never responds" in words
     assert "at least 50%" in words
+    titles = [(panel.title, panel.colour) for panel in found.sheets[0].panels]
+    assert titles[6] == ("1 never responds", "red")
+    assert titles[12][0] == "2 brightness"
     patch = found.sheets[0].panels[0].pixels[0, 1:-1, 1:-1]
     assert patch.tolist() == [[0, 255, 255]] * 3 or patch.tolist() == [[0, 0, 255]] * 3
 
@@ -155,6 +158,16 @@ def test_filters_are_drawn_as_their_weights() -> None:
     assert not own.sheets[0].panels[1].pixels.any(), "a filter of one value has nothing to stretch"
     with pytest.raises(UsageError, match="no filters"):
         filters(ask(network, layer="1"))
+
+
+def test_levels_of_a_layer_are_those_of_all_its_weights() -> None:
+    """E5: black is the least weight of the layer, not of the filters that are shown."""
+    network = nn.Sequential(nn.Conv2d(2, 2, 3, bias=False)).eval()
+    with torch.no_grad():
+        network[0].weight.copy_(torch.arange(36.0).reshape(2, 2, 3, 3))
+    found = filters(ask(network, (2, 6, 6), layer="0", first=1, channel=0))
+    assert "black is 0, white 35" in found.sheets[0].caption
+    assert found.sheets[0].panels[0].pixels.max() == round(255 * 8 / 35)
 
 
 def test_filters_over_colours_are_in_colour_and_e5_is_its_grid() -> None:

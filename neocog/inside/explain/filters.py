@@ -43,7 +43,8 @@ def filters(question: Question) -> Answer:
     first = name == first_convolution(question.network).name
     coloured = first and kernels.shape[1] == 3 and question.channel is None and kernels.ndim == 4
     shown, said = _planes(kernels, question, coloured)
-    sheet = _grid(shown, name, said, question.levels)
+    ends = (float(kernels.min()), float(kernels.max())) if question.levels == "layer" else None
+    sheet = _grid(shown, name, said, ends)
     sheets = [sheet, *(_applied(question, module, picture) for picture in question.pictures if first)]
     line = (
         f"{name}: {len(kernels)} filters of {'x'.join(map(str, kernels.shape[2:]))} over {kernels.shape[1]}"
@@ -67,12 +68,13 @@ def _planes(kernels: Numbers, question: Question, coloured: bool) -> tuple[Numbe
     return flat, f"input channel {channel}" if kernels.shape[1] > 1 else "grey"
 
 
-def _grid(shown: Numbers, name: str, said: str, levels: str) -> Sheet:
-    low, high = (shown.min(), shown.max()) if levels == "layer" else (None, None)
+def _grid(shown: Numbers, name: str, said: str, ends: tuple[float, float] | None) -> Sheet:
+    """The kernels between the layer's least and greatest weight, `ends`, or each between its own."""
+    low, high = ends or (None, None)
     panels = [Panel(str(n), false_colours.grey(kernel, low=low, high=high)) for n, kernel in enumerate(shown)]
     scale = (
-        f"black is {shown.min():.3g}, white {shown.max():.3g}, for the whole layer"
-        if levels == "layer"
+        f"black is {ends[0]:.3g}, white {ends[1]:.3g}, for the whole layer"
+        if ends
         else "each filter by itself from its least weight, black, to its greatest, white"
     )
     return Sheet(tuple(panels), f"{name}, {said}: {scale}")

@@ -141,6 +141,11 @@ def _patches(
     width = _width(question, layer)
     panels: list[Panel] = []
     for channel in channels:
+        if not largest[:, channel].any():
+            nothing = np.full((len(split.x[0]), 1, 1), 255, dtype=np.uint8)
+            panels += [Panel(f"{channel} never responds", nothing, "red")]
+            panels += [Panel("", nothing)] * (2 * PATCHES - 1)
+            continue
         best_first = np.argsort(-largest[:, channel], kind="stable")[:PATCHES]
         for rank, n in enumerate(best_first):
             place = divmod(int(places[n, channel]), width)
