@@ -236,6 +236,19 @@ def test_the_legend_says_what_is_watched(watched: str, monkeypatch: pytest.Monke
         assert [text.get_text() for text in axes.get_legend().get_texts()] == ["training", watched]
 
 
+def test_the_three_likeliest_classes_of_a_spectrum_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However near to one another they lie, each stands at a height of its own."""
+    figures: list[Any] = []
+    monkeypatch.setattr(charts, "_rendered", figures.append)
+    values = np.full(1000, 1e-5)
+    values[[820, 829, 825, 822]] = 0.9, 0.03, 0.02, 0.01
+    charts.spectrum(values, [f"class {n}" for n in range(1000)])
+    texts = figures[0].axes[0].texts
+    assert [text.get_text().split()[0] for text in texts] == ["820", "829", "825"]
+    heights = [text.xy[1] for text in texts]
+    assert min(abs(a - b) for a in heights for b in heights if a is not b) >= 0.065
+
+
 def test_heat_orders_values() -> None:
     values = np.array([[0.0, 1.0], [2.0, 3.0]])
     pixels = false_colours.heat(values)

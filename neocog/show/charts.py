@@ -91,22 +91,27 @@ def answer(
 
 
 def spectrum(probabilities: Sequence[float] | npt.NDArray[Any], names: Sequence[str]) -> bytes:
-    """The probabilities 0..1 of all classes by number; the likeliest, five at most, are named (P2)."""
+    """The probabilities 0..1 of all classes by number; the three likeliest are named, and two more where they
+    stand free (P2).
+    """
     figure = _figure(9, 3.2)
     axes = figure.add_subplot()
     values = np.asarray(probabilities, dtype=np.float64)
     axes.vlines(np.arange(len(values)), 0, values, color=OTHER, linewidth=1.2)
     axes.plot(np.arange(len(values)), values, ".", color=RIGHT, markersize=2.5)
-    named: list[int] = []
-    for number in [int(n) for n in np.argsort(-values)[:5] if values[n] > 0.02]:
-        near = [n for n in named if abs(n - number) < 0.25 * len(values)]
-        if any(abs(values[n] - values[number]) < 0.07 for n in near):
+    named: dict[int, float] = {}  # the height at which each name stands
+    for place, number in enumerate(int(n) for n in np.argsort(-values)[:5] if values[n] > 0):
+        near = [height for n, height in named.items() if abs(n - number) < 0.4 * len(values)]
+        height = float(values[number])
+        if place >= 3 and (height < 0.02 or any(abs(other - height) < 0.065 for other in near)):
             continue  # its name would lie on another
-        named.append(number)
+        while any(abs(other - height) < 0.065 for other in near):
+            height += 0.07  # above the other name
+        named[number] = height
         right = number > 0.7 * len(values)
         axes.annotate(
             f"{number} {short(names[number], 32)} {values[number]:.1%}",
-            (number, values[number]),
+            (number, height),
             xytext=(-4 if right else 4, 2),
             textcoords="offset points",
             ha="right" if right else "left",
