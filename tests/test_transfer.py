@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from neocog.model import load, open_trained
 from neocog.optim.settings import Optim
 from neocog.pictures.decode import decode
 from neocog.pictures.preprocess import Preprocess
+from neocog.pretrained.keras.names import keras
 from neocog.recipes.borrowing import borrowing, suits
 from neocog.recipes.recipe import Phase, Recipe, Start, Stop, from_json
 from neocog.runs.run import open_run
@@ -37,6 +41,7 @@ from neocog.transfer.start import borrowed
 from neocog.world import find
 from neocog.zoo import ZOO, Head, Model, Network, build
 from neocog.zoo.layer_list import parse
+from neocog.zoo.modes import learning
 from neocog.zoo.new_head import PRIOR, Standardise
 
 NET = parse(
@@ -343,6 +348,73 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_bits(lender: neocog.Run, tm
             neocog.train(begun, dataset=made(), out=path, stop=lambda: next(counted) >= after)  # noqa: B023
         again = neocog.resume(path, dataset=made())
         assert all(torch.equal(t, weights(again)[n]) for n, t in weights(whole).items())
+
+
+KILLED = """
+import json, os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import test_transfer as here
+steps = iter(range(1000))
+def stop():
+    if next(steps) == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return False
+asked = here.from_json(json.loads(sys.argv[4]))
+here.neocog.train(asked, dataset=here.made(), out=sys.argv[2], stop=stop)
+"""
+
+
+def killed(path: Path, start: neocog.Run, asked: Recipe, step: int) -> None:
+    """The training of `train` in a process of its own that is killed after so many steps."""
+    begun = asked.model_copy(update={"start": Start(name=str(start.path))})
+    argv = [str(Path(__file__).parent), str(path), str(step), json.dumps(begun.json())]
+    done = subprocess.run([sys.executable, "-c", KILLED, *argv], capture_output=True, text=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "step", [1, 7, 11]
+)  # before any state is kept, in the frozen phase, in the freed one
+def test_killed_it_goes_on_to_the_same_bits(lender: neocog.Run, tmp_path: Path, step: int) -> None:
+    tune = Phase(epochs=2, optim=Optim(kind="momentum", lr=0.01), freeze="relu1")
+    asked = recipe(FROZEN, tune, stop=Stop(select="last"))
+    whole = train(tmp_path / "whole", lender, asked)
+    killed(tmp_path / "cut", lender, asked, step)
+    again = neocog.resume(tmp_path / "cut", dataset=made())
+    assert all(torch.equal(t, weights(again)[n]) for n, t in weights(whole).items())
+
+
+def test_without_a_state_it_begins_again_with_the_borrowed_features(
+    lender: neocog.Run, tmp_path: Path
+) -> None:
+    whole = train(tmp_path / "whole", lender, recipe())
+    counted = iter(range(100))
+    begun = recipe().model_copy(update={"start": Start(name=str(lender.path))})
+    with pytest.raises(Interrupted):
+        neocog.train(begun, dataset=made(), out=tmp_path / "cut", stop=lambda: next(counted) >= 1)
+    (tmp_path / "cut" / "last.safetensors").unlink()  # as a kill before the first would leave it
+    again = neocog.resume(tmp_path / "cut", dataset=made())
+    assert all(torch.equal(t, weights(again)[n]) for n, t in weights(whole).items())
+
+
+def test_the_freed_blocks_of_inception_v3_are_those_of_keras() -> None:
+    """Keras' documentation frees its layers from index 249 on: 11,114,880 numbers that learn, 18 convolutions
+    with their normalisations, which have no scale there. bench/keras_transfer.py lets Keras train them.
+    """
+    with torch.device("meta"):
+        network = build(Model(name="inception_v3", head=Head()), shape=(3, 299, 299), classes=200)
+    learning(network, after="mixed8")
+    free = {name: p for name, p in network.features.named_parameters() if p.requires_grad}
+    scales = {f"{n}.weight" for n, m in network.features.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    assert sum(p.numel() for name, p in free.items() if name not in scales) == 11_114_880
+    assert len([p for p in free.values() if p.ndim == 4]) == 18
+    theirs = {ours: layer for layer, ours in keras("inception_v3", network).items()}
+    numbers = sorted(
+        int(theirs[f"features.{n.rpartition('.')[0]}"].split("_")[-1]) for n, p in free.items() if p.ndim == 4
+    )
+    assert numbers == list(range(77, 95)), "the last of Keras' 94"
+    assert {name.split(".")[0] for name in free} == {"mixed9", "mixed10"}
 
 
 def test_what_is_unlike_is_fixed_without_holding_any_out(lender: neocog.Run, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from neocog.training.loop import prepare
 from neocog.training.order import Order, in_commands
 from neocog.training.own import NOTHING, Own
 from neocog.training.resuming import change, goes_on, require_carriable, require_same_recipe
+from neocog.transfer.start import asked as borrowed_again
 from neocog.world import as_many_threads, find
 from neocog.world import facts as world_facts
 
@@ -160,8 +161,9 @@ def resume(
         _same_data(run, facts, dataset)
         precision = facts["precision"] if recipe.precision == "auto" else recipe.precision
         world = find(device, precision, facts.get("masks", BEFORE["masks"]))
-        job = prepare(recipe, dataset, world, own)
         saved = run.saved_state()
+        lost = recipe.start if saved is None else None  # killed before a state held the borrowed features
+        job = prepare(recipe, dataset, world, own, borrowed_again(lost) if lost is not None else None)
         if saved is not None and saved.recipe is None and "state_recipe" in facts:
             then = from_json(facts["state_recipe"], within=str(run.facts_file))
         else:
