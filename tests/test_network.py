@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from neocog.errors import ShapeError, UsageError
 from neocog.inside.capture import capture, capture_gradients
 from neocog.zoo import ZOO, Model, Network, build
+from neocog.zoo.head import with_new_head
 from neocog.zoo.modes import evaluating, freeze, training_mode
-from neocog.zoo.new_head import with_new_head
 
 REAL = ["googlenet", "resnet18", "densenet40", "mobilenet_v2"]
 """With branches of every kind, small enough to compute."""

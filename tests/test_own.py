@@ -148,8 +148,10 @@ def test_a_frozen_normalisation_keeps_its_statistics_over_epochs(tmp_path: Path)
     job = prepare(recipe, load(recipe.data, preprocess=recipe.preprocess), find("cpu", "float32"))
     freeze(job.trained.network, until="pool1")
     before = {name: tensor.clone() for name, tensor in job.trained.network.state_dict().items()}
-    (tmp_path / "run").mkdir()
-    for _ in job.events(Run(tmp_path / "run"), stop=lambda: False):
+    run = Run(tmp_path / "run")
+    run.path.mkdir()
+    run.write_recipe(recipe)
+    for _ in job.events(run, stop=lambda: False):
         pass
     after = job.trained.network.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}

@@ -83,6 +83,7 @@ def finished(folder: Path, scores: list[float], patience: int, *, resume: bool =
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Training, "watched", lambda self, network, sight: next(given))
         run = Run(folder)
+        run.write_recipe(job.recipe)
         going = goes_on(job, run, run.saved_state() if resume else None, job.recipe)
         events = list(job.events(run, live=going.live, stop=lambda: False))
     assert isinstance(events[-1], Finished)
@@ -246,7 +247,9 @@ def test_the_console_says_the_time_left(
 
 
 def test_status_json_says_the_seconds_left(clock: list[float], tmp_path: Path) -> None:
-    record = Record(Run(tmp_path))
+    run = Run(tmp_path)
+    run.write_recipe(recipe())
+    record = Record(run)
     record(Started(10, 40, 10, 4))
     clock[0] += 12.0
     record(Step(16, 2, torch.zeros(()), 100))

@@ -121,6 +121,7 @@ def trained(dataset: Dataset, folder: Path, *changes: str) -> tuple[Training, Ru
     recipe = override(RECIPES["m1"], ["batch=20", "epochs=6", "optim.lr=0.3", "precision=float32", *changes])
     run = Run(folder)
     folder.mkdir()
+    run.write_recipe(recipe)
     job = prepare(recipe, dataset, find("cpu", "float32"))
     for _ in job.events(run, stop=lambda: False):
         pass
@@ -218,6 +219,7 @@ def test_averaged_weights_are_what_is_shipped_and_survive_a_resume(tmp_path: Pat
     recipe = override(whole.recipe, [])
     cut = Run(tmp_path / "cut")
     cut.path.mkdir()
+    cut.write_recipe(recipe)
     steps = 0
 
     def after_some() -> bool:

@@ -40,9 +40,9 @@ from neocog.transfer import features as kept
 from neocog.transfer.start import borrowed
 from neocog.world import find
 from neocog.zoo import ZOO, Head, Model, Network, build
+from neocog.zoo.head import PRIOR, Standardise
 from neocog.zoo.layer_list import parse
 from neocog.zoo.modes import learning
-from neocog.zoo.new_head import PRIOR, Standardise
 
 NET = parse(
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -68,22 +68,6 @@ def capture_gradients(network: nn.Module, names: Sequence[str]) -> Iterator[Capt
         for name, module in modules.items():
             undone.callback(module.register_forward_hook(_keeper_of_both(seen, name, overwritten)).remove)
         yield seen
-
-
-@contextlib.contextmanager
-def answering(network: nn.Module, keep: Callable[[Tensor], None]) -> Iterator[None]:
-    """Within the block, `keep` is shown what the last layer with weights is given, (N, width), for every
-    batch that goes through `network`.
-    """
-    parts = [getattr(network, name) for name in ("features", "head") if hasattr(network, name)] or [network]
-    layers = [
-        m for part in parts for m in part.modules() if not list(m.children()) and list(m.parameters())
-    ]  # auxiliary heads are left out
-    hook = layers[-1].register_forward_pre_hook(lambda module, given: keep(given[0].detach().flatten(1)))
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def _named(network: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:

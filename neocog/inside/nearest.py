@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from neocog.data.batches import plain_batches
 from neocog.data.dataset import Split
 from neocog.data.targets import named
-from neocog.inside.capture import answering
 from neocog.inside.explain.answer import Answer, Panel, Sheet
 from neocog.inside.explain.question import Question
+from neocog.zoo.head import answering
 from neocog.zoo.modes import evaluating
 
 BATCH = 32

@@ -19,9 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from neocog.data.targets import form_of
-from neocog.inside.capture import answering
-from neocog.tasks import logistic
 from neocog.tasks.task import Task
+from neocog.zoo.head import answering
 from neocog.zoo.modes import evaluating
 
 SHRINKAGE = 0.1
@@ -134,6 +133,8 @@ def cross_fitted(
     """
     with evaluating(network), torch.no_grad():
         features, y, _ = _seen(network, training)
+    from neocog.tasks import logistic  # the learner of last layers, which no prediction waits for
+
     if not logistic.can_be_left_out(y, len(task.classes)):
         return None
     members = form_of(y).members(y, len(task.classes))

@@ -33,7 +33,7 @@ from neocog.transfer.features import ALL, cut, features
 from neocog.transfer.lending import EYES
 from neocog.transfer.start import borrowed
 from neocog.world import find
-from neocog.zoo.new_head import Standardise
+from neocog.zoo.head import Standardise
 
 SHOWN = 60
 """Pictures on a sheet at most."""

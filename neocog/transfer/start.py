@@ -19,7 +19,7 @@ from neocog.tasks.task import Task
 from neocog.transfer.features import ALL, cut, digest, features
 from neocog.world import World
 from neocog.zoo.blocks import Network
-from neocog.zoo.new_head import Standardise
+from neocog.zoo.head import Standardise
 
 NOTHING = "nothing"
 """The start that is none: weights are drawn."""

@@ -19,13 +19,13 @@ from torch import Tensor
 from neocog.data.batches import channels_last
 from neocog.data.targets import form_of
 from neocog.errors import UnreadableError, UsageError, escaped
-from neocog.inside.capture import answering
 from neocog.model import Trained, dataset_of, open_trained
 from neocog.outputs import cell, write_bytes
 from neocog.pictures import reading
 from neocog.pictures.decode import Pixels, Preprocess
 from neocog.show import grids
 from neocog.world import Precision, World, find
+from neocog.zoo.head import answering
 
 if TYPE_CHECKING:
     from neocog.runs.run import Run

@@ -18,8 +18,8 @@ from neocog.zoo.architectures import Architecture, Initialiser, Shape, Stem
 from neocog.zoo.blocks import Network
 from neocog.zoo.first_weights import initialise
 from neocog.zoo.habits import Manner
+from neocog.zoo.head import Head, with_new_head
 from neocog.zoo.layer import Layer
-from neocog.zoo.new_head import Head, with_new_head
 
 __all__ = [
     "ZOO",

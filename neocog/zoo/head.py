@@ -1,11 +1,13 @@
-"""A new head on old features: what a network has learned to see, put to other classes; Head, the part of
-`Model` that asks for one.
+"""The head: what the last layer is given; a new head on old features.
+
+What a network has learned to see is put to other classes; `Head` is the part of `Model` that asks for that.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -121,3 +123,19 @@ def with_new_head(
     for module in (made, made.features, made.aux, *head.modules()):
         module.training = network.training
     return made
+
+
+@contextlib.contextmanager
+def answering(network: nn.Module, keep: Callable[[Tensor], None]) -> Iterator[None]:
+    """Within the block, `keep` is shown what the last layer with weights is given, (N, width), for every
+    batch that goes through `network`.
+    """
+    parts = [getattr(network, name) for name in ("features", "head") if hasattr(network, name)] or [network]
+    layers = [
+        m for part in parts for m in part.modules() if not list(m.children()) and list(m.parameters())
+    ]  # auxiliary heads are left out
+    hook = layers[-1].register_forward_pre_hook(lambda module, given: keep(given[0].detach().flatten(1)))
+    try:
+        yield
+    finally:
+        hook.remove()
