@@ -151,9 +151,11 @@ def test_it_learns_from_scratch(name: str, tmp_path: Path) -> None:
     recipe, _ = for_model(recipe, resolved(Model(name=name, stem=stem), dataset.shape))
     job = prepare(recipe, dataset, find("cpu", "float32"))
     assert job.plan.steps <= STEPS
+    run = Run(tmp_path)
+    run.write_recipe(recipe)
     losses: list[float] = []
     named = 0.0
-    for event in job.events(Run(tmp_path), stop=lambda: False):
+    for event in job.events(run, stop=lambda: False):
         if not isinstance(event, Step):
             continue
         losses.append(float(event.loss))
