@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 import tempfile
 import time
@@ -138,8 +139,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def json_text(value: Any) -> str:
-    """A JSON document as it stands in our files."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """A JSON document as it stands in our files: UTF-8; bytes of file names that are none are escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    return _BYTES.sub(lambda byte: f"\\u{ord(byte[0]):04x}", text) + "\n"
+
+
+_BYTES = re.compile("[\ud800-\udfff]")
+"""What Python makes of a byte of a file's name that is no UTF-8, among other halves of characters."""
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -149,11 +155,22 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """The JSON document in `path`; `UnreadableError` where it is missing or is not JSON."""
     try:
-        return json.loads(path.read_bytes(), parse_constant=_finite, object_pairs_hook=_unique)
+        text = path.read_bytes()
+        found = json.loads(text, parse_constant=_finite, object_pairs_hook=_unique)
+        if HALF.search(text):  # most are one of a pair, which is a character
+            json.dumps(found, ensure_ascii=False).encode(errors="surrogateescape")  # bytes of file names pass
+        return found
     except OSError as error:
         raise UnreadableError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise UnreadableError(f"{path} is not a JSON document: '{half}' is half a character") from error
     except (ValueError, RecursionError) as error:
         raise UnreadableError(f"{path} is not a JSON document: {error}") from error
+
+
+HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Half a surrogate pair, as JSON writes it."""
 
 
 def _finite(word: str) -> float:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 import neocog
-import neocog.model
+from neocog.arithmetic import walk
 from neocog.data import load
-from neocog.errors import UnreadableError, UsageError, unknown
-from neocog.files import read_json
+from neocog.errors import ShapeError, UnreadableError, UsageError, unknown
+from neocog.files import read_json, write_json
+from neocog.model import open_trained, write_model
 from neocog.recipes import chapters
 from neocog.recipes.asked import asked, model_of
 from neocog.recipes.recipe import override
+from neocog.runs.run import Run
 from neocog.training.watchers import Console
 from neocog.zoo.layer_list import KINDS, parse
 
@@ -67,6 +71,8 @@ def test_no_message_lists_forty_names() -> None:
         "[" * 100000,
         '{"a": {"b": 1, "b": 1}}',
         "1" * 5000,
+        r'{"title": "\ud83d"}',
+        r'["\uDC00 first"]',
     ],
 )
 def test_documents_that_say_two_things_or_none(text: str, tmp_path: Path) -> None:
@@ -87,6 +93,7 @@ def test_documents_that_say_two_things_or_none(text: str, tmp_path: Path) -> Non
         {"kind": "conv", "filters": 2, "kernel": 10**9},
         {"kind": "pad", "amount": 10**9},
         {"kind": "pad", "amount": 1, "value": float("inf")},
+        {"kind": "pad", "amount": 1, "border": "constant", "value": 1e308},
         {"kind": "dropout", "rate": float("nan")},
         {"kind": "flatten", "name": "forward"},
         {"kind": "flatten", "name": "training"},
@@ -99,6 +106,35 @@ def test_odd_numbers_and_names_in_layers_are_one_line(layer: object) -> None:
     with pytest.raises(UsageError, match="layer 1") as refusal:
         parse([layer])
     assert "\n" not in str(refusal.value)
+
+
+def test_whole_characters_and_bytes_of_file_names_are_read(tmp_path: Path) -> None:
+    said = {"face": "\N{GRINNING FACE}", "folder": os.fsdecode(b"f\xf6to")}
+    (tmp_path / "ascii.json").write_text(json.dumps(said))
+    write_json(tmp_path / "ours.json", said)
+    (tmp_path / "ours.json").read_bytes().decode("utf-8")  # valid, whatever the names are
+    assert read_json(tmp_path / "ascii.json") == read_json(tmp_path / "ours.json") == said
+
+
+@pytest.mark.parametrize("shape", [(3, 10**9, 10**9), (3, 1, 10**22), (10**400, 1, 1)])
+def test_an_input_that_no_machine_holds_is_one_line(shape: tuple[int, int, int]) -> None:
+    with pytest.raises(ShapeError, match="no machine holds so many numbers"):
+        walk(nn.Flatten(), shape)
+
+
+def test_a_size_beyond_the_largest_is_one_line() -> None:
+    with pytest.raises(UsageError, match=r"--size: size\.0 = 100000: .* less than or equal to 16384"):
+        neocog.look("digits", size=(100000, 100000))
+    with pytest.raises(UsageError, match=r"cutout.* less than or equal to 16384"):
+        override(chapters.RECIPES["m1"], ["phases.0.augment.cutout=1" + "0" * 30])
+
+
+def test_a_network_for_label_sets_is_not_measured_on_classes(copied_run: Run) -> None:
+    trained = open_trained(copied_run.path)
+    model = copied_run.path.with_name("labels.safetensors")
+    write_model(model, trained.network.state_dict(), {**trained.document(), "task": "multilabel"})
+    with pytest.raises(UsageError, match="do not suit the task 'multilabel'; they suit: classify"):
+        neocog.evaluate(model, data="digits")
 
 
 QUICK = ["epochs=1", "data.limit=64", "optim.schedule=constant", "precision=float32"]

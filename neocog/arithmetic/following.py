@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,10 @@ from neocog.arithmetic.walker import Script, Walker
 from neocog.errors import ShapeError
 
 REAL = "its forward looks at values: it ran once for real, on zeros"
+
+
+MOST = 2**40
+"""Numbers of an input."""
 
 
 def walk(
@@ -41,6 +46,10 @@ def walk(
     if not shape or any(not isinstance(n, int) or n < 1 for n in shape):
         raise ShapeError(
             f"an input of {tuple(shape)} cannot be: sizes are whole numbers from 1, channels first"
+        )
+    if math.prod(shape) > MOST:
+        raise ShapeError(
+            f"an input of {tuple(shape)} cannot be: no machine holds so many numbers; at most {MOST:,}"
         )
     with _unwrapped(network) as plain:
         try:

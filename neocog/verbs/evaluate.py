@@ -13,6 +13,7 @@ from neocog.model import Trained, dataset_of, open_trained
 from neocog.report.page import write as write_report
 from neocog.report.subject import Subject
 from neocog.runs.run import Run, run_of
+from neocog.tasks.table import task_name
 from neocog.tasks.task import Result
 from neocog.world import find
 
@@ -41,6 +42,7 @@ def evaluate(
     if dataset is None:
         dataset = dataset_of(trained, data, progress=progress)
     chosen = split or ("test" if dataset.test is not None else "val" if dataset.val is not None else "train")
+    task_name(dataset.split(chosen).y, trained.answers.name)  # targets of another form are refused
     answers = collect(trained, dataset.split(chosen), chosen, find(device, "float32").device)
     found = answers.report.with_remarks(*dataset.remarks)
     grouped = found.grouped(group) if group else None

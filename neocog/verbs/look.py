@@ -282,18 +282,25 @@ def _own(path: Path, size: tuple[int, int] | None, wanted: _Wanted, progress: Pr
     data = wanted.data("folder")
     own = open_own(path)
     if not isinstance(own, OwnPictures):
-        preprocess = Preprocess(size=size, fit="crop") if size else None
+        preprocess = _sized(size, "crop") if size else None
         dataset = own.dataset(data, preprocess=preprocess, divide=wanted.divide)
         return _looked(dataset, _Source(own.layout), wanted)
-    preprocess = Preprocess(size=size or FOLDER_SIZE, fit="crop")  # no padding, which is no brightness
+    preprocess = _sized(size or FOLDER_SIZE, "crop")  # no padding, which is no brightness
     pictures = own.decoded(preprocess, progress)
     dataset = own.dataset(data, preprocess=preprocess, divide=wanted.divide)
     return _looked(dataset, _Source(own.layout, own.listing, pictures), wanted)
 
 
+def _sized(size: tuple[int, int], fit: Literal["crop", "pad", "stretch"]) -> Preprocess:
+    try:
+        return Preprocess(size=size, fit=fit)
+    except ValidationError as error:
+        raise first_complaint(error, within="--size") from None
+
+
 def _built_in(name: str, size: tuple[int, int] | None, wanted: _Wanted) -> Look:
     row = DATASETS[name]
-    preprocess = Preprocess(size=size, fit=row.fit) if size else None
+    preprocess = _sized(size, row.fit) if size else None
     dataset = load(wanted.data(name), preprocess=preprocess)
     return _looked(dataset, _Source(f"{row.title} ({row.source}; {row.licence})"), wanted)
 

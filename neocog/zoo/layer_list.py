@@ -29,6 +29,7 @@ WIDEST, LONGEST = 2**20, 2**16
 """Filters or units of one layer, and pixels of one window or border, at most."""
 Side = Annotated[int, Field(ge=1, le=LONGEST)]
 Edge = Annotated[int, Field(ge=0, le=LONGEST)]
+Level = Annotated[float, Field(ge=-1e6, le=1e6)]
 Sizes = Side | tuple[Side, ...]
 Padding = Literal["valid", "same"] | Edge | tuple[Edge, ...]
 
@@ -54,7 +55,7 @@ class Conv(Layer):
     groups: int = Field(default=1, ge=1)
     bias: bool = True
     border: Border = "zero"
-    value: float = 0.0
+    value: Level = 0.0
     activation: Activation = "none"
 
     def modules(self, shape: Shape, classes: int) -> Named:
@@ -204,7 +205,7 @@ class Padded(Layer):
     kind: Literal["pad"] = "pad"
     amount: Edge | tuple[Edge, ...]
     border: Border = "zero"
-    value: float = 0.0
+    value: Level = 0.0
 
     def modules(self, shape: Shape, classes: int) -> Named:
         yield "pad", Pad(per_axis(self.amount, _spatial(shape)), border=self.border, value=self.value)

@@ -101,7 +101,10 @@ class Augment(BaseModel):
     saturation: Amount = Field(0.0, description="factor about each pixel's grey; colour pictures only")
     hue: float = Field(0.0, ge=0, le=0.5, description="turns of the colour circle; colour pictures only")
     cutout: int = Field(
-        0, ge=0, description="side in pixels of a square set to fill_value (DeVries and Taylor 2017)"
+        0,
+        ge=0,
+        le=2**14,
+        description="side in pixels of a square set to fill_value (DeVries and Taylor 2017)",
     )
     rescale: float = Field(
         1.0, gt=0, allow_inf_nan=False, description="multiply all values; evaluation does not see it"
