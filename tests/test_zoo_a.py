@@ -551,7 +551,7 @@ LEARNERS = {  # learning rate of Adam, batches of 32 pictures
     "lenet5": (2e-3, 600),
     "lenet5-relu": (2e-3, 200),
     "alexnet": (3e-4, 200),
-    "zfnet": (3e-4, 200),
+    "zfnet": (3e-4, 300),
     "vgg16": (1e-4, 200),
     "vgg19": (1e-4, 300),
     "vgg16-bn": (5e-4, 250),
