@@ -157,7 +157,7 @@ def read_json(path: Path) -> Any:
     try:
         text = path.read_bytes()
         found = json.loads(text, parse_constant=_finite, object_pairs_hook=_unique)
-        if HALF.search(text):  # most are one of a pair, which is a character
+        if _HALF.search(text):  # most are one of a pair, which is a character
             json.dumps(found, ensure_ascii=False).encode(errors="surrogateescape")  # bytes of file names pass
         return found
     except OSError as error:
@@ -169,7 +169,7 @@ def read_json(path: Path) -> Any:
         raise UnreadableError(f"{path} is not a JSON document: {error}") from error
 
 
-HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 """Half a surrogate pair, as JSON writes it."""
 
 

@@ -21,7 +21,7 @@ from neocog.data.targets import CLASS_INDICES
 from neocog.errors import UsageError, escaped
 from neocog.events import Watcher
 from neocog.model import Trained, dataset_of, open_trained
-from neocog.outputs import write_bytes
+from neocog.outputs import cell, write_bytes
 from neocog.runs.run import Run
 from neocog.show import charts, grids
 from neocog.show.words import percent, table
@@ -138,7 +138,7 @@ class Comparison:
         of.writerow(["file", "class", *(f"{e.name} {axis}" for e in self.embeddings for axis in "xy")])
         for row, (file, label) in enumerate(zip(self.files, self.labels, strict=True)):
             places = [f"{value:.6g}" for e in self.embeddings for value in e.places[row]]
-            of.writerow([_no_formula(file), _no_formula(self.classes[label]), *places])
+            of.writerow([cell(file), cell(self.classes[label]), *places])
         return lines.getvalue()
 
 
@@ -247,8 +247,3 @@ def _some(split: Split) -> Split:
 
 def _size(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _no_formula(cell: str) -> str:
-    """A cell that a spreadsheet would run, preceded by a quote mark."""
-    return f"'{escaped(cell)}" if cell[:1] in ("=", "+", "-", "@") else escaped(cell)

@@ -87,12 +87,16 @@ def _entered(stack: contextlib.ExitStack, watcher: Watcher) -> Watcher:
 def _explained(error: RuntimeError | MemoryError, recipe: Recipe, run: Run) -> BaseException:
     """Out of memory in words; anything else is a bug and stays what it is."""
     if is_out_of_memory(error):
-        half = max(recipe.batch // 2, 1)
-        return OutOfMemory(
-            f"a batch of {recipe.batch} pictures does not fit into memory; "
-            f"try: neocog train --resume {run.path} --batch-size {half}"
-        )
+        return too_large(recipe, f"neocog train --resume {run.path} ")
     return error
+
+
+def too_large(recipe: Recipe, command: str = "") -> OutOfMemory:
+    """That the recipe's batch does not fit; half of it is the cure, behind the `command` that takes it."""
+    return OutOfMemory(
+        f"a batch of {recipe.batch} pictures does not fit into memory; "
+        f"try: {command}--batch-size {max(recipe.batch // 2, 1)}"
+    )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -26,7 +26,7 @@ from neocog.runs.beginning import write as begin
 from neocog.runs.run import Run
 from neocog.show.words import duration, plural
 from neocog.tasks.task import measure
-from neocog.training.driving import drive, is_out_of_memory
+from neocog.training.driving import drive, is_out_of_memory, too_large
 from neocog.training.loop import Training
 from neocog.training.saving import SAVE_SHARE
 from neocog.world import deterministic
@@ -141,10 +141,7 @@ def forecast(
     except (RuntimeError, MemoryError, OutOfMemory) as error:
         if not is_out_of_memory(error):
             raise
-        half = max(job.recipe.batch // 2, 1)
-        raise OutOfMemory(
-            f"a batch of {job.recipe.batch} pictures does not fit into memory; try: --batch-size {half}"
-        ) from None
+        raise too_large(job.recipe) from None
 
 
 def _forecast(
