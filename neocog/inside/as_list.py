@@ -9,6 +9,7 @@ from torch import nn
 
 from neocog.errors import UsageError
 from neocog.zoo.blocks import GlobalPool, L2Pool, Logistic, Network, Pad, Same, SameAveragePool
+from neocog.zoo.layer import penalty_of
 from neocog.zoo.layer_list import ACTIVATIONS, AVERAGE_POOL, BATCH_NORM, CONV, MAX_POOL, Layer, parse
 
 Entry = dict[str, Any]
@@ -88,7 +89,8 @@ def _entry(module: Any) -> Entry | None:
     if type(module) in CONV:
         return _conv(module)
     if type(module) is nn.Linear:
-        return {"kind": "dense", "units": module.out_features, **_false(bias=module.bias is not None)}
+        bias = _false(bias=module.bias is not None)
+        return {"kind": "dense", "units": module.out_features, **bias, **_penalty(module)}
     if type(module) in MAX_POOL and not module.ceil_mode and _plain(module.dilation) == 1:
         return {"kind": "maxpool", **_window(module)}
     if type(module) in AVERAGE_POOL and not module.ceil_mode and module.count_include_pad:
@@ -129,6 +131,7 @@ def _conv(module: Any) -> Entry | None:
         **{key: value for key, value in more.items() if value != 1},
         **({"padding": _plain(module.padding)} if any(module.padding) else {}),
         **_false(bias=module.bias is not None),
+        **_penalty(module),
     }
 
 
@@ -140,6 +143,11 @@ def _window(module: Any) -> Entry:
 def _sides(module: Any) -> Entry:
     size, stride = _plain(module.kernel_size), _plain(module.stride)
     return {"size": size, **({"stride": stride} if stride != size else {})}
+
+
+def _penalty(module: nn.Module) -> Entry:
+    found = penalty_of(module)
+    return {name: value for name, value in (("l1", found.l1), ("l2", found.l2)) if value}
 
 
 def _false(**given: bool) -> Entry:

@@ -67,7 +67,8 @@ class Conv(Layer):
         n, out = len(dy), dy.shape[2:]
         dy = dy.reshape(n, self.groups, -1, prod(out))
         weight = self.parameters["weight"]
-        self.gradients["weight"] = (dy @ self.columns.swapaxes(2, 3)).sum(axis=0).reshape(weight.shape)
+        summed = (dy @ self.columns.swapaxes(2, 3)).sum(axis=0).reshape(weight.shape)
+        self.gradients["weight"] = summed + self.pull()
         columns = self._matrix().swapaxes(1, 2) @ dy
         patches = columns.reshape(n, weight.shape[1] * self.groups, self.window.area, *out)
         return cropped(self.window.scattered(patches, self.sizes), self.amounts)

@@ -54,6 +54,8 @@ def conv(
     bias: bool = True,
     border: Border = "zero",
     value: float = 0.0,
+    l1: float = 0.0,
+    l2: float = 0.0,
     activation: str = "none",
 ) -> Steps:
     """A border, unless it is zeros, as many on both ends: those the convolution adds for itself. Then the
@@ -73,7 +75,9 @@ def conv(
         if border != "zero" and any(amount):
             yield "pad", Pad(amount, border=border, value=value)
             amount = (0,) * axes
-    yield "conv", Conv(site.shape[0], filters, window, padding=amount, groups=groups, bias=bias)
+    made = Conv(site.shape[0], filters, window, padding=amount, groups=groups, bias=bias)
+    made.l1, made.l2 = l1, l2
+    yield "conv", made
     yield from _activated(activation)
 
 
@@ -124,13 +128,21 @@ def globalpool(site: Site, *, how: Literal["average", "max"] = "average") -> Ste
 
 
 def dense(
-    site: Site, *, units: int | Literal["classes"], bias: bool = True, activation: str = "none"
+    site: Site,
+    *,
+    units: int | Literal["classes"],
+    bias: bool = True,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    activation: str = "none",
 ) -> Steps:
     """A flatten where the input is not flat, the dense layer, its activation."""
     if len(site.shape) > 1:
         yield "flatten", Flatten()
     width = int(np.prod(site.shape))
-    yield "dense", Dense(width, site.classes if units == "classes" else units, bias=bias)
+    made = Dense(width, site.classes if units == "classes" else units, bias=bias)
+    made.l1, made.l2 = l1, l2
+    yield "dense", made
     yield from _activated(activation)
 
 

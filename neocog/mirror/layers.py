@@ -25,8 +25,12 @@ class Layer:
     `forward`.
 
     `parameters` are learnt; `gradients` holds dL/dp under the same names after `backward`; `buffers` are
-    numbers that are kept with the weights, but not learnt.
+    numbers that are kept with the weights, but not learnt. `l1` and `l2` are part of L: they add
+    l1 sum |W| + l2 sum W^2 of the layer's weight W.
     """
+
+    l1: float = 0.0
+    l2: float = 0.0
 
     def __init__(self) -> None:
         self.parameters: dict[str, Array] = {}
@@ -44,6 +48,11 @@ class Layer:
     def backward(self, dy: Array) -> Array:
         """dx for dy; fills `gradients`."""
         raise NotImplementedError
+
+    def pull(self) -> Array:
+        """d(l1 sum |W| + l2 sum W^2)/dW = l1 sign(W) + 2 l2 W."""
+        weight = self.parameters["weight"]
+        return np.asarray(self.l1 * np.sign(weight) + 2 * self.l2 * weight)
 
 
 class Dense(Layer):
@@ -65,7 +74,7 @@ class Dense(Layer):
 
     def backward(self, dy: Array) -> Array:
         """dW = dy^T x, db = sum of dy over the batch, dx = dy W."""
-        self.gradients["weight"] = dy.T @ self.x
+        self.gradients["weight"] = dy.T @ self.x + self.pull()
         if "bias" in self.parameters:
             self.gradients["bias"] = dy.sum(axis=0)
         return np.asarray(dy @ self.parameters["weight"])

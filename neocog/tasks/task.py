@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from neocog.zoo.blocks import Ending, Network
+from neocog.zoo.layer import penalties
 from neocog.zoo.modes import evaluating
 
 Onlooker = Callable[[Tensor, Tensor], None]
@@ -133,7 +134,8 @@ class Outcome:
 
 class Objective(nn.Module):
     """What a training step calls, so that whatever acts on `forward` (DDP, torch.compile) covers the loss and
-    the auxiliary heads too. Their losses count by the network's own weight.
+    the auxiliary heads too. Their losses count by the network's own weight; the penalties of layers are part
+    of what is minimised, not of the answer's loss.
     """
 
     def __init__(self, network: Network | Ending, task: Task) -> None:
@@ -148,6 +150,8 @@ class Objective(nn.Module):
         total = loss
         for outputs in others:
             total = total + self.network.aux_weight * self.task.loss(outputs, y)
+        for penalty in penalties(self.network):
+            total = total + penalty
         with torch.no_grad():
             return Outcome(total, loss.detach(), self.task.count(answer, y))
 

@@ -22,7 +22,7 @@ from neocog.errors import NeocogError, ShapeError, UsageError, first_complaint, 
 from neocog.zoo.architectures import Shape
 from neocog.zoo.blocks import Border, GlobalPool, L2Pool, Logistic, Network, Pad, Same, SameAveragePool
 from neocog.zoo.layer import Layer as Layer
-from neocog.zoo.layer import Named
+from neocog.zoo.layer import Named, penalised
 
 Activation = Literal["none", "relu", "sigmoid", "tanh", "softmax"]
 WIDEST, LONGEST = 2**20, 2**16
@@ -30,6 +30,7 @@ WIDEST, LONGEST = 2**20, 2**16
 Side = Annotated[int, Field(ge=1, le=LONGEST)]
 Edge = Annotated[int, Field(ge=0, le=LONGEST)]
 Level = Annotated[float, Field(ge=-1e6, le=1e6)]
+Pull = Annotated[float, Field(ge=0, le=1e6)]
 Sizes = Side | tuple[Side, ...]
 Padding = Literal["valid", "same"] | Edge | tuple[Edge, ...]
 
@@ -43,7 +44,7 @@ ACTIVATIONS: dict[str, Any] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": n
 
 class Conv(Layer):
     """Cross-correlation with `filters` kernels, a bias each. `same` is TensorFlow's; `border` says what
-    padding holds.
+    padding holds; `l1` and `l2` penalise the kernels, see `Penalty`.
     """
 
     kind: Literal["conv"] = "conv"
@@ -56,6 +57,8 @@ class Conv(Layer):
     bias: bool = True
     border: Border = "zero"
     value: Level = 0.0
+    l1: Pull = 0.0
+    l2: Pull = 0.0
     activation: Activation = "none"
 
     def modules(self, shape: Shape, classes: int) -> Named:
@@ -84,12 +87,10 @@ class Conv(Layer):
                 f"its {self.groups} groups must divide the {shape[0]} channels of its input and its "
                 f"{self.filters} filters (in_channels must be divisible by groups)"
             )
-        yield (
-            "conv",
-            CONV[axes - 1](
-                shape[0], self.filters, kernel, stride, amount, dilation, groups=self.groups, bias=self.bias
-            ),
+        made = CONV[axes - 1](
+            shape[0], self.filters, kernel, stride, amount, dilation, groups=self.groups, bias=self.bias
         )
+        yield "conv", penalised(made, l1=self.l1, l2=self.l2)
         yield from _activation(self.activation)
 
 
@@ -139,11 +140,15 @@ class GlobalPooling(Layer):
 
 
 class Dense(Layer):
-    """A fully connected layer of `units`, a number or "classes"; its input must be flat."""
+    """A fully connected layer of `units`, a number or "classes"; its input must be flat. `l1` and `l2`
+    penalise its weights, see `Penalty`.
+    """
 
     kind: Literal["dense"] = "dense"
     units: Annotated[int, Field(ge=1, le=WIDEST)] | Literal["classes"]
     bias: bool = True
+    l1: Pull = 0.0
+    l2: Pull = 0.0
     activation: Activation = "none"
 
     def modules(self, shape: Shape, classes: int) -> Named:
@@ -153,7 +158,7 @@ class Dense(Layer):
         width = 1
         for n in shape:
             width *= n
-        yield "dense", nn.Linear(width, units, bias=self.bias)
+        yield "dense", penalised(nn.Linear(width, units, bias=self.bias), l1=self.l1, l2=self.l2)
         yield from _activation(self.activation)
 
 

@@ -100,8 +100,18 @@ def _window(config: Config) -> Entry:
         "padding": _padding(config),
         "dilation": _sizes(config.get("dilation_rate", 1)),
         "bias": bool(config.get("use_bias", True)),
+        **_penalty(config, "kernel_regularizer", "depthwise_regularizer"),
         "activation": _activation(config),
     }
+
+
+def _penalty(config: Config, *fields: str) -> Entry:
+    """The amounts above 0 of a regularizer of Keras, under any of its names (L1L2, L2, l2)."""
+    said = next((config[field] for field in fields if config.get(field)), None)
+    inside = said.get("config", said) if isinstance(said, Mapping) else None
+    if not isinstance(inside, Mapping):
+        return {}
+    return {amount: float(inside[amount]) for amount in ("l1", "l2") if inside.get(amount)}
 
 
 def _conv(config: Config, size: Shape) -> list[Entry]:
@@ -120,6 +130,7 @@ def _separable(config: Config, size: Shape) -> list[Entry]:
     second = {
         "kind": "conv", "filters": config["filters"], "kernel": 1, "bias": depthwise["bias"],
         "activation": depthwise["activation"], "name": f"{name}_pointwise",
+        **_penalty(config, "pointwise_regularizer"),
     }  # fmt: skip
     return [first, second]
 
@@ -130,7 +141,9 @@ def _dense(config: Config, size: Shape) -> list[Entry]:
             f"layer {config.get('name')} is dense on a picture, position by position; put a Flatten before it"
         )
     bias = bool(config.get("use_bias", True))
-    return [{"kind": "dense", "units": config["units"], "bias": bias, "activation": _activation(config)}]
+    activation = _activation(config)
+    found = {"kind": "dense", "units": config["units"], "bias": bias, "activation": activation}
+    return [found | _penalty(config, "kernel_regularizer")]
 
 
 def _pool(kind: str) -> Callable[[Config, Shape], list[Entry]]:
@@ -227,6 +240,7 @@ def written(layer: Layer, name: str, size: Shape, *, units: int) -> list[Entry]:
     if isinstance(layer, Dense):
         count = units if layer.units == "classes" else layer.units
         config = {"units": count, "use_bias": layer.bias, "activation": KERAS_ACTIVATIONS[layer.activation]}
+        config |= _write_penalty(layer, "kernel_regularizer")
         before = [_entry("Flatten", f"{name}_flatten")] if len(size) > 1 else []
         return [*before, _entry("Dense", name, **config)]
     if isinstance(layer, GlobalPooling):
@@ -258,8 +272,15 @@ def _write_conv(layer: Conv, name: str, size: Shape) -> list[Entry]:
         "activation": KERAS_ACTIVATIONS[layer.activation],
     }
     if layer.groups == size[0] > 1 and axes == 2:  # TensorFlow has no grouped convolution on a CPU but this
+        config |= _write_penalty(layer, "depthwise_regularizer")
         return [*before, _entry("DepthwiseConv2D", name, depth_multiplier=layer.filters // size[0], **config)]
+    config |= _write_penalty(layer, "kernel_regularizer")
     return [*before, _entry(f"Conv{axes}D", name, filters=layer.filters, groups=layer.groups, **config)]
+
+
+def _write_penalty(layer: Conv | Dense, field: str) -> Entry:
+    amounts = {"l1": layer.l1, "l2": layer.l2}
+    return {field: {"class_name": "L1L2", "config": amounts}} if any(amounts.values()) else {}
 
 
 def _write_pool(layer: Pool, name: str, size: Shape) -> list[Entry]:
