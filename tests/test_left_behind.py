@@ -33,8 +33,8 @@ from neocog.zoo.blocks import Network
 FAMILIES: dict[str, Shape] = {
     "lenet": (1, 28, 28), "lenet5": (1, 32, 32), "c2": (3, 32, 32), "g2": (1, 28, 28),
     "alexnet-owt": (3, 96, 96), "zfnet": (3, 96, 96), "vgg11-bn": (3, 32, 32), "resnet18": (3, 32, 32),
-    "resnet9": (3, 32, 32), "densenet40": (3, 32, 32), "googlenet": (3, 32, 32), "inception_v3": (3, 96, 96),
-    "xception": (3, 96, 96), "mobilenet_v2": (3, 32, 32), "efficientnet_lite0": (3, 32, 32),
+    "resnet9": (3, 32, 32), "densenet40": (3, 32, 32), "googlenet": (3, 32, 32), "inception_v3": (3, 75, 75),
+    "xception": (3, 64, 64), "mobilenet_v2": (3, 32, 32), "efficientnet_lite0": (3, 32, 32),
     "highway": (3, 32, 32),
 }  # fmt: skip
 QUICK = ("g2",)

@@ -4,12 +4,9 @@ from nonsense.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
-import random
-import re
 import signal
 import subprocess
 import sys
@@ -26,7 +23,7 @@ from neocog.data.dataset import Dataset, Split
 from neocog.data.splits import counted
 from neocog.errors import CheckFailed, Interrupted, UnreadableError, UsageError
 from neocog.events import Epoch, Event, Saved, Started, Step
-from neocog.runs.run import UNREPORTED, Run, open_run
+from neocog.runs.run import Run, open_run
 from neocog.training import loop, saving
 
 QUICK = ["epochs=2", "optim.schedule=constant", "optim.lr=0.001", "data.limit=320"]
@@ -246,7 +243,7 @@ sys.exit(run(sys.argv[1:]))
 
 
 def test_killed_through_the_command_line(tmp_path: Path) -> None:
-    """One kill -9 of a real process; the battery below does many."""
+    """One kill -9 of a real process; tests/test_kills.py does many."""
     command = [sys.executable, "-c", CHILD, "train", "digits", "-q", "--out", str(tmp_path / "cut")]
     command += [part for change in QUICK for part in ("--set", change)]
     process = subprocess.Popen(command)
@@ -260,103 +257,3 @@ def test_killed_through_the_command_line(tmp_path: Path) -> None:
     if run.saved()["finished"] != "done":
         neocog.resume(run.path)
     assert same_weights(run, train(tmp_path / "whole"))
-
-
-ZYGOTE = """
-import json, os, sys
-import neocog.training.loop as t, neocog.verbs.train, neocog.training.watchers, neocog.report.page, torch
-import neocog.training.saving as s
-from neocog.cli import run
-torch.set_num_threads(1)
-t.SAVE_EVERY, s.SAVE_SHARE = 0.0, float("inf")
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        sys.stdout = sys.stderr = open(os.devnull, "w")
-        os._exit(run(json.loads(line)))
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-class Zygote:
-    """A process that has imported everything and computed nothing: its children train at once, and can be
-    killed.
-    """
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", ZYGOTE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def run(self, *argv: str, kill_after: float | None = None) -> int:
-        """One command in a child; its exit code, -9 where it was killed."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(argv) + "\n")
-        self.process.stdin.flush()
-        child = int(self.process.stdout.readline())
-        if kill_after is not None:
-            time.sleep(kill_after)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-        return int(self.process.stdout.readline())
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-
-TIMED = {"seconds", "pictures_per_second"}
-
-
-def ended(run: Run) -> dict[str, object]:
-    """What a run came to: bits, metrics, result and report, without what a clock says."""
-    clock = r"in [\d.,]+ [a-z]+ \(done\)|<tr><th>begun</th>.*"
-    return {
-        "model": run.model_file.read_bytes(),
-        "state": {name: t.view(-1).tolist() for name, t in sealed.read(run.state_file)[0].items()},
-        "metrics": [{k: v for k, v in m.items() if k not in TIMED} for m in run.metrics()],
-        "result": run.facts()["result"],
-        "report": re.sub(clock, "", run.report_file.read_text()),
-    }
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_fifty_kills_at_random_moments_end_with_the_same_bits(
-    tmp_path: Path, precision: str, request: pytest.FixtureRequest
-) -> None:
-    """kill -9 at random moments of a short run, resumed each time: weights, optimizer, model file, metrics
-    and report as if nothing had been.
-    """
-    seed = 20261122
-    moments = random.Random(seed)
-    changes = [*QUICK, f"precision={precision}", "augment.rotation=10", "model.name=m8", "average=0.9"]
-    begin = ["train", "digits", "-q", *(part for change in changes for part in ("--set", change))]
-    zygote = Zygote()
-    request.addfinalizer(zygote.close)
-    started = time.monotonic()
-    assert zygote.run(*begin, "--out", str(tmp_path / "whole" / "run")) == 0
-    length = time.monotonic() - started
-    whole = ended(Run(tmp_path / "whole" / "run"))
-    kills = rounds = 0
-    while kills < 50:
-        rounds += 1
-        cut = Run(tmp_path / f"cut{rounds}" / "run")
-        command = [*begin, "--out", str(cut.path)]
-        while (code := zygote.run(*command, kill_after=moments.uniform(0, length))) != 0:
-            assert code == -signal.SIGKILL, f"seed {seed}, round {rounds}: exit code {code}"
-            kills += 1
-            if not cut.recipe_file.exists():  # killed before there was a run: begun again in the same place
-                command = [*begin, "--out", str(cut.path)]
-                continue
-            command = ["train", "-q", "--resume", str(cut.path)]
-            if "result" in (facts := cut.facts()) and UNREPORTED not in facts:
-                break  # killed after everything was done
-        found = ended(cut)
-        assert not {name for name in whole if found[name] != whole[name]}, f"seed {seed}, round {rounds}"
