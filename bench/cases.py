@@ -77,7 +77,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
         rf"evaluate ra --data b\n{BEFORE_THE_END}(cut off|damaged)",
     ),
     "data-11-sixteen-bits": (r"16 bits|16-bit|range", r"exit code 0", r"!spread 0"),
-    "data-12-white-on-transparent": (r"transparen", r"!0 10.8%  2 10.6%"),
+    "data-12-white-on-transparent": (r"(one.*: .*\n +note: .*transparency.*ground=0\n){3}", r"exit code 0"),
     "data-13-tiff-kinds": (r"exit code", r"!damaged", r"!0x[0-9a-f]{6}"),
     "data-14-phone-48-megapixels": (r"p: 1 epoch in .*\(done\)", r"exit code 0"),
     "data-15-csv-hash-names": (r"9 files found = 8 used", r"exit code 0", r"used", r"exit code 0"),

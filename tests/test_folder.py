@@ -486,8 +486,8 @@ def counted(monkeypatch):
         calls.append(1)
         return original(data, **how)
 
-    original = picture_cache.decode
-    monkeypatch.setattr(picture_cache, "decode", counting)
+    original = picture_cache.see
+    monkeypatch.setattr(picture_cache, "see", counting)
     return calls
 
 

@@ -5,32 +5,37 @@ Nothing else in the package opens pictures, so training, prediction and serving 
 the same files.
 
 A picture file is a stranger's program for a decoder. `decode` therefore goes by content and not by name,
-knows seven formats and no others, checks sizes before it allocates, wants the whole picture or none of it,
+knows nine formats and no others, checks sizes before it allocates, wants the whole picture or none of it,
 and has one way to fail.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import re
 import stat
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from neocog.errors import UnreadableError
-from neocog.pictures import jpeg, tiff
+from neocog.pictures import heif, jpeg, samples, tiff
 from neocog.pictures.preprocess import MAX_PIXELS, Pixels, Preprocess
 from neocog.pictures.quiet import QUIET
+from neocog.pictures.samples import Layout, Used
+from neocog.pictures.seen import Seen, has_vanished
 
-__all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "PICTURE_SUFFIXES", "Pixels", "Preprocess", "decode"]
+__all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "PICTURE_SUFFIXES", "Pixels", "Preprocess", "decode", "see"]
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".mpo"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".mpo", ".avif", ".heic", ".heif", ".hif"}
 )
 """Lower-case endings under which a folder scan expects pictures. What a file is, `decode` finds from its
 content."""
@@ -55,9 +60,10 @@ _FORMATS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]")),
     ("PPM", re.compile(rb"P[1-6f][\s#]")),
     ("BMP", re.compile(rb"BM")),
+    ("AVIF", re.compile(rb"....ftyp(avi[fs]|(mif1|msf1|miaf)(....){1,12}?avi[fs])", re.DOTALL)),
+    ("HEIF", re.compile(rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)),
 )
 
-HEIF = "an AVIF or HEIC file"
 _STRANGERS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("a PDF", re.compile(rb"%PDF")),
     ("a PostScript file", re.compile(rb"%!|\xc5\xd0\xd3\xc6")),
@@ -75,7 +81,6 @@ _STRANGERS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ),
     ("an XML document", re.compile(rb"\s*<\?xml")),
     ("a Photoshop file", re.compile(rb"8BPS")),
-    (HEIF, re.compile(rb"....ftyp(avi[fs]|hei[cfsx]|mif1|msf1)", re.DOTALL)),
     ("a video", re.compile(rb"....ftyp|RIFF....AVI |\x1aE\xdf\xa3", re.DOTALL)),
     ("an icon file", re.compile(rb"\x00\x00[\x01\x02]\x00")),
     ("a JPEG 2000 file", re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51")),
@@ -91,20 +96,26 @@ _STRANGERS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
 def decode(source: Path | bytes, *, max_pixels: int | None = None, wanted: Preprocess = AS_IT_IS) -> Pixels:
     """The picture in a file, or in bytes, as RGB: uint8 (H, W, 3), upright, its own and writable.
 
-    JPEG (also MPO), PNG, GIF, BMP, WebP, TIFF and PNM, found by content. Of animations the first frame. The
-    EXIF orientation is applied, an invalid one ignored; colour profiles are ignored. What is transparent is
-    laid on white. 16-bit samples keep their high byte (as PNG's specification allows; grey and colour alike);
-    32-bit integers and floats are stretched from their minimum..maximum to 0..255. CMYK becomes
-    (1 - c)(1 - k). A picture that is cut off or damaged where the decoder can see it is refused, never half
-    grey.
+    JPEG (also MPO), PNG, GIF, BMP, WebP, TIFF, PNM, AVIF and HEIC, found by content. Of animations
+    the first frame. The EXIF orientation is applied, an invalid one ignored; colour profiles are ignored.
+    What is transparent is laid on the ground that is `wanted`, white by default. 16-bit samples
+    keep their high byte (as PNG's specification allows; grey and colour alike); 32-bit integers and floats
+    are stretched from their minimum..maximum to 0..255; unless `wanted` says which samples are black and
+    white. CMYK becomes (1 - c)(1 - k). A picture that is cut off or damaged where the decoder can see it is
+    refused, never half grey.
 
-    `wanted` says how many pixels there may be, and whether a JPEG may be read at a half, a quarter or an
+    `wanted` also says how many pixels there may be, and whether a JPEG may be read at a half, a quarter or an
     eighth of its sides where that is enough for what is made of it. A JPEG of more pixels than there may be
     (up to MAX_JPEG_PIXELS) is read that way in any case; every other picture of more is refused.
 
     Raises `UnreadableError`, and nothing else, with '<path>: <what is wrong>; <cure>'. `max_pixels`, which
     takes the place of those in `wanted`, is compared with the header, before anything is decoded.
     """
+    return see(source, max_pixels=max_pixels, wanted=wanted).pixels
+
+
+def see(source: Path | bytes, *, max_pixels: int | None = None, wanted: Preprocess = AS_IT_IS) -> Seen:
+    """As `decode`, with what of the picture is hard to see as it is `wanted`."""
     max_pixels = wanted.max_pixels if max_pixels is None else max_pixels
     if isinstance(source, bytes):
         name, data = "<bytes>", source
@@ -120,6 +131,8 @@ def decode(source: Path | bytes, *, max_pixels: int | None = None, wanted: Prepr
         ) from error
     except _Refusal as refusal:
         raise UnreadableError(f"{name}: {refusal}") from refusal.__cause__
+    except heif.Missing as error:
+        raise UnreadableError(f"{name}: {error}; or convert it: magick photo.heic photo.jpg") from error
     except MemoryError as error:
         raise UnreadableError(f"{name}: does not fit into memory; make it smaller") from error
     except Exception as error:  # Pillow's contract: any plain exception is a normal answer to a bad file
@@ -166,17 +179,26 @@ def _want_regular(path: Path, mode: int) -> None:
         raise UnreadableError(f"{path}: is a pipe, socket or device, not a file; name a picture file")
 
 
-def _decoded(data: bytes, max_pixels: int, wanted: Preprocess) -> Pixels:
+def _decoded(data: bytes, max_pixels: int, wanted: Preprocess) -> Seen:
     kind = _kind(data)
+    if kind == "HEIF":
+        return _heif(data, max_pixels, wanted)
     _register(kind)
     with Image.open(io.BytesIO(data), formats=(kind,)) as picture:
         if kind == "JPEG" and (found := _jpeg(picture, data, max_pixels, wanted)) is not None:
-            return found
+            return Seen(found)
         _check_size(picture, data, max_pixels)
-        depth = _raw_mode(picture)
+        lying = samples.layout(picture)
         with tiff.strict(picture, data) if kind == "TIFF" else contextlib.nullcontext():
             picture.load()
-        return _upright(_rgb(picture, depth), _orientation(picture))
+        seen = _seen(picture, lying, data, wanted)
+        return replace(seen, pixels=_upright(seen.pixels, _orientation(picture)))
+
+
+def _heif(data: bytes, max_pixels: int, wanted: Preprocess) -> Seen:
+    with heif.opened(data) as found:
+        _check_size(found, data, max_pixels)
+        return _seen(heif.picture(found), Layout(), data, wanted)
 
 
 def _jpeg(picture: Image.Image, data: bytes, max_pixels: int, wanted: Preprocess) -> Pixels | None:
@@ -211,16 +233,17 @@ def _kind(data: bytes) -> str:
             return kind
     head = data[:2048]
     what = next((what for what, magic in _STRANGERS if magic.match(head)), None)
-    if what == HEIF:
-        raise _Refusal(f"is {what}, not a picture in a known format; convert it: magick photo.heic photo.jpg")
     says = f"is {what}, not a picture" if what else "is not a picture in a known format"
-    raise _Refusal(f"{says}; accepted are JPEG, PNG, GIF, BMP, WebP, TIFF and PNM")
+    raise _Refusal(f"{says}; accepted are JPEG, PNG, GIF, BMP, WebP, TIFF, PNM, AVIF and HEIC")
 
 
 def _register(kind: str) -> None:
     """Import the one plug-in needed; left to itself, Pillow would import all of them, that for EPS too."""
     if kind == "WEBP":
         from PIL import WebPImagePlugin  # noqa: F401
+    elif kind == "AVIF":
+        heif.require_avif()
+        from PIL import AvifImagePlugin  # noqa: F401
     elif kind == "TIFF":
         from PIL import TiffImagePlugin  # noqa: F401
 
@@ -229,7 +252,7 @@ def _register(kind: str) -> None:
         Image.preinit()
 
 
-def _check_size(picture: Image.Image, data: bytes, max_pixels: int, divided: int = 1) -> None:
+def _check_size(picture: Any, data: bytes, max_pixels: int, divided: int = 1) -> None:
     """Refuse what would take too much memory or time, from the header alone."""
     width, height = picture.size
     pixels = width * height
@@ -247,58 +270,65 @@ def _check_size(picture: Image.Image, data: bytes, max_pixels: int, divided: int
         raise _Refusal(f"has {width}x{height} pixels in a slow kind of {picture.format}; save it as PNG")
 
 
-def _raw_mode(picture: Image.Image) -> str:
-    """Pillow's name of how the samples lie in the file, such as 'RGB;16B'; lost on loading."""
-    tiles = getattr(picture, "tile", ())
-    arguments = tiles[0][3] if tiles else ""
-    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
-    return first if isinstance(first, str) else ""
+def _seen(picture: Image.Image, lying: Layout, data: bytes, wanted: Preprocess) -> Seen:
+    """A loaded picture of any mode."""
+    mode, levels = picture.mode, wanted.levels
+    again = functools.partial(Image.open, io.BytesIO(data), formats=(picture.format or "",))
+    values = samples.numbers(picture, lying, data, again, every=levels is not None)
+    if mode.startswith(("I", "F")):
+        assert values is not None  # these modes are those of deep samples
+        return _grey(picture, values, lying, wanted)
+    used = samples.used(values, lying.most) if values is not None else None
+    fine = samples.levelled(values, levels) if values is not None and levels is not None else None
+    if mode in ("LA", "La", "RGBA", "RGBa", "PA") or (mode == "P" and picture.has_transparency_data):
+        straight = picture if mode in ("RGBA", "LA") else picture.convert("LA" if mode == "La" else "RGBA")
+        colours = straight.convert("RGB") if fine is None else Image.fromarray(fine)
+        alpha = straight.getchannel("A")
+        ground = Image.new("RGB", picture.size, (wanted.ground,) * 3)
+        ground.paste(colours, mask=alpha)
+        return _laid(np.array(ground), np.asarray(alpha), used)
+    rgb = np.array(picture.convert("RGB") if mode != "RGB" else picture) if fine is None else fine
+    key = picture.info.get("transparency")
+    if key is None or mode not in ("1", "L", "RGB"):
+        return Seen(rgb, used)
+    sixteen = ";16" in lying.raw_mode  # one colour of the picture stands for 'transparent'
+    step = _STEP.get(lying.raw_mode, 1)
+    if sixteen and fine is not None and values is not None:
+        clear = (values == np.atleast_1d(key)).all(axis=2)
+    else:
+        clear = (rgb == [v >> 8 if sixteen else v * step for v in np.atleast_1d(key).tolist()]).all(axis=2)
+    rgb[clear] = wanted.ground
+    return _laid(rgb, np.where(clear, np.uint8(0), np.uint8(255)), used)
+
+
+def _laid(pixels: Pixels, alpha: Pixels, used: Used | None) -> Seen:
+    return Seen(pixels, used, transparent=bool(alpha.min() < 255), vanished=has_vanished(pixels, alpha))
 
 
 # Levels 0..255 per step of a sample; a transparent colour is stored in the file's own steps.
 _STEP = {"1": 255, "L;1": 255, "L;2": 85, "L;4": 17}
 
 
-def _rgb(picture: Image.Image, raw_mode: str) -> Pixels:
-    """A loaded picture of any mode as (H, W, 3)."""
-    mode = picture.mode
-    if mode.startswith(("I", "F")):
-        grey = _eight_bits(picture, raw_mode)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if mode in ("LA", "La", "RGBA", "RGBa", "PA") or (mode == "P" and picture.has_transparency_data):
-        straight = picture if mode in ("RGBA", "LA") else picture.convert("LA" if mode == "La" else "RGBA")
-        ground = Image.new("RGB", picture.size, "white")
-        ground.paste(straight.convert("RGB"), mask=straight.getchannel("A"))
-        return np.array(ground)
-    rgb = np.array(picture.convert("RGB") if mode != "RGB" else picture)
-    key = picture.info.get("transparency")
-    if key is not None and mode in ("1", "L", "RGB"):  # one colour of the picture stands for 'transparent'
-        sixteen = ";16" in raw_mode
-        levels = [v >> 8 if sixteen else v * _STEP.get(raw_mode, 1) for v in np.atleast_1d(key).tolist()]
-        rgb[(rgb == np.array(levels)).all(axis=2)] = 255
-    return rgb
-
-
-def _eight_bits(picture: Image.Image, raw_mode: str) -> Pixels:
-    """Grey of more than 8 bits as (H, W) of 8: 12 and 16 bits by depth, 32 bits from minimum to maximum."""
-    values = np.asarray(picture)
-    tags = getattr(picture, "tag_v2", {})
-    if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format in ("PNG", "PPM")):
-        bits = 12 if raw_mode.startswith("I;12") else 16
-        grey = np.minimum(values >> (bits - 8), 255).astype(np.uint8)
-        if tags.get(262) == 0:  # PhotometricInterpretation: white is zero
-            grey = 255 - grey
-        key = picture.info.get("transparency")
-        return np.where(values == key, np.uint8(255), grey) if isinstance(key, int) else grey
-    if raw_mode == "I;32N":  # unsigned, which Pillow keeps in signed integers
-        values = values.view(np.uint32)
+def _grey(picture: Image.Image, values: samples.Numbers, lying: Layout, wanted: Preprocess) -> Seen:
+    """Grey of more than 8 bits: 12 and 16 bits by depth, 32 bits from minimum to maximum, or as `wanted`."""
     if not np.isfinite(values).all():
         raise _Refusal("has pixels that are not finite numbers; replace them and save it anew")
-    low, high = float(values.min()), float(values.max())
-    if low == high:
-        return np.zeros(values.shape, np.uint8)
-    shares = (values.astype(np.float64) - low) / (high - low)
-    return np.rint(255 * shares).astype(np.uint8)
+    whole = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format in ("PNG", "PPM"))
+    if wanted.levels is not None:
+        grey = samples.levelled(values, wanted.levels)
+    elif picture.format == "PPM" and whole:  # Pillow scales what says its own maximum to 16 bits
+        grey = samples.by_depth(np.asarray(picture), 65535)
+    else:
+        grey = samples.by_depth(values, lying.most) if whole else samples.stretched(values)
+    if whole and getattr(picture, "tag_v2", {}).get(samples.PHOTOMETRIC) == samples.WHITE_IS_ZERO:
+        grey = 255 - grey
+    used = samples.used(values, lying.most) if whole else None
+    key = picture.info.get("transparency")
+    if not whole or not isinstance(key, int):
+        return Seen(np.repeat(grey[:, :, None], 3, axis=2), used)
+    grey = np.where(values == key, np.uint8(wanted.ground), grey)
+    alpha = np.where(values == key, np.uint8(0), np.uint8(255))
+    return _laid(np.repeat(grey[:, :, None], 3, axis=2), alpha, used)
 
 
 def _orientation(picture: Image.Image) -> int:

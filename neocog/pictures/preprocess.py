@@ -81,6 +81,9 @@ class Preprocess(BaseModel):
                    its sides where they stay twice as long as what is made of them: faster, hardly different
     max_pixels     how many pixels of a picture are decoded at most; larger JPEGs are read reduced, other
                    pictures refused
+    levels         the samples that become black and white, of pictures with more than 8 bits for each; None:
+                   the high byte of 12 or 16 bits, and minimum and maximum of 32
+    ground         grey level 0..255 that transparent pictures are laid on
     background     mean brightness 0..1 of the training pictures' border, for `looks_inverted`
     """
 
@@ -99,6 +102,8 @@ class Preprocess(BaseModel):
     background: Share | None = None
     reading: Literal["whole", "reduced"] = "whole"
     max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=2_000_000_000)
+    levels: tuple[Finite, Finite] | None = None
+    ground: int = Field(default=255, ge=0, le=255)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Preprocess:
@@ -117,6 +122,8 @@ class Preprocess(BaseModel):
             raise ValueError(
                 f"scale '{self.scale}' has its own mean and std; to give others, set scale to 'given'"
             )
+        if self.levels is not None and not self.levels[0] < self.levels[1]:
+            raise ValueError(f"levels are {list(self.levels)}; give black and then white, as [0, 4095]")
         if self.order == "bgr" and self.channels == 1:
             raise ValueError("order 'bgr' needs 3 channels; grey pictures have order 'rgb'")
         return self
@@ -244,7 +251,12 @@ class Preprocess(BaseModel):
         if self.scale in ("one", "channels", "given") and self.mean is not None and self.std is not None:
             words += f" (mean {_numbers(self.mean)}, std {_numbers(self.std)})"
         reduced = ", JPEGs read reduced" if self.reading == "reduced" else ""
-        return f"{size}, {colour[self.channels]}, {fit[self.fit]}, {self.interpolation}{reduced}; {words}."
+        deep = (
+            f", samples {self.levels[0]:g} to {self.levels[1]:g} of more than 8 bits" if self.levels else ""
+        )
+        ground = f", laid on {self.ground}" if self.ground != 255 else ""
+        read = f"{reduced}{deep}{ground}"
+        return f"{size}, {colour[self.channels]}, {fit[self.fit]}, {self.interpolation}{read}; {words}."
 
     def _fitted(self, pixels: Pixels, h: int, w: int) -> Pixels:
         """(H, W) or (H, W, 3) -> (h, w) or (h, w, 3) by `fit`."""

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from neocog.errors import UnreadableError, UsageError
 from neocog.files import require_named
-from neocog.pictures.decode import AS_IT_IS, PICTURE_SUFFIXES, Pixels, Preprocess, decode
+from neocog.pictures.decode import AS_IT_IS, PICTURE_SUFFIXES, Pixels, Preprocess, see
 from neocog.pictures.names import natural
 from neocog.pictures.walk import Skipped, left_out, walk
 
@@ -33,12 +33,13 @@ STDIN = "-"
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One file: its `pixels`, uint8 (H, W, 3) or what `prepare` made of them; or None and the `error`, which
-    says why without naming the file again.
+    says why without naming the file again. `note` says what of it is hard to see as it was decoded.
     """
 
     path: Path
     pixels: Pixels | None = field(default=None, repr=False, compare=False)
     error: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ def read(
         if path in refused:
             return Reading(path, error=refused[path])
         try:
-            return Reading(path, prepare(decode(path, wanted=wanted)))
+            seen = see(path, wanted=wanted)
+            return Reading(path, prepare(seen.pixels), note=seen.note(wanted))
         except UnreadableError as error:
             return Reading(path, error=str(error).removeprefix(f"{path}: "))
 

@@ -12,6 +12,7 @@ from neocog.data.augment.augment import Augment
 from neocog.data.folders.extent import Extent
 from neocog.optim.settings import Optim
 from neocog.pictures.decode import Preprocess
+from neocog.pictures.seen import decoded_as
 from neocog.recipes.recipe import Phase, Recipe, Stop
 from neocog.show.words import plural
 from neocog.zoo import Model, architecture
@@ -198,7 +199,14 @@ def for_folder(found: Extent) -> tuple[Recipe, tuple[str, ...]]:
     recipe = Recipe(
         data=Data(name="folder", held_out=0.15),
         model=Model(layers=parse(SMALL_NET if small else PHOTO_NET), init="he"),
-        preprocess=Preprocess(size=size, channels=1 if found.grey else 3, fit="pad", scale="channels"),
+        preprocess=Preprocess(
+            size=size,
+            channels=1 if found.grey else 3,
+            fit="pad",
+            scale="channels",
+            levels=found.levels,
+            ground=found.ground,
+        ),
         phases=(
             Phase(
                 epochs=epochs,
@@ -230,6 +238,7 @@ def _reasons(found: Extent, recipe: Recipe, small: bool, signs: bool) -> Iterato
     else:
         yield f"size {height}x{width}, padded so that nothing is cut off: a CPU trains that in minutes"
     yield f"{'grey' if found.grey else 'colour'}, as the pictures are"
+    yield from decoded_as(recipe.preprocess)
     yield f"{plural(recipe.epochs, 'epoch')} in batches of {recipe.batch}, about {steps} steps: few pictures need as many as many do"
     if signs:
         yield "shifts, small rotations and zooms, but no flips: small grey pictures may be signs, which mirroring changes"

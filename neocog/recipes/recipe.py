@@ -131,7 +131,12 @@ class Recipe(BaseModel):
 
 ADDED: Mapping[str, Any] = {"task": "auto", "start": None, "coverage": None}
 ADDED_TO_MODEL: Mapping[str, Any] = {"head": None}
-ADDED_TO_PREPROCESS: Mapping[str, Any] = {"reading": "whole", "max_pixels": MAX_PIXELS}
+ADDED_TO_PREPROCESS: Mapping[str, Any] = {
+    "reading": "whole",
+    "max_pixels": MAX_PIXELS,
+    "levels": None,
+    "ground": 255,
+}
 ADDED_TO_PHASE: Mapping[str, Any] = {"freeze": None, "copies": 0}
 ADDED_TO_OPTIM: Mapping[str, Any] = {"rates": None}
 """Fields that recipes did not always have, with what they meant before: such a recipe keeps its identity."""

@@ -19,6 +19,7 @@ from neocog.data.augment.augment import Augment
 from neocog.data.choice import Divide
 from neocog.data.dataset import Dataset, Split, class_counts
 from neocog.data.folders import in_files
+from neocog.data.folders.extent import looked_at
 from neocog.data.folders.in_files import Discarded, Sizes
 from neocog.data.folders.listing import Listing
 from neocog.data.folders.picture_cache import Decoded, Progress, nothing
@@ -29,6 +30,7 @@ from neocog.errors import UsageError, first_complaint, unknown
 from neocog.files import require_named
 from neocog.outputs import write_bytes
 from neocog.pictures.decode import Preprocess
+from neocog.pictures.seen import decoded_as, decoding
 from neocog.pictures.walk import Skipped
 
 FOLDER_SIZE = (128, 128)
@@ -202,7 +204,8 @@ def look(
     the pictures of `split`. `seed` draws another sample than the first pictures, and other variants. `out`
     writes that picture as PNG. Nothing is held out, so that all counts are the data's own, unless `changes`
     say so: "field=value" texts for fields of `Data`, such as "held_out=0.2", with which the data are divided
-    as for a training. `UsageError`: no such data set, split, index or field; else as `neocog.data.load`.
+    as for a training; or of pictures in files, how they are decoded: "preprocess.levels=[0,4095]".
+    `UsageError`: no such data set, split, index or field; else as `neocog.data.load`.
     """
     require_named(what)
     path = Path(what)
@@ -249,10 +252,20 @@ class _Wanted:
             )
         return draw(dataset, self.view, self.index, split=self.split, seed=self.seed)
 
+    @property
+    def decoded(self) -> list[str]:
+        """The changes of how pictures are decoded."""
+        return [change for change in self.changes if _of_decoding(change)]
+
+    @property
+    def divided(self) -> list[str]:
+        """The changes of how the data are divided."""
+        return [change for change in self.changes if not _of_decoding(change)]
+
     def data(self, name: str) -> Data:
         """Data set `name`, nothing held out, with the changes."""
         names = [field for field in Data.model_fields if field not in ("name", "val")]
-        texts = [change.strip().removeprefix("data.") for change in self.changes]
+        texts = [change.strip().removeprefix("data.") for change in self.divided]
         given = fields(texts, names, of="data", example="held_out=0.2")
         try:
             return Data.model_validate({"held_out": 0, **given, "name": name})
@@ -262,10 +275,14 @@ class _Wanted:
     @property
     def divide(self) -> Divide:
         """As the data are, unless something is to be changed: then as a training divides them."""
-        return "as trained" if self.changes else "as given"
+        return "as trained" if self.divided else "as given"
 
     def remarks(self, dataset: Dataset) -> tuple[str, ...]:
         return self.augment.remarks(dataset.classes) if self.augment is not None else ()
+
+
+def _of_decoding(change: str) -> bool:
+    return change.strip().startswith("preprocess.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +292,7 @@ class _Source:
     layout: str
     listing: Listing | None = None
     pictures: Decoded | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def _own(path: Path, size: tuple[int, int] | None, wanted: _Wanted, progress: Progress) -> Look:
@@ -285,10 +303,14 @@ def _own(path: Path, size: tuple[int, int] | None, wanted: _Wanted, progress: Pr
         preprocess = _sized(size, "crop") if size else None
         dataset = own.dataset(data, preprocess=preprocess, divide=wanted.divide)
         return _looked(dataset, _Source(own.layout), wanted)
-    preprocess = _sized(size or FOLDER_SIZE, "crop")  # no padding, which is no brightness
+    sized = _sized(size or FOLDER_SIZE, "crop")  # no padding, which is no brightness
+    found = looked_at(own.listing.items, own.listing)
+    suited = sized.model_copy(update={"levels": found.levels, "ground": found.ground})
+    preprocess = decoding(suited, wanted.decoded)
     pictures = own.decoded(preprocess, progress)
     dataset = own.dataset(data, preprocess=preprocess, divide=wanted.divide)
-    return _looked(dataset, _Source(own.layout, own.listing, pictures), wanted)
+    source = _Source(own.layout, own.listing, pictures, decoded_as(suited))
+    return _looked(dataset, source, wanted)
 
 
 def _sized(size: tuple[int, int], fit: Literal["crop", "pad", "stretch"]) -> Preprocess:
@@ -328,7 +350,7 @@ def _looked(dataset: Dataset, source: _Source, wanted: _Wanted) -> Look:
         alike=in_files.alike(listing, pictures) if listing and pictures else (),
         found=listing.found if listing else None,
         skipped=dataset.skipped,
-        remarks=(*dataset.remarks, *wanted.remarks(dataset)),
+        remarks=(*source.remarks, *dataset.remarks, *wanted.remarks(dataset)),
     )
 
 

@@ -23,6 +23,7 @@ from neocog.model import Trained, dataset_of, open_trained
 from neocog.outputs import cell, write_bytes
 from neocog.pictures import reading
 from neocog.pictures.decode import Pixels, Preprocess
+from neocog.pictures.seen import decoding
 from neocog.show import grids
 from neocog.world import Precision, World, find
 from neocog.zoo.head import answering
@@ -185,6 +186,7 @@ def predict(
     weights: str | Path | None = None,
     top: int = 5,
     polarity: Literal["as given", "negative"] = "as given",
+    changes: Sequence[str] = (),
     device: str = "auto",
     precision: Precision = "float32",
     progress: Callable[[int, int], None] | None = None,
@@ -194,11 +196,12 @@ def predict(
 
     Every picture goes through the decoder and the Preprocess of training and evaluation. `polarity`
     'negative' turns light into dark first: for digits drawn dark on white, where the training pictures are
-    light on dark; without it such a picture is noticed and noted. A file that cannot be read becomes an item
-    with its error; the others are named all the same. `weights` goes with a network of the zoo, see
-    `open_trained`. Answers are in float32, as `evaluate` measures the network; another `precision` is
-    quicker where the hardware multiplies it, and answers a little otherwise. `progress` hears how many
-    pictures are read, of how many.
+    light on dark; without it such a picture is noticed and noted. `changes` are "field=value" texts for how
+    pictures are decoded where that is to differ from the training, such as "levels=[0,4095]". A file that
+    cannot be read becomes an item with its error; the others are named all the same. `weights` goes with a
+    network of the zoo, see `open_trained`. Answers are in float32, as `evaluate` measures the network;
+    another `precision` is quicker where the hardware multiplies it, and answers a little otherwise.
+    `progress` hears how many pictures are read, of how many.
     """
     if top < 1:
         raise UsageError(f"top {top} is not a number of classes; give 1 or more")
@@ -217,7 +220,8 @@ def predict(
         )
     items: list[Prediction] = []
     found = reading.find(pictures)
-    for read in found.read(namer.placing(polarity), progress=progress, wanted=trained.preprocess):
+    wanted = decoding(trained.preprocess, changes)
+    for read in found.read(namer.placing(polarity), progress=progress, wanted=wanted):
         items += namer.named(read, shown=grids.MOST_STACKED - len(items))
     return Predictions(tuple(items), found.remarks)
 
@@ -252,7 +256,8 @@ class _Namer:
             if one.pixels is not None:
                 row, top = next(answers)
                 drawn = Shown(one.pixels, row.numpy(), self.trained.classes) if number < shown else None
-                named = Prediction(str(one.path), top, note=_note(one.pixels, preprocess), shown=drawn)
+                note = one.note or _note(one.pixels, preprocess)
+                named = Prediction(str(one.path), top, note=note, shown=drawn)
                 items.append(self._doubted(named, next(distances, None)))
             else:
                 items.append(Prediction(str(one.path), error=one.error))

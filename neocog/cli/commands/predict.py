@@ -42,6 +42,11 @@ COMMAND = Command(
             sets="negative",
             help="Turn light into dark first (digits on white paper).",
         ),
+        "changes": Option(
+            flag="--set",
+            kind="texts",
+            help="FIELD=VALUE of how pictures are decoded, e.g. ground=0, levels=[0,4095].",
+        ),
         "format": Option(kind="text", accepts=("text", "jsonl", "csv"), default="text", help=f"{ACCEPTED}."),
         "device": DEVICE,
         "precision": PRECISION,

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from neocog.data.folders.listing import Listing
+import numpy as np
+
+from neocog.data.folders.listing import Item, Listing
 from neocog.errors import UnreadableError
-from neocog.pictures.decode import decode
+from neocog.pictures.decode import see
+from neocog.pictures.samples import together
+from neocog.pictures.seen import Seen
 
+WHITE, BLACK = 255, 0
+NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 SAMPLED = 24
 """How many pictures are decoded, at least, to learn the size of all; less than twice as many."""
 
@@ -16,7 +22,9 @@ SAMPLED = 24
 @dataclass(frozen=True, slots=True)
 class Extent:
     """How much there is to train on: pictures, classes, the median (height, width) of some pictures, whether
-    they are grey, and how many times as many pictures the largest class has as the smallest.
+    they are grey, and how many times as many pictures the largest class has as the smallest; the samples
+    that should be black and white, where those of more than 8 bits are hardly used; the ground from which
+    transparent pictures stand out.
     """
 
     pictures: int
@@ -24,6 +32,8 @@ class Extent:
     size: tuple[int, int] | None = None
     grey: bool = False
     imbalance: float = 1.0
+    levels: tuple[float, float] | None = None
+    ground: int = WHITE
 
 
 def of_listing(listing: Listing) -> Extent:
@@ -33,18 +43,47 @@ def of_listing(listing: Listing) -> Extent:
     for item in items:
         for label in item.labels:
             counts[label] += 1
+    found = looked_at(items, listing)
+    if not found.sizes:
+        return Extent(len(items), len(listing.classes), imbalance=imbalance(counts))
+    height, width = (sorted(sides)[len(sides) // 2] for sides in zip(*found.sizes, strict=True))
+    return Extent(
+        len(items),
+        len(listing.classes),
+        (height, width),
+        found.grey,
+        imbalance(counts),
+        found.levels,
+        found.ground,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """Some pictures: their (height, width), and what all of them have in common, as in `Extent`."""
+
+    sizes: tuple[tuple[int, int], ...]
+    grey: bool
+    levels: tuple[float, float] | None
+    ground: int
+
+
+def looked_at(items: Sequence[Item], listing: Listing) -> LookedAt:
+    """Some of `items` of the listing, decoded; those that cannot be are left out here, and reported later."""
+    every: list[Seen] = []
     sizes, grey = [], True
     for item in items[:: max(len(items) // SAMPLED, 1)]:
         try:
-            pixels = decode(listing.root / item.path)
+            seen = see(listing.root / item.path)
         except UnreadableError:
-            continue  # it is reported when everything is decoded
-        sizes.append(pixels.shape[:2])
-        grey = grey and bool((pixels == pixels[..., :1]).all())
-    if not sizes:
-        return Extent(len(items), len(listing.classes), imbalance=imbalance(counts))
-    height, width = (sorted(sides)[len(sizes) // 2] for sides in zip(*sizes, strict=True))
-    return Extent(len(items), len(listing.classes), (height, width), grey, imbalance(counts))
+            continue
+        sizes.append(seen.pixels.shape[:2])
+        grey = grey and bool((seen.pixels == seen.pixels[..., :1]).all())
+        every.append(replace(seen, pixels=NO_PIXELS))
+    used = together(seen.used for seen in every if seen.used is not None)
+    clear = [seen.vanished for seen in every if seen.transparent]
+    ground = BLACK if 2 * sum(clear) > len(clear) else WHITE
+    return LookedAt(tuple(sizes), grey, used.suited if used is not None else None, ground)
 
 
 def imbalance(counts: Sequence[int]) -> float:

@@ -28,14 +28,13 @@ from neocog.data.folders.copies import Families, groups
 from neocog.data.folders.listing import Listing
 from neocog.errors import UnreadableError
 from neocog.files import DAY, cache_dir, read_json, replacing, sweep, write_text
-from neocog.pictures.decode import MAX_FILE_BYTES, Pixels, Preprocess, decode
+from neocog.pictures.decode import MAX_FILE_BYTES, Pixels, Preprocess, see
+from neocog.pictures.seen import DECODING, Odds, remarks
 from neocog.pictures.walk import Skipped
 
 FORMAT = "neocog pictures 2"
 PLACING = frozenset({"size", "channels", "fit", "crop_share", "interpolation", "fill"})
 """The fields of Preprocess that `place` depends on."""
-DECODING = frozenset({"reading", "max_pixels"})
-"""Those that the decoder depends on."""
 STRICTLY_READ = frozenset({".jpg", ".jpeg", ".jfif", ".mpo", ".tif", ".tiff"})
 """Endings of the kinds whose damage was not always seen."""
 
@@ -71,7 +70,7 @@ class Decoded:
     """All pictures of a listing that could be decoded, in its order; `shape` is (C, h, w).
 
     The pixels are in memory, or in the file at `path`. `families` are the rows that are copies of each other,
-    as `copies.groups` has them.
+    as `copies.groups` has them. `remarks` say what of the pictures is hard to see as they were decoded.
     """
 
     rows: tuple[Row, ...]
@@ -80,6 +79,7 @@ class Decoded:
     families: Families
     path: Path | None = None
     memory: Tensor | None = None
+    remarks: tuple[str, ...] = ()
 
     def take(self, numbers: Tensor) -> Tensor:
         """The pictures numbered by the ascending int64 `numbers`, uint8 (n, C, h, w).
@@ -139,7 +139,7 @@ def _key(listing: Listing, preprocess: Preprocess) -> str:
 def _write(path: Path, listing: Listing, preprocess: Preprocess, progress: Progress) -> None:
     """The files of an entry, the index last: without it there is no entry."""
     sweep(path.parent, older_than=DAY)
-    rows, skipped = [], []
+    rows, skipped, odds = [], [], []
     shape: tuple[int, ...] = ()
     prints = bytearray()
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -151,11 +151,13 @@ def _write(path: Path, listing: Listing, preprocess: Preprocess, progress: Progr
                 file.write(made.picture.data)
                 prints += made.small.data
                 rows.append(made.row)
+                odds.append(made.odds)
     body = {
         "shape": shape,
         "rows": rows,
         "skipped": [(s.path, s.reason) for s in skipped],
         "families": _families(rows, prints),
+        "remarks": remarks(odds, preprocess),
     }
     write_text(_index(path), json.dumps({"format": FORMAT, "sha256": _check(body), "body": body}))
 
@@ -175,7 +177,8 @@ def _opened(path: Path) -> Decoded | None:
     except (UnreadableError, OSError, KeyError, TypeError, ValueError):
         return None
     skipped = tuple(Skipped(*s) for s in body["skipped"])
-    return Decoded(rows, shape, skipped, families, path=path)  # type: ignore[arg-type]
+    said = tuple(body.get("remarks", ()))
+    return Decoded(rows, shape, skipped, families, path=path, remarks=said)  # type: ignore[arg-type]
 
 
 def _sound(path: Path, rows: tuple[Row, ...], size: int) -> bool:
@@ -191,6 +194,7 @@ def _sound(path: Path, rows: tuple[Row, ...], size: int) -> bool:
 def _in_memory(listing: Listing, preprocess: Preprocess, progress: Progress) -> Decoded:
     rows: list[Row] = []
     skipped: list[Skipped] = []
+    odds: list[Odds] = []
     prints = bytearray()
     x = torch.empty(0, 3, 1, 1, dtype=torch.uint8)
     for made in _pictures(listing, preprocess, progress):
@@ -202,8 +206,10 @@ def _in_memory(listing: Listing, preprocess: Preprocess, progress: Progress) -> 
         x[len(rows)] = torch.from_numpy(made.picture)
         prints += made.small.data
         rows.append(made.row)
+        odds.append(made.odds)
     shape: Any = tuple(x.shape[1:])
-    return Decoded(tuple(rows), shape, tuple(skipped), _families(rows, prints), memory=x[: len(rows)])
+    families, said = _families(rows, prints), remarks(odds, preprocess)
+    return Decoded(tuple(rows), shape, tuple(skipped), families, memory=x[: len(rows)], remarks=said)
 
 
 def _families(rows: list[Row], prints: bytearray) -> Families:
@@ -215,6 +221,7 @@ class _Made(NamedTuple):
     row: Row
     picture: Pixels
     small: Pixels
+    odds: Odds
 
 
 def _pictures(listing: Listing, preprocess: Preprocess, progress: Progress) -> Iterator[_Made | Skipped]:
@@ -239,7 +246,8 @@ def _pictures(listing: Listing, preprocess: Preprocess, progress: Progress) -> I
 def _make(root: Path, number: int, path: str, preprocess: Preprocess) -> _Made | Skipped:
     try:
         data = _content(os.path.join(root, path))
-        pixels = decode(data, wanted=preprocess)
+        seen = see(data, wanted=preprocess)
+        pixels = seen.pixels
         placed, small = preprocess.place(pixels), PRINT.place(pixels)
     except OSError as error:
         return Skipped(path, f"cannot be read: {error.strerror or error}")
@@ -247,7 +255,7 @@ def _make(root: Path, number: int, path: str, preprocess: Preprocess) -> _Made |
         return Skipped(path, str(error).removeprefix("<bytes>: "))
     digests = hashlib.sha256(data).hexdigest(), hashlib.sha256(placed.data).hexdigest()
     height, width = int(pixels.shape[0]), int(pixels.shape[1])
-    return _Made(Row(number, *digests, height, width, _colours(pixels)), placed, small)
+    return _Made(Row(number, *digests, height, width, _colours(pixels)), placed, small, seen.odds())
 
 
 def _colours(pixels: Pixels) -> int:

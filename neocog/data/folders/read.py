@@ -61,7 +61,7 @@ def assemble(
         val=splits.get("val"),
         test=splits.get("test"),
         skipped=skipped,
-        remarks=(*left_out(skipped, listing.found), *listing.remarks, *remarks),
+        remarks=(*left_out(skipped, listing.found), *listing.remarks, *pictures.remarks, *remarks),
     )
 
 
