@@ -93,6 +93,20 @@ CASES: dict[str, tuple[list[Entries], Shape]] = {
         ],
         (2, 3, 4),
     ),
+    "unflatten": ([[{"kind": "unflatten", "sizes": [2, 3, 2]}]], (3, 2, 2)),
+    "upsample": (
+        [[{"kind": "upsample", "factor": f, "how": h}] for f in (2, 3) for h in ("nearest", "linear")],
+        (2, 3, 2),
+    ),
+    "transposed-conv": (
+        [
+            [{"kind": "transposed-conv", "filters": 3, "kernel": 3, "stride": 2, "activation": "tanh"}],
+            [{"kind": "transposed-conv", "filters": 3, "kernel": 3, "stride": 2, "padding": "same"}],
+            [{"kind": "transposed-conv", "filters": 2, "kernel": 5, "stride": 2, "padding": "same",
+              "bias": False}],
+        ],
+        (2, 3, 2),
+    ),
     **{kind: ([[{"kind": kind}]], (3, 2, 2)) for kind in ("relu", "sigmoid", "tanh", "softmax")},
 }  # fmt: skip
 SINGLE = [(kind, n) for kind, (ways, _) in CASES.items() for n in range(len(ways))]
@@ -101,8 +115,10 @@ EVERY_KIND = [
     {"kind": "batchnorm"}, {"kind": "relu"}, {"kind": "maxpool", "padding": "same"},
     {"kind": "pad", "amount": 1, "border": "nearest"}, {"kind": "l2pool", "size": 2, "stride": 1},
     {"kind": "conv", "filters": 4, "kernel": 2, "groups": 2, "activation": "tanh"}, {"kind": "softmax"},
+    {"kind": "transposed-conv", "filters": 3, "kernel": 2, "stride": 2}, {"kind": "upsample"},
     {"kind": "avgpool", "size": 2, "stride": 1}, {"kind": "dropout", "rate": 0.3}, {"kind": "sigmoid"},
-    {"kind": "globalpool"}, {"kind": "flatten"}, {"kind": "dense", "units": 5}, {"kind": "batchnorm"},
+    {"kind": "globalpool"}, {"kind": "flatten"}, {"kind": "dense", "units": 8},
+    {"kind": "unflatten", "sizes": [2, 2, 2]}, {"kind": "dense", "units": 5}, {"kind": "batchnorm"},
     {"kind": "tanh"}, {"kind": "dense", "units": "classes", "activation": "softmax"},
 ]  # fmt: skip
 

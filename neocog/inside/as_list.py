@@ -9,8 +9,9 @@ from torch import nn
 
 from neocog.errors import UsageError
 from neocog.zoo.blocks import GlobalPool, L2Pool, Logistic, Network, Pad, Same, SameAveragePool
-from neocog.zoo.layer import penalty_of
-from neocog.zoo.layer_list import ACTIVATIONS, AVERAGE_POOL, BATCH_NORM, CONV, MAX_POOL, Layer, parse
+from neocog.zoo.layer_list import AVERAGE_POOL, BATCH_NORM, CONV, MAX_POOL, Layer, parse
+from neocog.zoo.layers.growing import LINEAR, TRANSPOSED
+from neocog.zoo.layers.layer import ACTIVATIONS, penalty_of
 
 Entry = dict[str, Any]
 WORDS = {kind: word for word, kind in ACTIVATIONS.items()}
@@ -69,7 +70,7 @@ def _folds(found: Sequence[Entry], entry: Entry) -> bool:
     return (
         entry.get("kind") in ACTIVATIONS
         and bool(found)
-        and found[-1]["kind"] in ("conv", "dense")
+        and found[-1]["kind"] in ("conv", "dense", "transposed-conv")
         and "activation" not in found[-1]
     )
 
@@ -111,6 +112,15 @@ def _entry(module: Any) -> Entry | None:
         return {"kind": "dropout", "rate": module.p}
     if type(module) is nn.Flatten and module.start_dim == 1 and module.end_dim == -1:
         return {"kind": "flatten"}
+    if type(module) in TRANSPOSED:
+        return _transposed(module)
+    if type(module) is nn.Unflatten and module.dim == 1 and min(module.unflattened_size) > 0:
+        channels, *sides = module.unflattened_size
+        return (
+            {"kind": "unflatten", "sizes": [*sides, channels]} if min(module.unflattened_size) > 0 else None
+        )
+    if type(module) is nn.Upsample:
+        return _upsample(module)
     if isinstance(module, Pad):
         number = {"value": module.value} if module.value else {}
         border = {"border": module.border} if module.border != "zero" else {}
@@ -133,6 +143,35 @@ def _conv(module: Any) -> Entry | None:
         **_false(bias=module.bias is not None),
         **_penalty(module),
     }
+
+
+def _transposed(module: Any) -> Entry | None:
+    """One with equal sides, no dilation and no groups, cut off as 'valid' or 'same' do."""
+    sides = ("kernel_size", "stride", "padding", "output_padding", "dilation")
+    found = [set(getattr(module, side)) for side in sides]
+    if any(len(each) > 1 for each in found):
+        return None
+    kernel, stride, border, more, dilation = (each.pop() for each in found)
+    same = (border, more) == ((kernel - stride + 1) // 2, (kernel - stride) % 2) and kernel >= stride
+    if dilation != 1 or module.groups != 1 or not (same or (border, more) == (0, 0)):
+        return None
+    return {
+        "kind": "transposed-conv",
+        "filters": module.out_channels,
+        "kernel": kernel,
+        **({"stride": stride} if stride != 1 else {}),
+        **({"padding": "same"} if border else {}),
+        **_false(bias=module.bias is not None),
+    }
+
+
+def _upsample(module: Any) -> Entry | None:
+    factor = module.scale_factor
+    whole = isinstance(factor, int | float) and factor == int(factor)
+    if module.mode not in ("nearest", *LINEAR) or module.align_corners or not whole:
+        return None
+    how = {"how": "linear"} if module.mode in LINEAR else {}
+    return {"kind": "upsample", **({"factor": int(factor)} if factor != 2 else {}), **how}
 
 
 def _window(module: Any) -> Entry:

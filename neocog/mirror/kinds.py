@@ -15,6 +15,7 @@ import numpy as np
 
 from neocog.errors import ShapeError, UsageError
 from neocog.mirror.convolution import Conv
+from neocog.mirror.growing import TransposedConv, Unflatten, Upsample
 from neocog.mirror.layers import ACTIVATIONS, BatchNorm, Dense, Dropout, Flatten, Layer, Shape
 from neocog.mirror.padding import Border, Pad, Same
 from neocog.mirror.pooling import AveragePool, GlobalPool, L2Pool, MaxPool, SameAveragePool
@@ -162,6 +163,40 @@ def pad(site: Site, *, amount: Sizes, border: Border = "zero", value: float = 0.
     yield "pad", Pad(per_axis(amount, site.axes("pad")), border=border, value=value)
 
 
+def unflatten(site: Site, *, sizes: Sequence[int]) -> Steps:
+    """A flatten where the input is not flat, and the change of form."""
+    if len(site.shape) > 1:
+        yield "flatten", Flatten()
+    *sides, channels = sizes
+    yield "unflatten", Unflatten((channels, *sides))
+
+
+def upsample(site: Site, *, factor: int = 2, how: Literal["nearest", "linear"] = "nearest") -> Steps:
+    site.axes("upsample")
+    yield "upsample", Upsample(factor, how)
+
+
+def transposed_conv(
+    site: Site,
+    *,
+    filters: int,
+    kernel: int,
+    stride: int = 1,
+    padding: Literal["valid", "same"] = "valid",
+    bias: bool = True,
+    activation: str = "none",
+) -> Steps:
+    """The layer, of which `same` cuts kernel - stride off, the larger half at the beginning; its
+    activation.
+    """
+    axes = site.axes("transposed-conv")
+    over = kernel - stride if padding == "same" else 0
+    window = Window((kernel,) * axes, (stride,) * axes, (1,) * axes)
+    cut = [((over + 1) // 2, over // 2)] * axes
+    yield "transposed", TransposedConv(site.shape[0], filters, window, cut=cut, bias=bias)
+    yield from _activated(activation)
+
+
 def relu(site: Site) -> Steps:
     return _activated("relu")
 
@@ -197,5 +232,6 @@ def per_axis(value: Any, axes: int) -> Shape:
 KINDS: dict[str, Callable[..., Steps]] = {
     "conv": conv, "maxpool": maxpool, "avgpool": avgpool, "l2pool": l2pool, "globalpool": globalpool,
     "dense": dense, "flatten": flatten, "dropout": dropout, "batchnorm": batchnorm, "pad": pad,
+    "unflatten": unflatten, "upsample": upsample, "transposed-conv": transposed_conv,
     "relu": relu, "sigmoid": sigmoid, "tanh": tanh, "softmax": softmax,
 }  # fmt: skip

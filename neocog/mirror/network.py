@@ -146,6 +146,7 @@ def _steps(entry: Mapping[str, Any], place: int, site: Site) -> Steps:
 def _name(entry: Mapping[str, Any], word: str, names: Counter[str], given: set[str | None]) -> str:
     """The stage's name: the layer's own for its main step, else the word and the next free number."""
     main = {"maxpool": "pool", "avgpool": "pool", "l2pool": "pool", "batchnorm": "norm"}
+    main |= {"transposed-conv": "transposed"}
     names[word] += 1
     own = entry.get("name")
     if own and word == main.get(entry["kind"], entry["kind"]):

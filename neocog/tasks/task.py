@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from neocog.zoo.blocks import Ending, Network
-from neocog.zoo.layer import penalties
+from neocog.zoo.layers.layer import penalties
 from neocog.zoo.modes import evaluating
 
 Onlooker = Callable[[Tensor, Tensor], None]

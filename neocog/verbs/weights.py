@@ -13,8 +13,8 @@ from neocog.pretrained.keras import sequential
 from neocog.pretrained.releases import RELEASES, Release
 from neocog.runs.run import Run
 from neocog.zoo import ZOO
-from neocog.zoo.layer import Layer
 from neocog.zoo.layer_list import Activate, meaning
+from neocog.zoo.layers.layer import Layer
 
 _HEADINGS = ("network", "release", "top-1", "top-5", "MB", "parameters", "file", "licence")
 

@@ -19,7 +19,7 @@ from neocog.zoo.blocks import Network
 from neocog.zoo.first_weights import initialise
 from neocog.zoo.habits import Manner
 from neocog.zoo.head import Head, with_new_head
-from neocog.zoo.layer import Layer
+from neocog.zoo.layers.layer import Layer
 
 __all__ = [
     "ZOO",

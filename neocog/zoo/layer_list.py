@@ -21,8 +21,9 @@ from neocog import arithmetic
 from neocog.errors import NeocogError, ShapeError, UsageError, first_complaint, unknown
 from neocog.zoo.architectures import Shape
 from neocog.zoo.blocks import Border, GlobalPool, L2Pool, Logistic, Network, Pad, Same, SameAveragePool
-from neocog.zoo.layer import Layer as Layer
-from neocog.zoo.layer import Named, penalised
+from neocog.zoo.layers.growing import TransposedConv, Unflatten, Upsample
+from neocog.zoo.layers.layer import Layer as Layer
+from neocog.zoo.layers.layer import Named, activated, penalised, spatial
 
 Activation = Literal["none", "relu", "sigmoid", "tanh", "softmax"]
 WIDEST, LONGEST = 2**20, 2**16
@@ -39,7 +40,6 @@ CONV: tuple[Any, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 MAX_POOL: tuple[Any, ...] = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 AVERAGE_POOL: tuple[Any, ...] = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 BATCH_NORM: tuple[Any, ...] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-ACTIVATIONS: dict[str, Any] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
 class Conv(Layer):
@@ -63,7 +63,7 @@ class Conv(Layer):
 
     def modules(self, shape: Shape, classes: int) -> Named:
         """A padding where the convolution cannot pad for itself, the convolution, the activation."""
-        axes = _spatial(shape)
+        axes = spatial(shape)
         kernel, stride, dilation = (per_axis(v, axes) for v in (self.kernel, self.stride, self.dilation))
         amount = (0,) * axes
         if self.padding == "same":
@@ -91,7 +91,7 @@ class Conv(Layer):
             shape[0], self.filters, kernel, stride, amount, dilation, groups=self.groups, bias=self.bias
         )
         yield "conv", penalised(made, l1=self.l1, l2=self.l2)
-        yield from _activation(self.activation)
+        yield from activated(self.activation)
 
 
 class Pool(Layer):
@@ -106,7 +106,7 @@ class Pool(Layer):
 
     def modules(self, shape: Shape, classes: int) -> Named:
         """A padding where the pool cannot pad for itself, and the pool."""
-        axes = _spatial(shape)
+        axes = spatial(shape)
         size = per_axis(self.size, axes)
         stride = per_axis(self.stride, axes) if self.stride is not None else size
         same = self.padding == "same"
@@ -135,7 +135,7 @@ class GlobalPooling(Layer):
     how: Literal["average", "max"] = "average"
 
     def modules(self, shape: Shape, classes: int) -> Named:
-        _spatial(shape)
+        spatial(shape)
         yield "globalpool", GlobalPool(self.how)
 
 
@@ -159,7 +159,7 @@ class Dense(Layer):
         for n in shape:
             width *= n
         yield "dense", penalised(nn.Linear(width, units, bias=self.bias), l1=self.l1, l2=self.l2)
-        yield from _activation(self.activation)
+        yield from activated(self.activation)
 
 
 class Flatten(Layer):
@@ -201,7 +201,7 @@ class Activate(Layer):
     kind: Literal["relu", "sigmoid", "tanh", "softmax"]
 
     def modules(self, shape: Shape, classes: int) -> Named:
-        yield from _activation(self.kind)
+        yield from activated(self.kind)
 
 
 class Padded(Layer):
@@ -213,17 +213,29 @@ class Padded(Layer):
     value: Level = 0.0
 
     def modules(self, shape: Shape, classes: int) -> Named:
-        yield "pad", Pad(per_axis(self.amount, _spatial(shape)), border=self.border, value=self.value)
+        yield "pad", Pad(per_axis(self.amount, spatial(shape)), border=self.border, value=self.value)
 
 
 AnyLayer = Annotated[
-    Conv | Pool | GlobalPooling | Dense | Flatten | Dropout | BatchNorm | Activate | Padded,
+    Conv
+    | Pool
+    | GlobalPooling
+    | Dense
+    | Flatten
+    | Dropout
+    | BatchNorm
+    | Activate
+    | Padded
+    | Unflatten
+    | Upsample
+    | TransposedConv,
     Field(discriminator="kind"),
 ]
 _ONE: TypeAdapter[Any] = TypeAdapter(AnyLayer)
 KINDS: dict[str, type[Layer]] = {
     "conv": Conv, "maxpool": Pool, "avgpool": Pool, "l2pool": Pool, "globalpool": GlobalPooling,
     "dense": Dense, "flatten": Flatten, "dropout": Dropout, "batchnorm": BatchNorm, "pad": Padded,
+    "unflatten": Unflatten, "upsample": Upsample, "transposed-conv": TransposedConv,
     "relu": Activate, "sigmoid": Activate, "tanh": Activate, "softmax": Activate,
 }  # fmt: skip
 
@@ -337,26 +349,14 @@ def _after(stages: OrderedDict[str, nn.Module], module: nn.Module, size: Shape, 
 
 
 def _main_word(layer: Layer) -> str:
-    words = {"maxpool": "pool", "avgpool": "pool", "l2pool": "pool", "batchnorm": "norm"}
+    words = {
+        "maxpool": "pool",
+        "avgpool": "pool",
+        "l2pool": "pool",
+        "batchnorm": "norm",
+        "transposed-conv": "transposed",
+    }
     return words.get(kind_of(layer), kind_of(layer))
-
-
-def _activation(word: str) -> Named:
-    if word == "softmax":
-        yield "softmax", nn.Softmax(dim=1)
-    elif word != "none":
-        yield word, ACTIVATIONS[word]()
-
-
-def _spatial(shape: Shape) -> int:
-    """The number of spatial axes, 1 to 3."""
-    if not 2 <= len(shape) <= 4:
-        raise ShapeError(
-            f"it needs a picture (channels, one to three sizes), but its input is flat, {list(shape)} "
-            f"(expected 4-dimensional input, but got 2-dimensional input); put it before the flatten "
-            "or dense layer"
-        )
-    return len(shape) - 1
 
 
 def per_axis(value: int | tuple[int, ...] | str, axes: int) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from neocog.zoo.layer_list import (
     Pool,
     per_axis,
 )
+from neocog.zoo.layers.growing import TransposedConv, Unflatten, Upsample
 
 Config = Mapping[str, Any]
 Entry = dict[str, Any]
@@ -231,6 +232,11 @@ def written(layer: Layer, name: str, size: Shape, *, units: int) -> list[Entry]:
 
     `units` stands for "classes". `UsageError` where Keras has no such layer.
     """
+    if isinstance(layer, Unflatten | Upsample | TransposedConv):
+        raise UsageError(
+            f"'{name}' makes maps larger ({layer.kind}), which is not exchanged with Keras: it fills maps "
+            "channels last and cuts 'same' off at the other end; keep the network as a layer list"
+        )
     if isinstance(layer, Conv):
         return _write_conv(layer, name, size)
     if isinstance(layer, Pool):

@@ -1,20 +1,22 @@
-"""Layer: one entry of a layer list, of whatever kind; the kinds are in `layer_list`. Penalty: what the size
-of a layer's weights adds to the loss.
+"""Layer: one entry of a layer list, of whatever kind, and what several kinds need; the kinds are in
+`layer_list` and `growing`. Penalty: what the size of a layer's weights adds to the loss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, field_validator
 from torch import Tensor, nn
 
+from neocog.errors import ShapeError
 from neocog.zoo.architectures import Shape
 
 Named = Iterator[tuple[str, nn.Module]]
 M = TypeVar("M", bound=nn.Module)
+ACTIVATIONS: dict[str, Any] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
 class Layer(BaseModel):
@@ -71,3 +73,22 @@ def penalties(network: nn.Module) -> Iterator[Tensor]:
         weight = module._parameters.get("weight")
         if weight is not None and weight.requires_grad and "penalty" in vars(module):
             yield penalty_of(module).of(weight)
+
+
+def activated(word: str) -> Named:
+    """The activation called `word`, a stage of its own; none for 'none'."""
+    if word == "softmax":
+        yield word, nn.Softmax(dim=1)
+    elif word != "none":
+        yield word, ACTIVATIONS[word]()
+
+
+def spatial(shape: Shape) -> int:
+    """The number of spatial axes, 1 to 3, of an input of `shape`."""
+    if not 2 <= len(shape) <= 4:
+        raise ShapeError(
+            f"it needs a picture (channels, one to three sizes), but its input is flat, {list(shape)} "
+            f"(expected 4-dimensional input, but got 2-dimensional input); put it before the flatten "
+            "or dense layer, or an unflatten before it"
+        )
+    return len(shape) - 1
