@@ -42,6 +42,14 @@ class World:
         """Gradient scaling; does nothing unless float16."""
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
 
+    def seed(self, number: int) -> None:
+        """The default generators begin anew, as after `torch.manual_seed`, which also asks for every kind of
+        GPU that there is not, each with a stack trace: a fifth of a millisecond.
+        """
+        torch.default_generator.manual_seed(number)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed_all(number)
+
 
 def find(device: str = "auto", precision: Precision = "auto", masks: Masks = "bits") -> World:
     """The world for what was asked. `UsageError` where the machine has no such device. On a CPU the process

@@ -1,14 +1,17 @@
-"""Predictions in another precision than float32: only when asked for."""
+"""The world of a computation: another precision in predictions only when asked for; its seeds."""
 
 from __future__ import annotations
 
 import json
+from unittest import mock
 
 import pytest
+import torch
 
 import neocog
 from neocog.cli import run as command
 from neocog.runs.run import Run
+from neocog.world import find
 
 
 def test_another_precision_answers_a_little_otherwise(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,3 +30,13 @@ def test_another_precision_answers_a_little_otherwise(run: Run, capsys: pytest.C
     assert json.loads(capsys.readouterr().out)[0]["top"][0]["probability"] == pytest.approx(
         other[0].probability
     )
+
+
+def test_a_seed_of_the_world_is_torchs_own() -> None:
+    """Runs of older versions, which seeded by `torch.manual_seed`, go on to the same draws; a stack trace for
+    every kind of GPU that there is not, which that one takes at each step, is not taken."""
+    torch.manual_seed(2**62 + 5)
+    expected = torch.rand(3)
+    with mock.patch("traceback.format_stack", side_effect=AssertionError("a trace was taken")):
+        find("cpu").seed(2**62 + 5)
+    assert torch.equal(torch.rand(3), expected)

@@ -230,7 +230,7 @@ class Training:
     def _step(self, objective: Objective, live: Live, x: Tensor, y: Tensor, lr: float) -> Tensor:
         """One step of the optimizer on the batch; returns the loss of the answer."""
         state = live.state
-        torch.manual_seed(counted(self.recipe.seed, DROPOUT, state.step))
+        self.world.seed(counted(self.recipe.seed, DROPOUT, state.step))
         with self.world.autocast():
             outcome: Outcome = objective(x, y)
         if state.step % CHECK_EVERY[self.world.device.type] == 0:
