@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from neocog.data import Data
 from neocog.data.augment.augment import Augment
 from neocog.data.dataset import Dataset, Split
 from neocog.data.folders.extent import Extent
-from neocog.errors import CheckFailed, Interrupted, UsageError
+from neocog.errors import CheckFailed, Interrupted, UnreadableError, UsageError
 from neocog.model import load, open_trained
 from neocog.optim.settings import Optim
 from neocog.pictures.decode import decode
@@ -191,6 +193,7 @@ def test_only_the_head_learns_and_frozen_normalisations_stand_still(
     assert after["head.linear.weight"].abs().sum() > 0
     assert neocog.evaluate(run, dataset=made()).json()["accuracy"] > 0.8
     facts, document = run.facts(), json.loads((run.path / "model.json").read_text())
+    assert facts["start"].pop("where") == str(lender.path)
     assert facts["start"] == document["provenance"]["start"] == run.recipe().start.model_dump()  # type: ignore[union-attr]
     assert load(run.model_file).preprocess.mean is not None
 
@@ -398,6 +401,39 @@ def test_without_a_state_it_begins_again_with_the_borrowed_features(
     assert all(torch.equal(t, weights(again)[n]) for n, t in weights(whole).items())
 
 
+def test_a_start_is_found_again_from_anywhere(
+    lender: neocog.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run as start, given by its absolute path and by a relative one; a resume in another folder."""
+    shutil.copytree(lender.path, tmp_path / "lent")
+    monkeypatch.chdir(tmp_path)
+    short = [*FLOAT32, "phases.0.epochs=2"]
+    for number, given in enumerate(("lent", tmp_path / "lent", tmp_path / "lent" / "model.safetensors")):
+        out, counted = tmp_path / f"run{number}", itertools.count()
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(Interrupted):
+            neocog.train(
+                "digits",
+                start=given,
+                dataset=made(),
+                changes=short,
+                out=out,
+                stop=lambda n=counted: next(n) >= 1,
+            )
+        where = open_run(out).facts()["start"]["where"]
+        assert where == str((tmp_path / given).resolve())
+        assert str(tmp_path) not in (out / "recipe.json").read_text(), "a recipe is given away"
+        (out / "last.safetensors").unlink()  # as a kill before the first would leave it
+        monkeypatch.chdir("/")
+        neocog.resume(out, dataset=made())
+    asked = from_json(json.loads((tmp_path / "run1" / "recipe.json").read_text()))
+    with pytest.raises(UnreadableError, match=r"begins with lent \(SHA-256 .*--from FILE"):
+        neocog.train(asked, dataset=made(), out=tmp_path / "again")
+    again = neocog.train(asked, start=tmp_path / "lent", dataset=made(), out=tmp_path / "again")
+    assert again.recipe().phases == asked.phases, "the recipe's own start, wherever it lies"
+    assert all(torch.equal(t, weights(again)[n]) for n, t in weights(open_run(tmp_path / "run1")).items())
+
+
 def test_the_freed_blocks_of_inception_v3_are_those_of_keras() -> None:
     """Keras' documentation frees its layers from index 249 on: 11,114,880 numbers that learn, 18 convolutions
     with their normalisations, which have no scale there. bench/keras_transfer.py lets Keras train them.
@@ -441,7 +477,8 @@ def test_few_pictures_are_all_learned_from_and_many_are_not() -> None:
 
     assert held_out(245) == 0
     assert held_out(20_000) == 0.1
-    assert held_out(245, ("stage6",)) == 0.1
+    assert held_out(245, ("stage6",)) == 0, "they are left out in turn"
+    assert held_out(1_000, ("stage6",)) == 0.1
 
 
 def test_several_labels(lender: neocog.Run, tmp_path: Path) -> None:
@@ -601,8 +638,16 @@ def test_three_ways_on_the_same_pictures(
     found.save(tmp_path / "out.png")
     assert decode(tmp_path / "out.png").std() > 10
     assert json.loads(json.dumps(found.json()))["tune"] == "relu1"
-    with pytest.raises(UsageError, match="one class"):
-        neocog.study("transfer", "digits", start=lender, dataset=made(several=True))
+    begun = len(list(tmp_path.iterdir()))
+    for refused, words in (
+        ({"dataset": made(several=True)}, "one class"),
+        ({"dataset": replace(made(), test=None)}, "no picture is a test picture"),
+        ({"dataset": made(), "tune": "mixed8"}, "unknown stage"),
+        ({"dataset": made(), "changes": ["optim.lr=fast"]}, "optim.lr"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            neocog.study("transfer", "digits", start=lender, **refused)
+    assert len(list(tmp_path.iterdir())) == begun, "before anything is trained"
     with pytest.raises(UsageError, match="nothing is trained"):
         neocog.study("labels", "digits", start=lender, dataset=made(), changes=short)
 

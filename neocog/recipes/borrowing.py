@@ -30,8 +30,13 @@ GREY_ENOUGH, ENOUGH = 5, 2000
 """Pictures a class from which small grey ones, and small ones, are learned better from nothing: see the study
 in docs/transfer.md.
 """
+FEW = 500
+"""Training pictures up to which tuning is decided by leaving them out in turn, so that none is held out."""
 TUNE_EPOCHS = 8
-TUNE = Optim(kind="adamw", lr=1e-4, weight_decay=0.01, schedule="cosine", warmup=1.0, clip=1.0, rates=0.8)
+TUNE = Optim(kind="nesterov", lr=3e-3, warmup=1.0, clip=1.0, rates=0.8)
+"""Without a falling schedule, so that tuning may end after any epoch."""
+COPIES = 4
+"""Augmented copies of each picture of which the frozen stages are computed once."""
 
 
 def suits(found: Extent) -> tuple[bool, tuple[str, ...]]:
@@ -61,14 +66,17 @@ def borrowing(
     The head is new and is trained first, everything before it frozen and computed once. Then each stage that
     `tune` names frees everything after it, in turn, for small steps under the recipe's augmentation.
     `preprocess` is the one of the borrowed weights, `pictures` how many there are about. Few pictures are all
-    learned from where the head alone learns; of many, and of what is freed, some are held out.
+    learned from; of many some are held out, and where stages are freed the best epoch by them is kept, which
+    may be one of the head alone.
     """
     epochs = min(max(round(HEAD_STEPS * BATCH / max(pictures, 1)), HEAD_EPOCHS[0]), HEAD_EPOCHS[1])
     augment = recipe.phases[-1].augment
     optim = HEAD.model_copy(update={"weight_decay": STRENGTH})
     head = Phase(epochs=epochs, optim=optim, freeze="features")
-    freed = [Phase(epochs=TUNE_EPOCHS, optim=TUNE, augment=augment, freeze=stage) for stage in tune]
-    held_out = 0.0 if not tune and pictures <= SPARED else min(recipe.data.held_out, HELD_OUT)
+    tuned = Phase(epochs=TUNE_EPOCHS, optim=TUNE, augment=augment, statistics="kept")
+    copies = 0 if augment.is_off else COPIES
+    freed = [tuned.model_copy(update={"freeze": stage, "copies": copies}) for stage in tune]
+    held_out = 0.0 if pictures <= (FEW if tune else SPARED) else min(recipe.data.held_out, HELD_OUT)
     made = recipe.model_copy(
         update={
             "start": start,
@@ -78,7 +86,7 @@ def borrowing(
             "data": recipe.data.model_copy(update={"held_out": held_out}),
             "batch": BATCH,
             "label_smoothing": 0.0,
-            "stop": Stop(select="last"),
+            "stop": Stop(select="best" if freed else "last"),
         }
     )
     return made, tuple(_reasons(start, head, freed))
@@ -107,5 +115,5 @@ def _reasons(start: Start, head: Phase, freed: Sequence[Phase]) -> list[str]:
         f"borrowed eyes: the features of {start.name}, frozen and computed once, under a new head "
         f"({head.epochs} epochs); --from nothing trains from nothing"
     ]
-    words += [f"then {p.epochs} epochs of small steps in everything after {p.freeze}" for p in freed]
+    words += [f"then at most {p.epochs} epochs of small steps in everything after {p.freeze}" for p in freed]
     return words

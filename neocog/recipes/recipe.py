@@ -19,6 +19,7 @@ from neocog.optim.settings import Optim
 from neocog.pictures.decode import MAX_PIXELS, Preprocess
 from neocog.world import Precision
 from neocog.zoo import Model
+from neocog.zoo.modes import Statistics
 
 
 class Start(BaseModel):
@@ -38,7 +39,8 @@ class Phase(BaseModel):
     `freeze` is the last stage that does not learn ('features': none of them does, the head alone learns);
     None lets all learn. What is frozen is computed once and kept where the pictures do not vary: without
     augmentation, or with `copies`, so many augmented copies of each picture, of which every epoch takes the
-    next.
+    next. `statistics` 'kept' lets the batch normalisations of the features keep their mean and variance
+    while their scale and shift learn; 'batch' takes those of each batch.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -48,6 +50,7 @@ class Phase(BaseModel):
     augment: Augment = Augment()
     freeze: str | None = None
     copies: int = Field(default=0, ge=0, le=1000)
+    statistics: Statistics = "batch"
 
     @model_validator(mode="after")
     def _copies_are_of_frozen_features(self) -> Phase:
@@ -137,7 +140,7 @@ ADDED_TO_PREPROCESS: Mapping[str, Any] = {
     "levels": None,
     "ground": 255,
 }
-ADDED_TO_PHASE: Mapping[str, Any] = {"freeze": None, "copies": 0}
+ADDED_TO_PHASE: Mapping[str, Any] = {"freeze": None, "copies": 0, "statistics": "batch"}
 ADDED_TO_OPTIM: Mapping[str, Any] = {"rates": None}
 """Fields that recipes did not always have, with what they meant before: such a recipe keeps its identity."""
 

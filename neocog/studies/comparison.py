@@ -25,6 +25,7 @@ from neocog.outputs import cell, write_bytes
 from neocog.runs.run import Run
 from neocog.show import charts, grids
 from neocog.show.words import percent, table
+from neocog.training.order import Order
 from neocog.transfer.features import ALL, cut, features
 from neocog.transfer.start import NOTHING, borrowed
 from neocog.verbs.train import train
@@ -158,10 +159,11 @@ def compare(
 
     `UsageError` for pictures with several labels, and where no picture is a test picture.
     """
-    if dataset is not None:
-        _require_test(dataset)
     eyes, world = borrowed(start), find(device, "auto")
     stage = tune or half(eyes.trained.network)
+    eyes.trained.network.until(stage)
+    order = Order(what=photos, start=NOTHING, changes=[*ALIKE, *changes], device=device, dataset=dataset)
+    _require_test(order.ready().job.dataset)  # before anything is trained
     kinds: list[tuple[str, Any, tuple[str, ...]]] = [
         ("from nothing", NOTHING, ()),
         ("frozen", start, ()),

@@ -1,4 +1,4 @@
-"""study: labels that are likely wrong; what borrowed eyes bring; how accuracy grows with pictures."""
+"""study: labels that are likely wrong; what borrowed eyes bring; how accuracy grows; accuracy in folds."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from neocog.model import Trained
 from neocog.runs.run import Run
 from neocog.studies.comparison import Comparison, compare
 from neocog.studies.data_size import Growth, Plan, grow
+from neocog.studies.folds import FOLDS, Folds
+from neocog.studies.folds import folds as left_out
 from neocog.transfer.labels import Suspects, labels
 from neocog.transfer.lending import EYES
 
-Which = Literal["labels", "transfer", "data-size"]
+Which = Literal["labels", "transfer", "data-size", "folds"]
 
 
 def study(
@@ -32,11 +34,12 @@ def study(
     seeds: int = 1,
     changes: Sequence[str] = (),
     runs: str | Path | None = None,
+    folds: int | None = None,
     device: str = "auto",
     watchers: Sequence[Callable[[Run], Watcher]] = (),
     progress: Progress | None = None,
     dataset: Dataset | None = None,
-) -> Suspects | Comparison | Growth:
+) -> Suspects | Comparison | Growth | Folds:
     """'labels': the pictures of the folder `photos` (or the training pictures of `dataset`) whose label is
     likely wrong, by heads that have not seen them. The test split is neither used nor changed.
 
@@ -48,9 +51,13 @@ def study(
     `sizes` training pictures, under so many `seeds`, with `changes` of the recipe: curves,
     and what twice the pictures should bring. Trainings are kept in the folder `runs` and found again.
 
+    'folds': every picture of `photos` (a folder, or whatever `train` takes), whatever its split, answered by
+    one of `folds` trainings (default 5), the one that has not seen it: as `train` does with the same `start`,
+    `tune` and `changes`.
+
     `start` lends the eyes: a network of the zoo with public weights, a run, a file (None:
-    efficientnet_lite1, for data sizes what `train` takes). `UsageError` for what does not go together, for
-    pictures with several labels and, for labels, with a class of a single picture.
+    efficientnet_lite1, for data sizes and folds what `train` takes). `UsageError` for what does not go
+    together, of labels and transfer for several labels a picture, of labels for a class of a single picture.
     """
     grown = Plan(
         models=models,
@@ -60,8 +67,10 @@ def study(
         start=start,
         runs=Path(runs) if runs else None,
     )
-    if tune is not None and which != "transfer":
-        raise UsageError("--tune belongs to study transfer; leave it out")
+    if tune is not None and which not in ("transfer", "folds"):
+        raise UsageError("--tune belongs to study transfer and folds; leave it out")
+    if folds is not None and which != "folds":
+        raise UsageError("--folds belongs to study folds; leave it out")
     if which == "data-size":
         return grow(photos, grown, device=device, watchers=watchers)
     if replace(grown, changes=()) != Plan(start=start):
@@ -76,6 +85,17 @@ def study(
             dataset=dataset,
             changes=changes,
         )
+    if which == "folds":
+        return left_out(
+            photos,
+            count=FOLDS if folds is None else folds,
+            start=start,
+            tune=() if tune is None else tune.split(","),
+            changes=changes,
+            device=device,
+            watchers=watchers,
+            dataset=dataset,
+        )
     if changes:
-        raise UsageError("nothing is trained to judge labels; --set belongs to transfer and data-size")
+        raise UsageError("nothing is trained to judge labels; --set belongs to transfer, data-size and folds")
     return labels(photos, start=start or EYES, device=device, progress=progress, dataset=dataset)

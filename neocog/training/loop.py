@@ -10,13 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from neocog._version import __version__
-from neocog.data.batches import DROPOUT, WEIGHTS, Feed, cuts, cuts_after, stream
+from neocog.data.batches import DROPOUT, WEIGHTS, Feed, stream
 from neocog.data.dataset import Dataset
 from neocog.data.splits import counted
 from neocog.errors import CheckFailed
@@ -25,7 +26,6 @@ from neocog.inside.shape_doctor import built, require_answers, require_spread
 from neocog.model import Trained
 from neocog.optim.average import Average
 from neocog.optim.optimizers import Optimizer
-from neocog.optim.schedules import scheduled
 from neocog.recipes.recipe import Phase, Recipe
 from neocog.runs.run import Run
 from neocog.runs.state import Live, State
@@ -33,9 +33,10 @@ from neocog.tasks.table import TASKS, task_name
 from neocog.tasks.task import Objective, Outcome, Result, Task, measure
 from neocog.training.dropout import masks_of_bits
 from neocog.training.own import NOTHING, Own
+from neocog.training.plan import Plan
 from neocog.training.saving import Saver, Snapshot
-from neocog.training.sight import Pictures, Sight, kept, why_not
-from neocog.transfer.features import last_stage
+from neocog.training.sight import Kept, Pictures, Sight, kept, why_not
+from neocog.transfer.features import ALL, cut, features, last_stage
 from neocog.transfer.start import Borrowed, open_head
 from neocog.world import World
 from neocog.zoo import Network, begin
@@ -49,53 +50,9 @@ CHECK_EVERY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Which epoch and phase a step belongs to. Epochs and steps count from 0."""
-
-    recipe: Recipe
-    pictures: int
-
-    @property
-    def per_epoch(self) -> int:
-        """Steps of an epoch."""
-        return len(cuts(self.pictures, self.recipe.batch))
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole training, were no batch size ever changed."""
-        return self.per_epoch * self.recipe.epochs
-
-    def left(self, state: State) -> int:
-        """Steps from `state` to the end."""
-        whole = self.per_epoch * (self.recipe.epochs - state.epoch)
-        return whole - self.per_epoch + len(self.cuts(state)) if state.rows else whole
-
-    def cuts(self, state: State) -> list[tuple[int, int]]:
-        """Which of the epoch's pictures each batch takes that is left of it."""
-        return cuts_after(state.rows, self.pictures, self.recipe.batch)
-
-    def phase(self, epoch: int) -> tuple[Phase, int]:
-        """The phase of `epoch` and the epoch it begins with."""
-        first = 0
-        for phase in self.recipe.phases:
-            if epoch < first + phase.epochs:
-                return phase, first
-            first += phase.epochs
-        raise AssertionError(f"epoch {epoch} is after the last of {self.recipe.epochs}")
-
-    def lr(self, state: State) -> float:
-        """The learning rate of the step after `state`: each phase has a schedule of its own, and the place in
-        it is that in the epoch's pictures.
-        """
-        phase, first = self.phase(state.epoch)
-        step = (state.epoch - first) * self.per_epoch + state.rows // self.recipe.batch
-        return scheduled(phase.optim, step, steps=phase.epochs * self.per_epoch, per_epoch=self.per_epoch)
-
-
-@dataclass(frozen=True, slots=True)
 class Training:
     """A job: a recipe with everything it names made real, and what the user brings beside it. `trained` holds
-    the network that is being trained.
+    the network that is being trained. A job that is `part` of another takes its features from there.
     """
 
     recipe: Recipe
@@ -103,6 +60,7 @@ class Training:
     trained: Trained
     world: World
     own: Own = NOTHING
+    part: Part | None = None
 
     @property
     def task(self) -> Task:
@@ -139,6 +97,8 @@ class Training:
         """What `phase` trains, and with what: features that are kept where it freezes stages and they can
         be, else pictures.
         """
+        if self.part is not None:
+            return self.part.sight(phase, self.feed)
         network, preprocess = self.trained.network, self.trained.preprocess
         if phase.freeze is None or self.why_not(phase) is not None:
             return Pictures(self.feed, preprocess, self.world.device)
@@ -156,6 +116,11 @@ class Training:
             return None
         sight = sight or Pictures(self.feed, self.trained.preprocess, self.world.device)
         return measure(self.task, sight.learner(network), sight.held_out(self.dataset.val), "val")
+
+    def with_recipe(self, recipe: Recipe) -> Training:
+        """The same with a `recipe` that differs in nothing but its phases."""
+        provenance = {**self.trained.provenance, "recipe_identity": recipe.identity}
+        return replace(self, recipe=recipe, trained=replace(self.trained, provenance=provenance))
 
     def snapshot(self, network: Network, epoch: int, report: Result | None) -> Snapshot:
         """`network` as it is after `epoch` (from 1), with its figures."""
@@ -225,7 +190,8 @@ class Training:
         if all(each.freeze is None for each in self.recipe.phases):
             training_mode(network)
         else:
-            learning(network, after=phase.freeze and last_stage(network, phase.freeze))
+            after = phase.freeze and last_stage(network, phase.freeze)
+            learning(network, after=after, statistics=phase.statistics)
 
     def _step(self, objective: Objective, live: Live, x: Tensor, y: Tensor, lr: float) -> Tensor:
         """One step of the optimizer on the batch; returns the loss of the answer."""
@@ -292,6 +258,23 @@ class Training:
         return patience > 0 and self.dataset.val is not None and state.epoch - state.patience_from >= patience
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some pictures of the job `of`: the training pictures `rows` and `left`, which are watched. What frozen
+    stages make of them is what they make of all.
+    """
+
+    of: Training
+    rows: Tensor
+    left: Tensor
+
+    def sight(self, phase: Phase, feed: Callable[[int], Feed]) -> Sight:
+        """What `phase`, whose features are kept, trains and with what."""
+        whole = self.of.sight(phase)
+        assert isinstance(whole, Kept)  # it is asked for nothing else
+        return whole.part(self.rows, self.left, feed)
+
+
 def prepare(
     recipe: Recipe, dataset: Dataset, world: World, own: Own = NOTHING, start: Borrowed | None = None
 ) -> Training:
@@ -312,7 +295,8 @@ def prepare(
         masks_of_bits(network)
     network = network.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if start is not None:
-        open_head(network, dataset.train, preprocess, world)
+        seen = partial(features, network, cut(network, ALL), dataset.train, preprocess, world=world)
+        open_head(network, lambda: seen().x[0])
     for phase in recipe.phases:  # a stage that there is not is refused before anything is written
         if phase.freeze is not None:
             network.until(last_stage(network, phase.freeze))

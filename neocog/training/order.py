@@ -25,6 +25,7 @@ from neocog.runs.run import Run
 from neocog.training.loop import Training, prepare
 from neocog.training.numpy_engine import by_numpy
 from neocog.training.own import NOTHING, Own
+from neocog.training.tuning import decided
 from neocog.transfer.lending import lend
 from neocog.world import facts as world_facts
 from neocog.world import find
@@ -91,8 +92,9 @@ class Order:
         recipe = recipe.model_copy(update={"model": resolved(recipe.model, dataset.shape)})
         recipe, why = lent.settled(recipe, dataset, world)
         recipe = override(recipe, self.changes)
-        job = prepare(recipe, dataset, world, self.own, lent.eyes)
-        reasons = (*reasons, *why, *filter(None, map(job.why_not, recipe.phases)))
+        job, decision = decided(prepare(recipe, dataset, world, self.own, lent.eyes), self.changes)
+        recipe = job.recipe
+        reasons = (*reasons, *why, *decision, *filter(None, map(job.why_not, recipe.phases)))
         if self.engine == "numpy":
             job = by_numpy(job)
         doubts = [line for phase in recipe.phases for line in phase.augment.remarks(dataset.classes)]
@@ -109,7 +111,7 @@ class Order:
             "skipped": [{"path": escaped(s.path), "reason": escaped(s.reason)} for s in dataset.skipped],
             "remarks": list(remarks),
             "recipe_identity": recipe.identity,
-            **({"start": recipe.start.model_dump()} if recipe.start is not None else {}),
+            **({"start": recipe.start.model_dump() | lent.where} if recipe.start is not None else {}),
             **({"own": self.own.names()} if self.own.names() else {}),
             **({"engine": self.engine} if self.engine != "torch" else {}),
             **world_facts(world),

@@ -100,6 +100,11 @@ class Kept:
         """All of them: what was kept costs nothing."""
         return self._in_order(self.train)
 
+    def part(self, rows: Tensor, left: Tensor, feed: Callable[[int], Feed]) -> Kept:
+        """What was kept of the training pictures `rows`, fed by their `feed`, and of `left`, watched."""
+        of, others = (Features(self.train.x[:, i], self.train.y[:, i]) for i in (rows, left))
+        return replace(self, train=of, watched=others, feed=feed)
+
     def _in_order(self, kept: Features) -> Batches:
         for start in range(0, len(kept), EVALUATION_BATCH):
             rows = slice(start, start + EVALUATION_BATCH)

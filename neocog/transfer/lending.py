@@ -36,6 +36,11 @@ class Lent:
     open: bool = False
     words: tuple[str, ...] = ()
 
+    @property
+    def where(self) -> dict[str, str]:
+        """Of a file or run that is borrowed from, its place."""
+        return {"where": str(self.eyes.where)} if self.eyes is not None and self.eyes.where else {}
+
     def settled(self, recipe: Recipe, dataset: Dataset, world: World) -> tuple[Recipe, tuple[str, ...]]:
         """`recipe`, what `self.recipe` became by changes, with what the training pictures decide, and why."""
         if self.eyes is None or not self.open:
@@ -63,6 +68,8 @@ def lend(
             raise UsageError("--from brings its network; leave out --model, or --from")
         eyes = borrowed(start)
         words = ("--from", eyes.start.name, *(("--tune", ",".join(tune)) if tune else ()))
+        if not tune and recipe.start is not None and recipe.start.sha256 == eyes.start.sha256:
+            return Lent(recipe, eyes, words=words)  # the recipe's own start, wherever it lies now
         return replace(_with(eyes, recipe, tune, found, ()), words=words)
     if start is None and recipe.start is not None:
         return Lent(recipe, asked(recipe.start))

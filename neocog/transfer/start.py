@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from neocog import sealed
 from neocog.data.dataset import Split
-from neocog.errors import CheckFailed, UsageError
+from neocog.errors import CheckFailed, UnreadableError, UsageError
 from neocog.model import Kept, Trained, open_trained
 from neocog.pictures.decode import Preprocess
 from neocog.recipes.recipe import Start
@@ -18,6 +19,7 @@ from neocog.tasks import logistic
 from neocog.tasks.task import Task
 from neocog.transfer.features import ALL, cut, digest, features
 from neocog.world import World
+from neocog.zoo import ZOO
 from neocog.zoo.blocks import Network
 from neocog.zoo.head import Standardise
 
@@ -27,10 +29,13 @@ NOTHING = "nothing"
 
 @dataclass(frozen=True, slots=True)
 class Borrowed:
-    """A network whose features are borrowed, and how a recipe calls it."""
+    """A network whose features are borrowed, how a recipe calls it, and the file or run that it was read of,
+    as an absolute path (None: it was no file's).
+    """
 
     trained: Trained
     start: Start
+    where: Path | None = None
 
     def give(self, network: Network) -> None:
         """Copy the weights and buffers of the features into `network`, in place. `UsageError` where these are
@@ -58,7 +63,8 @@ def borrowed(what: str | Path | Kept | Trained) -> Borrowed:
     else:
         name = str(what if isinstance(what, str | Path) else what.path)
     said = Path(name).name if Path(name).is_absolute() else name
-    return Borrowed(trained, Start(name=said, sha256=_digest(trained)))
+    where = Path(name).resolve() if Path(name).exists() else None
+    return Borrowed(trained, Start(name=said, sha256=_digest(trained)), where)
 
 
 def _digest(trained: Trained) -> str:
@@ -68,9 +74,19 @@ def _digest(trained: Trained) -> str:
     return str(trained.provenance.get("sha256") or digest(dict(trained.network.state_dict())))
 
 
-def asked(start: Start) -> Borrowed:
-    """What a recipe's `start` names. `CheckFailed` where something else is found under that name."""
-    found = borrowed(start.name)
+def asked(start: Start, where: str | Path | None = None) -> Borrowed:
+    """What a recipe's `start` names, looked for at `where` first. `UnreadableError` where there is nothing,
+    `CheckFailed` where something else is found.
+    """
+    place = start.name if where is None or not Path(where).exists() else where
+    if str(place) not in ZOO and not Path(place).exists():
+        of = f" (SHA-256 {start.sha256})" if start.sha256 else ""
+        missing = f"no file at {where or start.name} and no network of that name"
+        raise UnreadableError(
+            f"the recipe begins with {start.name}{of}, but there is {missing}; "
+            "put it there, or begin anew with --from FILE"
+        )
+    found = borrowed(place)
     if start.sha256 not in (None, found.start.sha256):
         raise CheckFailed(
             f"the recipe begins with {start.name} of SHA-256 {start.sha256}, what is found there has "
@@ -80,15 +96,15 @@ def asked(start: Start) -> Borrowed:
 
 
 @torch.no_grad()
-def open_head(network: Network, train: Split, preprocess: Preprocess, world: World) -> None:
-    """Where the head standardises: give it mean and scale of the features of the training pictures, and let
-    its answer begin undecided, at zero, from where the penalty of large weights is felt alike by all.
+def open_head(network: Network, seen: Callable[[], Tensor]) -> None:
+    """Where the head standardises: give it mean and scale of the features `seen`, (N, width, ...), of the
+    training pictures, and let its answer begin undecided, at zero, from where the penalty of large weights is
+    felt alike by all. Else nothing is done, and nothing seen.
     """
     standard = next((m for m in network.head.children() if isinstance(m, Standardise)), None)
     if standard is None:
         return
-    seen = features(network, cut(network, ALL), train, preprocess, world=world)
-    standard.fit(seen.x[0].to(world.device))
+    standard.fit(seen().flatten(1).to(standard.mean.device))
     answer = [m for m in network.head.modules() if isinstance(m, nn.Linear)][-1]
     answer.weight.zero_()
     if answer.bias is not None:

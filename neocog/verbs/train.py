@@ -163,7 +163,9 @@ def resume(
         world = find(device, precision, facts.get("masks", BEFORE["masks"]))
         saved = run.saved_state()
         lost = recipe.start if saved is None else None  # killed before a state held the borrowed features
-        job = prepare(recipe, dataset, world, own, borrowed_again(lost) if lost is not None else None)
+        there = facts.get("start", {}).get("where")
+        eyes = borrowed_again(lost, there) if lost is not None else None
+        job = prepare(recipe, dataset, world, own, eyes)
         if saved is not None and saved.recipe is None and "state_recipe" in facts:
             then = from_json(facts["state_recipe"], within=str(run.facts_file))
         else:

@@ -1,0 +1,178 @@
+"""How long borrowed features are tuned, by pictures left out; accuracy in folds."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from test_transfer import FROZEN, made, recipe
+from torch import Tensor, nn
+
+import neocog
+from neocog.data.dataset import Dataset
+from neocog.errors import UsageError
+from neocog.optim.settings import Optim
+from neocog.pictures.preprocess import Preprocess
+from neocog.recipes.recipe import Phase, Recipe, Stop
+from neocog.sealed import read
+from neocog.studies.folds import Folds, together
+from neocog.tasks import logistic
+from neocog.training import tuning
+from neocog.training.loop import prepare
+from neocog.transfer.start import borrowed
+from neocog.world import find
+from neocog.zoo.modes import learning
+
+TUNE = Phase(epochs=2, optim=Optim(kind="momentum", lr=0.02, rates=0.5), freeze="relu1", statistics="kept")
+ALL_LEARNED = replace(made(), val=None)
+
+
+@pytest.fixture(scope="module")
+def lender(tmp_path_factory: pytest.TempPathFactory) -> neocog.Run:
+    """A run on five classes, whose features are borrowed."""
+    asked = recipe(Phase(epochs=2, optim=Optim(kind="adam", lr=0.01)))
+    asked = asked.model_copy(update={"model": asked.model.model_copy(update={"head": None})})
+    return neocog.train(asked, dataset=made(5), out=tmp_path_factory.mktemp("lender") / "run")
+
+
+def begun(lender: neocog.Run, *phases: Phase, **rest: object) -> Recipe:
+    start = borrowed(lender).start.model_copy(update={"name": str(lender.path)})
+    return recipe(*phases, **rest).model_copy(update={"start": start})
+
+
+def weights(run: neocog.Run) -> dict[str, Tensor]:
+    return read(run.model_file)[0]
+
+
+def test_the_course_is_that_of_trainings_without_each_fold(lender: neocog.Run, tmp_path: Path) -> None:
+    """Against five plain trainings, each on pictures of its own; the job itself is not trained by it."""
+    plain = {"stop": Stop(select="last"), "preprocess": Preprocess(scale="128")}
+    asked, train = begun(lender, FROZEN, TUNE, **plain), ALL_LEARNED.train
+    job = prepare(asked, ALL_LEARNED, find("cpu", "float32"), start=borrowed(lender))
+    before = {name: t.clone() for name, t in job.trained.network.state_dict().items()}
+    course = tuning.crossed(job)
+    assert all(torch.equal(t, before[n]) for n, t in job.trained.network.state_dict().items())
+    fold = logistic.folds(train.y, 5, asked.seed)
+    losses, right = [0.0] * 3, [0.0] * 3
+    for number in range(5):
+        rows, left = (fold != number).nonzero()[:, 0], (fold == number).nonzero()[:, 0]
+        part = Dataset("part", ALL_LEARNED.classes, train.subset(rows), val=train.subset(left))
+        run = neocog.train(asked, dataset=part, out=tmp_path / f"fold{number}")
+        for place, epoch in enumerate(run.metrics()[FROZEN.epochs - 1 :]):
+            losses[place] += float(epoch["val_loss"]) * len(left) / len(train)
+            right[place] += float(epoch["val_accuracy"]) * len(left)
+    assert course.losses == pytest.approx(losses, rel=1e-4)
+    assert course.right == tuple(map(round, right))
+
+
+@pytest.mark.parametrize("best", [0, 1, 3])
+def test_tuning_ends_where_the_loss_of_those_left_out_is_lowest(
+    lender: neocog.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, best: int
+) -> None:
+    later = TUNE.model_copy(update={"epochs": 2, "freeze": "conv1"})
+    losses = [1.0 - 0.1 * (k == best) for k in range(5)]
+    course = tuning.Course(tuple(losses), tuple(range(40, 45)), 48)
+    monkeypatch.setattr(tuning, "crossed", lambda job: course)
+    run = neocog.train(begun(lender, FROZEN, TUNE, later), dataset=ALL_LEARNED, out=tmp_path / "run")
+    phases = run.recipe().phases
+    assert [phase.freeze for phase in phases] == ["features", "relu1", "conv1"][: 1 + (best > 0) + (best > 2)]
+    assert sum(phase.epochs for phase in phases[1:]) == best
+    assert run.facts()["recipe_identity"] == run.recipe().identity
+    said = " ".join(run.facts()["remarks"])
+    assert ("nothing is tuned" in said) == (best == 0)
+    assert "83.33 %" in said
+    if best == 0:
+        alone = neocog.train(begun(lender, FROZEN), dataset=ALL_LEARNED, out=tmp_path / "alone")
+        assert all(torch.equal(t, weights(alone)[n]) for n, t in weights(run).items()), "the head alone"
+
+
+def test_who_decides_how_long_it_is_tuned(
+    lender: neocog.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures that are watched, the user, or nobody: nothing is left out."""
+
+    def never(job: object) -> None:
+        raise AssertionError("pictures were left out")
+
+    monkeypatch.setattr(tuning, "crossed", never)
+    asked = begun(lender, FROZEN, TUNE)
+    watched = neocog.train(asked, dataset=made(), out=tmp_path / "watched")
+    assert watched.facts()["result"]["epochs"] == 5
+    chosen = neocog.train(asked, dataset=ALL_LEARNED, changes=["phases.1.epochs=3"], out=tmp_path / "chosen")
+    assert [phase.epochs for phase in chosen.recipe().phases] == [3, 3]
+    single = replace(ALL_LEARNED, train=ALL_LEARNED.train.subset(torch.arange(3)))
+    one = neocog.train(asked.model_copy(update={"batch": 3}), dataset=single, out=tmp_path / "one")
+    assert any("a class has a single picture" in line for line in one.facts()["remarks"])
+
+
+def test_kept_statistics_stand_still_while_scales_learn(lender: neocog.Run, tmp_path: Path) -> None:
+    for statistics, stand in (("kept", True), ("batch", False)):
+        tune = TUNE.model_copy(update={"statistics": statistics})
+        run = neocog.train(
+            begun(lender, FROZEN, tune), dataset=ALL_LEARNED, changes=["phases.1.epochs=2"],
+            out=tmp_path / statistics,
+        )  # fmt: skip
+        first, now = weights(lender), weights(run)
+        norm = next(n.removesuffix(".running_mean") for n in reversed(now) if n.endswith(".running_mean"))
+        for name in ("running_mean", "running_var"):
+            assert torch.equal(first[f"{norm}.{name}"], now[f"{norm}.{name}"]) == stand
+        assert not torch.equal(first[f"{norm}.weight"], now[f"{norm}.weight"])
+    network = borrowed(lender).trained.network
+    learning(network, after=None, statistics="kept")
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert len(norms) == 2
+    assert not any(norm.training for norm in norms)
+    assert network.features.training
+
+
+def test_every_picture_is_answered_once_by_a_training_without_it(
+    lender: neocog.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Dataset] = []
+    trained = neocog.studies.folds.train
+    monkeypatch.setattr(
+        "neocog.studies.folds.train",
+        lambda what, **given: (heard.append(given["dataset"]), trained(what, **given))[1],
+    )
+    short = ["precision=float32", "epochs=5"]
+    found = neocog.study("folds", "digits", start=lender, dataset=made(), changes=short, folds=3)
+    assert isinstance(found, Folds)
+    everything = together(list(made().splits.values()))
+    assert len(found.answers) == len(everything) == 93
+    assert len(heard) == 3
+    for part in heard:
+        assert part.test is not None
+        assert len(part.train) + len(part.test) == 93
+        theirs = {x.numpy().tobytes() for x in part.test.x}
+        assert not theirs & {x.numpy().tobytes() for x in part.train.x}
+    assert found.right == sum(each.truth == each.answer for each in found.answers) > 80
+    assert [each.truth for each in found.answers] == ["abc"[k] for k in everything.y.tolist()]
+    assert sum(found.of(fold)[1] for fold in (1, 2, 3)) == 93
+    found.save(tmp_path / "out.csv")
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert sum(int(row["right"]) for row in rows) == found.right
+    assert json.loads(json.dumps(found.json()))["n"] == 93
+    assert f"{found.right} right" in found.text()
+    for refused, words in (
+        ({"folds": 60}, "93 pictures are too few for 60 folds"),
+        ({"folds": 3, "sizes": (10,)}, "belong to study data-size"),
+        ({"tune": "mixed8"}, "unknown stage"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            neocog.study("folds", "digits", start=lender, dataset=made(), **refused)
+    with pytest.raises(UsageError, match="--folds belongs to study folds"):
+        neocog.study("labels", "digits", start=lender, dataset=made(), folds=3)
+
+
+def test_folds_of_several_labels(lender: neocog.Run) -> None:
+    """A picture counts as right where all of its labels are."""
+    data = made(several=True)
+    data.train.y[::4, 0] = 1
+    short = ["precision=float32", "epochs=20"]
+    found = neocog.study("folds", "digits", start=lender, dataset=data, changes=short, folds=2)
+    assert any("+" in each.truth for each in found.answers)
+    assert found.right == sum(each.truth == each.answer for each in found.answers)
