@@ -23,6 +23,10 @@ from pathlib import Path
 SECONDS = 1800
 MOVED = {"neocog.image": "neocog.pictures.decode"}
 """Modules of the version that the cases were written for, and where their names are now."""
+ASKED = {"data-23-left-right": ("--epochs 1", "--epochs 1 --from nothing")}
+"""What a case's command has to ask for today that was the default. 23: few photos are learnt from borrowed
+features, computed once of the pictures as they are; nothing is mirrored, and nothing is said of it.
+"""
 TRACEBACK = r"Traceback|refused"
 """Expected of a case that calls neocog from Python and catches nothing."""
 BEFORE_THE_END = r"(?:(?!exit code).*\n)*?.*"
@@ -96,7 +100,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
         r"(\$ neocog .*\n(?!error).*\nexit code 0\n){3}",
         r"!UnicodeEncodeError",
     ),
-    "data-23-left-right": (r"(--- .*\nflip=.*\n){4}",),
+    "data-23-left-right": (r"(--- .*\nflip=.*\n){4}", r"!error"),
     "data-24-batch-of-one": (r"batch", r"exit code [25]"),
     "data-25-predict-words": (
         r"https:.*(download|address)",
@@ -133,7 +137,12 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "fault-refused-resume-rewrites-recipe": (r"exit 2", r"recipe untouched", r'"epochs": 60', r'!"lr": 0.5'),
     "fault-run-folder-removed": (r"error: the folder r was emptied, removed or renamed.*\nexit 3",),
     "fault-stderr-gone": (r"log on a full disk: exit 0", r"stderr closed: exit 0"),
-    "fault-hostile-model-files": (r"predict exit [35]", r"!exit [0-26-9]", r"!predict exit 4"),
+    # Of task_multi `predict` cannot know: a head of ten answers suits either task, and nothing in the file
+    # contradicts. `evaluate` sees that the file's own data set does, and refuses.
+    "fault-hostile-model-files": (
+        r"task_multi.safetensors evaluate exit 3",
+        r"!^(?!task_multi.safetensors predict exit 0).* exit [0-24-9]",
+    ),
     "fault-jpeg-half-grey": (TRACEBACK, r"UnreadableError|refused", r"!^accepted"),
     "fault-non-utf8-file-name": (
         r"^exit 0",
@@ -231,6 +240,8 @@ def adapted(folder: Path, copy: Path) -> Path:
         text = script.read_text()
         for old, new in MOVED.items():
             text = re.sub(rf"\b{re.escape(old)}\b", new, text)
+        if script.parent.name in ASKED:
+            text = text.replace(*ASKED[script.parent.name])
         script.write_text(text)
     return copy
 
@@ -266,5 +277,5 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--keep", type=Path)
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     sys.exit(main(given.folder, given.names, given.keep))

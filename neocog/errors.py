@@ -62,7 +62,7 @@ class OutOfMemory(NeocogError):
 
 
 class Interrupted(NeocogError):
-    """Ctrl-C (130) or SIGTERM (143); the state is saved."""
+    """Ctrl-C (130), SIGTERM (143) or a terminal that is gone (3); the state is saved."""
 
     def __init__(self, message: str, *, exit_code: int = 130) -> None:
         super().__init__(message)

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import shutil
 import stat
 import tempfile
 import time
@@ -21,6 +22,12 @@ from neocog.errors import UnreadableError, UsageError
 PART = ".part"
 """How the name of a file ends that is being written."""
 DAY = 86400.0  # seconds
+NO_LOCKS = frozenset(
+    getattr(errno, name)
+    for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EINVAL")
+    if hasattr(errno, name)
+)
+"""What a file system without locks answers."""
 
 
 @contextlib.contextmanager
@@ -120,13 +127,23 @@ def _end_of_lines(file: io.FileIO) -> int:
 
 
 def sweep(folder: Path, *, older_than: float = 0.0) -> None:
-    """Take away the temporary files that a kill left in `folder`: those that nobody has written to for
-    `older_than` seconds, where others may be writing there.
+    """Take away the temporary files and folders that a kill left in `folder`: those that nobody has written
+    to for `older_than` seconds, where others may be writing there.
     """
     for left in folder.glob(f".*{PART}"):
         with contextlib.suppress(OSError):
-            if not older_than or time.time() - left.stat().st_mtime > older_than:
+            if older_than and time.time() - _last_written(left) <= older_than:
+                continue
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
                 left.unlink()
+
+
+def _last_written(path: Path) -> float:
+    """When `path`, or anything below it, was written to last, as `time.time` counts."""
+    below = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
+    return float(max(one.lstat().st_mtime for one in (path, *below)))
 
 
 def write_bytes(path: Path, data: bytes) -> None:

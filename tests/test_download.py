@@ -6,6 +6,7 @@ The one law behind all of them: a file under its final name has the right SHA-25
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import json
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
+import types
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -645,8 +647,6 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
 def test_a_disk_that_fills_while_writing(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    import errno
-
     seen: list[int] = []
 
     def full(done: int, total: int | None) -> None:
@@ -657,6 +657,19 @@ def test_a_disk_that_fills_while_writing(
     with pytest.raises(UnreadableError, match="No space left on device; free space there"):
         download([server.url("good")], tmp_path / "f", sha256=SHA, size=SIZE, progress=full)
     assert [p.name for p in tmp_path.iterdir()] == [".f.lock"]
+
+
+@pytest.mark.parametrize("system", ["a network file system", "Windows"])
+def test_a_place_without_locks_is_no_hindrance(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    def refuse(file: object, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    stand_in = types.SimpleNamespace(flock=refuse, LOCK_EX=2) if system != "Windows" else None
+    monkeypatch.setitem(sys.modules, "fcntl", stand_in)
+    path = download([server.url("good")], tmp_path / "f", sha256=SHA)
+    assert path.read_bytes() == BODY
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -215,3 +216,28 @@ def test_what_a_kill_left_in_the_cache_goes_after_a_day(tiny: Path, tmp_path: Pa
         neocog.look(tiny / "pictures")
     assert [path.name for path in pictures.glob(".*")] == [".new.u8.y.part"]
     assert len(list(pictures.glob("*.u8"))) == 1
+
+
+def test_an_archive_half_unpacked_by_a_kill_goes_after_a_day(tiny: Path, tmp_path: Path) -> None:
+    """Not where anything below was written since; and nothing that a link in there leads to."""
+    packed = shutil.make_archive(str(tmp_path / "photos"), "zip", tiny / "pictures")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept.txt").write_text("mine")
+    long_ago = (time.time() - 2 * files.DAY,) * 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEOCOG_HOME", str(tmp_path / "cache"))
+        unpacked = tmp_path / "cache" / "unpacked"
+        for name in (".left.part", ".under-way.part"):
+            (unpacked / name / "a").mkdir(parents=True)
+            (unpacked / name / "a" / "0.png").write_bytes(b"half")
+            for path in (unpacked / name / "a" / "0.png", unpacked / name / "a", unpacked / name):
+                os.utime(path, long_ago)
+        (unpacked / ".left.part" / "link").symlink_to(elsewhere, target_is_directory=True)
+        os.utime(unpacked / ".left.part" / "link", long_ago, follow_symlinks=False)
+        os.utime(unpacked / ".left.part", long_ago)
+        os.utime(unpacked / ".under-way.part" / "a" / "0.png")
+        neocog.look(packed)
+    assert [path.name for path in unpacked.glob(".*")] == [".under-way.part"]
+    assert len([path for path in unpacked.iterdir() if not path.name.startswith(".")]) == 1
+    assert (elsewhere / "kept.txt").read_text() == "mine"

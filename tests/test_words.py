@@ -135,6 +135,8 @@ def test_a_network_for_label_sets_is_not_measured_on_classes(copied_run: Run) ->
     write_model(model, trained.network.state_dict(), {**trained.document(), "task": "multilabel"})
     with pytest.raises(UsageError, match="do not suit the task 'multilabel'; they suit: classify"):
         neocog.evaluate(model, data="digits")
+    with pytest.raises(UnreadableError, match=r"labels\.safetensors contradicts the data set that it names"):
+        neocog.evaluate(model)
 
 
 QUICK = ["epochs=1", "data.limit=64", "optim.schedule=constant", "precision=float32"]

@@ -19,7 +19,7 @@ from neocog.downloads.https import check_address
 from neocog.downloads.mirror import STALL_SECONDS, By, MirrorFailed, Wanted, from_mirror
 from neocog.downloads.published import Source
 from neocog.errors import NetworkNeeded, UnreadableError, UsageError
-from neocog.files import write_json
+from neocog.files import NO_LOCKS, write_json
 from neocog.hearing import Progress, announced
 
 _DIGITS = {"sha256": "[0-9a-f]{64}", "sha256 prefix": "[0-9a-f]{8,64}", "md5": "[0-9a-f]{32}"}
@@ -128,12 +128,18 @@ def _writing(wanted: Wanted) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(target: Path) -> Iterator[None]:
-    """One process at a time per file; the lock falls with the process that holds it."""
+    """One process at a time per file; the lock falls with the process that holds it. Where there are no
+    locks (Windows, some network file systems) two downloads at once may both fail, never leave a wrong file.
+    """
     try:
         import fcntl
-    except ImportError:  # Windows: two downloads at once may both fail, never leave a wrong file
+    except ImportError:
         yield
         return
     with target.with_name(f".{target.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from neocog.errors import NeocogError
+from neocog.errors import Interrupted, NeocogError
 from neocog.events import Watcher
 from neocog.figures.row import Row, missing
 from neocog.runs.run import Run
@@ -115,16 +115,12 @@ class Entry:
                 continue
             try:
                 yield from part.rows(asked)
+            except Interrupted:  # the user wants to stop
+                raise
             except NeocogError as error:
-                if error.exit_code >= INTERRUPTED:
-                    raise
                 yield from part.waiting(str(error).splitlines()[0])
 
     def waiting(self) -> Iterator[Row]:
         """The rows before anything was run."""
         for part in self.parts:
             yield from part.waiting("")
-
-
-INTERRUPTED = 128
-"""Exit codes from here on are those of signals: the user wants to stop."""

@@ -11,14 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from neocog.errors import UnreadableError, UsageError, escaped
+from neocog.files import NO_LOCKS
 
 LOCK_FILE = ".lock"
-NONE_HERE = frozenset(
-    getattr(errno, name)
-    for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EINVAL")
-    if hasattr(errno, name)
-)
-"""What a file system without locks answers."""
 FAR = 1 << 30
 """Byte that is locked on Windows, where a locked byte cannot be read: none that is ever written."""
 
@@ -74,7 +69,7 @@ def _taken(handle: int, folder: Path) -> tuple[str, ...]:
     try:
         _lock(handle)
     except OSError as error:
-        if error.errno not in NONE_HERE:
+        if error.errno not in NO_LOCKS:
             raise
         return (
             f"{folder} lies on a file system without locks: "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from neocog.runs.state import Live
 from neocog.training.conclusion import Ended, conclude, first_batch, note
 from neocog.training.diagnosis.attend import Doctor
 from neocog.training.loop import Training
-from neocog.training.signals import signals
+from neocog.training.signals import Signals, signals
 from neocog.training.watchers import Record
 from neocog.world import deterministic
 
@@ -36,16 +35,16 @@ def drive(
     figures. The caller holds the run's lock.
     """
     begun = time.monotonic()
-    reason, received = "done", None
+    reason, heard = "done", Signals()
     try:
         with contextlib.ExitStack() as stack:
             stack.enter_context(deterministic())
             stack.enter_context(torch.random.fork_rng(devices=[]))
-            heard = stack.enter_context(signals())
+            hearing = stack.enter_context(signals())
             listening: list[Watcher] = [Record(run), *(_entered(stack, make(run)) for make in watchers)]
 
             def stopping() -> bool:
-                return heard.received is not None or (stop is not None and stop())
+                return hearing.received is not None or (stop is not None and stop())
 
             first_batch(job, run)
             events = job.events(run, live=live, stop=stopping)
@@ -53,7 +52,7 @@ def drive(
                 events = Doctor(job).attend(events)
             for event in events:
                 if isinstance(event, Finished):
-                    reason, received = event.reason, heard.received
+                    reason, heard = event.reason, replace(hearing)
                 for watcher in listening:
                     watcher(_with_remarks(event, remarks))
         seconds = time.monotonic() - begun
@@ -66,8 +65,8 @@ def drive(
     except (OSError, UnreadableError) as error:
         raise _with_cure(error, run) from error
     raise Interrupted(
-        f"interrupted; the state is saved. To go on: neocog train --resume {run.path}",
-        exit_code=128 + (received or signal.SIGINT),
+        f"{heard.word}; the state is saved. To go on: neocog train --resume {run.path}",
+        exit_code=heard.exit_code,
     )
 
 

@@ -9,12 +9,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
+from neocog.errors import UnreadableError
+
 
 @dataclass(slots=True)
 class Signals:
     """Which signal came, None before."""
 
     received: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """128 and the signal's number, as shells say; Ctrl-C's where a watcher asked for the end. A terminal
+        that is gone is a place that cannot be written to, as any other.
+        """
+        if self.received is not None and self.received == getattr(signal, "SIGHUP", None):
+            return UnreadableError.exit_code
+        return 128 + (self.received or signal.SIGINT)
+
+    @property
+    def word(self) -> str:
+        """How the line begins that says so."""
+        gone = self.exit_code == UnreadableError.exit_code
+        return "interrupted, as the terminal is gone" if gone else "interrupted"
 
 
 def wishes() -> list[int]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from neocog.answers import collect
-from neocog.data.dataset import Dataset
+from neocog.data.dataset import Dataset, Split
 from neocog.data.folders.picture_cache import Progress
+from neocog.errors import UnreadableError, UsageError
 from neocog.model import Trained, dataset_of, open_trained
 from neocog.report.page import write as write_report
 from neocog.report.subject import Subject
@@ -39,10 +40,11 @@ def evaluate(
     float32.
     """
     trained = open_trained(what, weights)
+    own = data is None and dataset is None
     if dataset is None:
         dataset = dataset_of(trained, data, progress=progress)
     chosen = split or ("test" if dataset.test is not None else "val" if dataset.val is not None else "train")
-    task_name(dataset.split(chosen).y, trained.answers.name)  # targets of another form are refused
+    _require_suitable(trained, dataset.split(chosen), own=own)
     answers = collect(trained, dataset.split(chosen), chosen, find(device, "float32").device)
     found = answers.report.with_remarks(*dataset.remarks)
     grouped = found.grouped(group) if group else None
@@ -51,3 +53,18 @@ def evaluate(
         subject = Subject(trained=trained, dataset=dataset, answers=answers, run=run, grouped=grouped)
         write_report(Path(report), subject)
     return grouped or found
+
+
+def _require_suitable(trained: Trained, split: Split, *, own: bool) -> None:
+    """`UsageError` for targets of another form than the task's; `UnreadableError` where they are those of the
+    data set that the file itself names.
+    """
+    try:
+        task_name(split.y, trained.answers.name)
+    except UsageError as error:
+        if not own:
+            raise
+        raise UnreadableError(
+            f"{trained.path or 'the network'} contradicts the data set that it names: {error}; "
+            "restore the file, or name other data with --data"
+        ) from error

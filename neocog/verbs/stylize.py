@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import html
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -240,8 +239,8 @@ def _drive(
                 watcher(event)
             if isinstance(event, Ended) and event.reason == "interrupted":
                 raise Interrupted(
-                    f"interrupted; the state is saved. To go on: neocog stylize --resume {out}",
-                    exit_code=128 + (heard.received or signal.SIGINT),
+                    f"{heard.word}; the state is saved. To go on: neocog stylize --resume {out}",
+                    exit_code=heard.exit_code,
                 )
     style, content, variation = losses.tolist()
     pixels = painting.picture()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from neocog.data.names import shown
 from neocog.errors import UsageError
-from neocog.files import cache_dir, sha256_file
+from neocog.files import DAY, cache_dir, sha256_file, sweep
 from neocog.pictures.unpack import unpack
 from neocog.pictures.walk import TABLE_SUFFIXES, Folders
 
@@ -63,6 +63,7 @@ def _unpacked(archive: Path) -> Path:
     """The archive's content in the cache, keyed by its SHA-256; unpacked once."""
     into = cache_dir() / "unpacked" / sha256_file(archive)[:40]
     if not into.is_dir():
+        sweep(into.parent, older_than=DAY)
         try:
             unpack(archive, into)
         except UsageError:
