@@ -15,7 +15,6 @@ import contextlib
 import functools
 import io
 import os
-import re
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from neocog.errors import UnreadableError
-from neocog.pictures import heif, jpeg, samples, tiff
+from neocog.pictures import header, heif, jpeg, kinds, samples, tiff
 from neocog.pictures.preprocess import MAX_PIXELS, Pixels, Preprocess
 from neocog.pictures.quiet import QUIET
 from neocog.pictures.samples import Layout, Used
@@ -51,46 +50,6 @@ MAX_SLOW_PIXELS = 8_000_000
 """Ceiling for the three decoders that Pillow has in Python: plain PNM, PNM with an odd maximum, run-length
 BMP."""
 _SLOW_DECODERS = frozenset({"ppm_plain", "ppm", "bmp_rle"})
-
-_FORMATS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
-    ("JPEG", re.compile(rb"\xff\xd8\xff")),
-    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
-    ("GIF", re.compile(rb"GIF8[79]a")),
-    ("WEBP", re.compile(rb"RIFF....WEBP", re.DOTALL)),
-    ("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]")),
-    ("PPM", re.compile(rb"P[1-6f][\s#]")),
-    ("BMP", re.compile(rb"BM")),
-    ("AVIF", re.compile(rb"....ftyp(avi[fs]|(mif1|msf1|miaf)(....){1,12}?avi[fs])", re.DOTALL)),
-    ("HEIF", re.compile(rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)),
-)
-
-_STRANGERS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
-    ("a PDF", re.compile(rb"%PDF")),
-    ("a PostScript file", re.compile(rb"%!|\xc5\xd0\xd3\xc6")),
-    (
-        "an SVG drawing",
-        re.compile(
-            rb"\s*(<\?xml.{0,900})?(<!--.{0,900}-->\s*)?(<!DOCTYPE svg|<svg)", re.DOTALL | re.IGNORECASE
-        ),
-    ),
-    (
-        "an HTML page",
-        re.compile(
-            rb"\s*(<!--.{0,900}-->\s*)?<(!doctype html|html|head|body|script)", re.DOTALL | re.IGNORECASE
-        ),
-    ),
-    ("an XML document", re.compile(rb"\s*<\?xml")),
-    ("a Photoshop file", re.compile(rb"8BPS")),
-    ("a video", re.compile(rb"....ftyp|RIFF....AVI |\x1aE\xdf\xa3", re.DOTALL)),
-    ("an icon file", re.compile(rb"\x00\x00[\x01\x02]\x00")),
-    ("a JPEG 2000 file", re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51")),
-    ("a FITS file", re.compile(rb"SIMPLE  =")),
-    ("an archive", re.compile(rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!|BZh|\xfd7zXZ")),
-    ("a program", re.compile(rb"\x7fELF|MZ|#!")),
-    ("a NumPy array", re.compile(rb"\x93NUMPY")),
-    ("a Git LFS pointer", re.compile(rb"version https://git-lfs")),
-    ("a text file", re.compile(rb"[\t\n\r\x20-\x7e]{16,}\Z|[\t\n\r\x20-\x7e]{512}")),
-)
 
 
 def decode(source: Path | bytes, *, max_pixels: int | None = None, wanted: Preprocess = AS_IT_IS) -> Pixels:
@@ -125,7 +84,9 @@ def see(source: Path | bytes, *, max_pixels: int | None = None, wanted: Preproce
     try:
         with QUIET:
             return _decoded(data, max_pixels, wanted)
-    except (jpeg.Damaged, tiff.Damaged) as error:
+    except header.Flood as error:
+        raise UnreadableError(f"{name}: has {error}, as no program writes it; save it anew") from error
+    except (jpeg.Damaged, tiff.Damaged, header.Wrong) as error:
         raise UnreadableError(
             f"{name}: is damaged or cut off ({error}); copy it again from its source"
         ) from error
@@ -181,6 +142,7 @@ def _want_regular(path: Path, mode: int) -> None:
 
 def _decoded(data: bytes, max_pixels: int, wanted: Preprocess) -> Seen:
     kind = _kind(data)
+    header.require_lean(kind, data)
     if kind == "HEIF":
         return _heif(data, max_pixels, wanted)
     _register(kind)
@@ -190,8 +152,11 @@ def _decoded(data: bytes, max_pixels: int, wanted: Preprocess) -> Seen:
         _check_size(picture, data, max_pixels)
         lying = samples.layout(picture)
         with tiff.strict(picture, data) if kind == "TIFF" else contextlib.nullcontext():
+            frame = picture.tile[0][1] if picture.tile else None
             picture.load()
         seen = _seen(picture, lying, data, wanted)
+        if kind == "GIF" and frame is not None:
+            _clear_around(seen.pixels, frame, wanted.ground)
         return replace(seen, pixels=_upright(seen.pixels, _orientation(picture)))
 
 
@@ -228,13 +193,12 @@ def _kind(data: bytes) -> str:
     """Pillow's name of the format that the content has; a refusal that says what it is instead."""
     if not data:
         raise _Refusal("is empty; copy it again from its source")
-    for kind, magic in _FORMATS:
-        if magic.match(data):
-            return kind
-    head = data[:2048]
-    what = next((what for what, magic in _STRANGERS if magic.match(head)), None)
-    says = f"is {what}, not a picture" if what else "is not a picture in a known format"
-    raise _Refusal(f"{says}; accepted are JPEG, PNG, GIF, BMP, WebP, TIFF, PNM, AVIF and HEIC")
+    kind = kinds.of(data)
+    if kind is None:
+        what = kinds.stranger(data)
+        says = f"is {what}, not a picture" if what else "is not a picture in a known format"
+        raise _Refusal(f"{says}; accepted are JPEG, PNG, GIF, BMP, WebP, TIFF, PNM, AVIF and HEIC")
+    return kind
 
 
 def _register(kind: str) -> None:
@@ -299,6 +263,13 @@ def _seen(picture: Image.Image, lying: Layout, data: bytes, wanted: Preprocess) 
         clear = (rgb == [v >> 8 if sixteen else v * step for v in np.atleast_1d(key).tolist()]).all(axis=2)
     rgb[clear] = wanted.ground
     return _laid(rgb, np.where(clear, np.uint8(0), np.uint8(255)), used)
+
+
+def _clear_around(pixels: Pixels, frame: tuple[int, int, int, int], ground: int) -> None:
+    """Lay what the first frame of a GIF leaves open on the ground, in place: it is transparent."""
+    left, top, right, bottom = frame
+    pixels[:top] = pixels[bottom:] = ground
+    pixels[:, :left] = pixels[:, right:] = ground
 
 
 def _laid(pixels: Pixels, alpha: Pixels, used: Used | None) -> Seen:

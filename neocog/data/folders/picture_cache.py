@@ -29,6 +29,7 @@ from neocog.data.folders.listing import Listing
 from neocog.errors import UnreadableError
 from neocog.files import DAY, cache_dir, read_json, replacing, sweep, write_text
 from neocog.pictures.decode import MAX_FILE_BYTES, Pixels, Preprocess, see
+from neocog.pictures.header import Flood, Wrong, require_lean
 from neocog.pictures.seen import DECODING, Odds, remarks
 from neocog.pictures.walk import Skipped
 
@@ -37,6 +38,7 @@ PLACING = frozenset({"size", "channels", "fit", "crop_share", "interpolation", "
 """The fields of Preprocess that `place` depends on."""
 STRICTLY_READ = frozenset({".jpg", ".jpeg", ".jfif", ".mpo", ".tif", ".tiff"})
 """Endings of the kinds whose damage was not always seen."""
+WITH_FRAMES, WITH_CHECKSUMS = ".gif", ".png"
 
 
 Progress = Callable[[int, int], None]
@@ -80,6 +82,8 @@ class Decoded:
     path: Path | None = None
     memory: Tensor | None = None
     remarks: tuple[str, ...] = ()
+    checked: bool = True
+    """Whether the checksums of PNG files were looked at, which they were not always."""
 
     def take(self, numbers: Tensor) -> Tensor:
         """The pictures numbered by the ascending int64 `numbers`, uint8 (n, C, h, w).
@@ -113,12 +117,13 @@ def decoded(listing: Listing, preprocess: Preprocess, *, progress: Progress = no
     """
     path = cache_dir() / "pictures" / f"{_key(listing, preprocess)}.u8"
     kept = _opened(path)
-    if kept is not None:
+    if kept is not None and (kept.checked or _checked_now(path, listing, kept)):
         return kept
     with contextlib.suppress(OSError, UnreadableError):  # no room or no permission: memory will do
         _write(path, listing, preprocess, progress)
-        kept = _opened(path)
-    return kept or _in_memory(listing, preprocess, progress)
+        if (made := _opened(path)) is not None:
+            return made
+    return _in_memory(listing, preprocess, progress)
 
 
 def _key(listing: Listing, preprocess: Preprocess) -> str:
@@ -131,6 +136,8 @@ def _key(listing: Listing, preprocess: Preprocess) -> str:
         digest.update(added.encode())
     if any(PurePosixPath(item.path).suffix.lower() in STRICTLY_READ for item in listing.items):
         digest.update(b"\0read strictly")  # before that a damaged one could come in half grey
+    if any(item.path.lower().endswith(WITH_FRAMES) for item in listing.items):
+        digest.update(b"\0around frames")  # what is there was not always the ground
     for item in listing.items:
         digest.update(f"\0{item.path}\0{item.stamp}".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:40]
@@ -158,6 +165,7 @@ def _write(path: Path, listing: Listing, preprocess: Preprocess, progress: Progr
         "skipped": [(s.path, s.reason) for s in skipped],
         "families": _families(rows, prints),
         "remarks": remarks(odds, preprocess),
+        "checked": True,
     }
     write_text(_index(path), json.dumps({"format": FORMAT, "sha256": _check(body), "body": body}))
 
@@ -178,7 +186,23 @@ def _opened(path: Path) -> Decoded | None:
         return None
     skipped = tuple(Skipped(*s) for s in body["skipped"])
     said = tuple(body.get("remarks", ()))
-    return Decoded(rows, shape, skipped, families, path=path, remarks=said)  # type: ignore[arg-type]
+    checked = bool(body.get("checked", False))
+    return Decoded(rows, shape, skipped, families, path, None, said, checked)  # type: ignore[arg-type]
+
+
+def _checked_now(path: Path, listing: Listing, kept: Decoded) -> bool:
+    """Whether the PNG files of an entry of before agree with their checksums, which is then noted in it."""
+    try:
+        for row in kept.rows:
+            name = listing.items[row.item].path
+            if name.lower().endswith(WITH_CHECKSUMS):
+                require_lean("PNG", _content(os.path.join(listing.root, name)))
+    except (OSError, UnreadableError, Flood, Wrong):
+        return False
+    with contextlib.suppress(OSError, UnreadableError):
+        body = {**read_json(_index(path))["body"], "checked": True}
+        write_text(_index(path), json.dumps({"format": FORMAT, "sha256": _check(body), "body": body}))
+    return True
 
 
 def _sound(path: Path, rows: tuple[Row, ...], size: int) -> bool:
