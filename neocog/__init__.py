@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from neocog.verbs.features import features
     from neocog.verbs.look import look
     from neocog.verbs.predict import predict
+    from neocog.verbs.restore import restore
     from neocog.verbs.stylize import stylize
     from neocog.verbs.summary import summary
     from neocog.verbs.train import forecast, resume, train
@@ -49,6 +50,7 @@ __all__ = [
     "predict",
     "prove",
     "reproduce",
+    "restore",
     "resume",
     "study",
     "stylize",
@@ -74,6 +76,7 @@ _HOMES = {
     "predict": "verbs.predict",
     "prove": "studies.prove",
     "reproduce": "studies.reproduce",
+    "restore": "verbs.restore",
     "resume": "verbs.train",
     "study": "studies.study",
     "stylize": "verbs.stylize",

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from neocog import sealed
 from neocog.data.dataset import Dataset, Split
+from neocog.data.targets import PICTURES
 from neocog.errors import UnreadableError
 from neocog.model import Trained
 from neocog.tasks.table import TASKS
@@ -34,8 +35,10 @@ MOST_KEPT = 64
 class PictureAnswers:
     """One row per picture, in the split's order, on the CPU.
 
-    probabilities  (n, classes), float32: of one class in many each row sums to 1, of labels each is by itself
-    truth          the task's targets: class indices (n,), int64; or label sets (n, classes), float32
+    probabilities  (n, classes), float32: of one class in many each row sums to 1, of labels each is by
+                   itself; or restored pictures (n, C, H, W), uint8
+    truth          the task's targets: class indices (n,), int64; label sets (n, classes), float32; or
+                   pictures (n, C, H, W), uint8
     losses         (n,), float32: the task's, in nats
     """
 
@@ -114,7 +117,10 @@ class _Collector:
 
     def __call__(self, logits: Tensor, y: Tensor) -> None:
         rows = slice(self.seen, self.seen + len(y))
-        self.probabilities[rows] = self.task.probabilities(logits).cpu()
+        found = self.task.probabilities(logits).cpu()
+        if found.shape[1:] != self.probabilities.shape[1:]:  # pictures, not classes
+            self.probabilities = torch.empty(len(self.truth), *found.shape[1:], dtype=found.dtype)
+        self.probabilities[rows] = found
         self.truth[rows] = y.cpu()
         self.losses[rows] = self.task.losses(logits, y).cpu()
         self.seen += len(y)
@@ -203,7 +209,8 @@ def _saved(tensors: dict[str, Tensor], document: dict[str, Any]) -> SavedAnswers
         data_fingerprint=document["data_fingerprint"],
     )
     n = len(found.truth)
+    row = found.truth.shape[1:] if PICTURES.fits(found.truth) else (len(found.task.classes),)
     shapes = tuple(found.probabilities.shape), tuple(found.losses.shape)
-    if shapes != ((n, len(found.task.classes)), (n,)) or len(found.names) not in (0, n):
+    if shapes != ((n, *row), (n,)) or len(found.names) not in (0, n):
         raise ValueError(f"{n} pictures, but {shapes[0]} probabilities and {len(found.names)} names")
     return found

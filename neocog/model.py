@@ -16,8 +16,10 @@ from torch import nn
 
 from neocog import sealed
 from neocog.data.batches import plain_batches
+from neocog.data.damage import Damage
 from neocog.data.dataset import Dataset, Split
 from neocog.data.names import some
+from neocog.data.posed import posed
 from neocog.errors import NeocogError, UnreadableError, UsageError, first_complaint, unknown
 from neocog.files import named_as_path, read_json, require_named, write_json
 from neocog.pictures.decode import Preprocess
@@ -91,24 +93,31 @@ class Trained:
         """
         judge = self.judge.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         batches = plain_batches(split, self.preprocess, device=device)
-        return measure_task(self.answers, judge, batches, name, onlooker=onlooker)
+        return measure_task(self.answers, judge, batches, name, onlooker=onlooker).beside(split)
 
     @property
     def answers(self) -> Task:
         """The task, as far as answering is concerned."""
-        return TASKS[self.task](self.classes)
+        return TASKS[self.task](self.classes, preprocess=self.preprocess)
+
+    @property
+    def damage(self) -> Damage | None:
+        """What the pictures were damaged by that the network learned to restore; None for other networks."""
+        said = self.provenance.get("damage")
+        return Damage.model_validate(said) if said is not None else None
 
 
 def dataset_of(
     trained: Trained, data: str | Path | None = None, *, progress: Progress | None = None
 ) -> Dataset:
     """The data set that `trained` belongs to, placed by its Preprocess, labels by name in its order; or
-    `data` in its place.
+    `data` in its place. For a network that restores they are damaged as its training damaged held-out ones.
 
     Of a folder that `trained` has not seen, and that says no split, every picture is a test picture.
     """
     from neocog.data import DATASETS, Data
     from neocog.data import load as load_data
+    from neocog.data.choice import OWN
     from neocog.data.own import open_own
 
     require_named(data)
@@ -119,8 +128,8 @@ def dataset_of(
     if data is not None and str(data) in DATASETS and not Path(data).exists():
         part = part if part.name == str(data) else Data(name=str(data))
     elif data is not None:
-        part, where = (part if part.name == "folder" else Data(name="folder")), Path(data)
-    elif part.name == "folder":
+        part, where = (part if part.name in OWN else Data(name="folder")), Path(data)
+    elif part.name in OWN:
         where = _trained_on(trained)
         if where is None:
             raise UsageError(
@@ -129,17 +138,21 @@ def dataset_of(
             )
         require_there(where)
 
-    opened = open_own(where, classes=trained.classes) if where is not None else None
+    opened = None
+    if where is not None and part.name == "folder":
+        opened = open_own(where, classes=trained.classes)
 
     def read(divide: Divide) -> Dataset:
-        return load_data(
+        dataset = load_data(
             part,
+            where=where,
             opened=opened,
             preprocess=trained.preprocess,
             classes=trained.classes,
             divide=divide,
             progress=progress,
         )
+        return posed(dataset, trained.damage)
 
     if data is None or where is None:
         return read("as trained")

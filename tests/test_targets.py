@@ -21,7 +21,11 @@ SETS = torch.tensor([[1, 1, 0], [0, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1]]).flo
 def test_the_form_of_targets() -> None:
     assert form_of(Y) is CLASS_INDICES
     assert form_of(SETS) is LABEL_SETS
-    for strange in (torch.zeros(4, 3, 8, 8), torch.zeros(4)):
+    pictures = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    assert form_of(pictures) is targets.PICTURES
+    assert not targets.are_labels(pictures)
+    assert targets.named(pictures, ("a", "b")) == [""] * 4
+    for strange in (torch.zeros(4, 3, 8), torch.zeros(4)):
         assert not targets.are_labels(strange)
         with pytest.raises(UsageError, match=r"targets of shape \(4,.* are no labels; give class"):
             form_of(strange)

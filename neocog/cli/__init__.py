@@ -32,6 +32,7 @@ VERBS = (
     "list",
     "filter",
     "stylize",
+    "restore",
     "study",
     "reproduce",
     "prove",

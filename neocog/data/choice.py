@@ -11,6 +11,8 @@ from neocog.errors import UsageError, unknown
 
 Divide = Literal["as trained", "as given", "all as test"]
 """Of data that say no val or test: hold some out as a training does, train on all, or test all."""
+OWN = ("folder", "photos")
+"""A user's own pictures, whose path is no part of a recipe."""
 GIVEN = "given"
 """The name that a Dataset given in Python has in place of a row's."""
 
@@ -18,12 +20,12 @@ GIVEN = "given"
 class Data(BaseModel):
     """Which pictures, and how they are divided; the path of a folder is no part of it.
 
-    `name` is a row of `DATASETS`, 'folder', or 'given' for a Dataset that was given in Python. `held_out` is
-    the share of the training pictures held out where the set has no validation pictures of its own. `val`
-    says what is watched each epoch: 'held-out' (those, or the set's own), 'test' (the test set, as some
-    published recipes do; nothing is held out), or 'none'. `limit` trains on so many pictures only, drawn by
-    class after holding out, so validation and test stay whole. `task` belongs to 'shapes'. `seed` decides the
-    draws.
+    `name` is a row of `DATASETS`, 'folder', 'photos' (pictures without classes, cut into pieces), or 'given'
+    for a Dataset that was given in Python. `held_out` is the share of the training pictures held out where
+    the set has no validation pictures of its own. `val` says what is watched each epoch: 'held-out' (those,
+    or the set's own), 'test' (the test set, as some published recipes do; nothing is held out), or 'none'.
+    `limit` trains on so many pictures only, drawn by class after holding out, so validation and test stay
+    whole. `task` belongs to 'shapes'. `seed` decides the draws.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -37,8 +39,8 @@ class Data(BaseModel):
 
     @model_validator(mode="after")
     def _known(self) -> Data:
-        if self.name not in (*DATASETS, "folder", GIVEN):
-            raise unknown("data set", self.name, [*DATASETS, "folder"])
+        if self.name not in (*DATASETS, *OWN, GIVEN):
+            raise unknown("data set", self.name, [*DATASETS, *OWN])
         if self.task is not None and self.name != "shapes":
             raise UsageError(
                 f"task '{self.task}' belongs to the data set shapes, not to {self.name}; leave it out"

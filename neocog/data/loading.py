@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from neocog.data import photos
 from neocog.data.choice import GIVEN, Data, Divide
 from neocog.data.dataset import Dataset, Split
 from neocog.data.fitted import fitted
@@ -52,7 +53,11 @@ def load(
         raise UsageError(
             "these pictures were given in Python and are in no file; give them again as dataset="
         )
-    if data.name == "folder":
+    if data.name == photos.NAME:
+        if where is None:
+            raise UsageError("photos that are to be restored lie somewhere; say where: --data FOLDER")
+        dataset = photos.read(Path(where), data, preprocess or Preprocess())
+    elif data.name == "folder":
         if opened is None:
             if where is None:
                 raise UsageError(

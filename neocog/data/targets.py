@@ -108,8 +108,36 @@ class LabelSets:
         raise UsageError("balance=sampler needs one class a picture, these have label sets; use balance=loss")
 
 
-CLASS_INDICES, LABEL_SETS = ClassIndices(), LabelSets()
-FORMS: tuple[Form, ...] = (CLASS_INDICES, LABEL_SETS)
+class Pictures:
+    """A picture for each picture, (N, C, H, W), 0..255: what a damaged one is to become."""
+
+    def fits(self, y: Tensor) -> bool:
+        return y.ndim == 4
+
+    def members(self, y: Tensor, classes: int) -> Tensor:
+        return torch.zeros(len(y), classes, dtype=torch.bool, device=y.device)
+
+    def counts(self, y: Tensor, classes: int) -> list[int]:
+        return [0] * classes
+
+    def only(self, y: Tensor) -> list[int | None]:
+        return [None] * len(y)
+
+    def strata(self, y: Tensor) -> Tensor:
+        return torch.zeros(len(y), dtype=torch.int64)
+
+    def renumbered(self, y: Tensor, places: Tensor, classes: int) -> Tensor:
+        return y
+
+    def shares(self, y: Tensor, classes: int) -> Tensor:
+        raise UsageError("mixup and cutmix mix classes, and pictures that are restored have none; leave them")
+
+    def chances(self, y: Tensor, classes: int) -> Tensor:
+        raise UsageError("balance=sampler draws classes, and pictures that are restored have none; leave it")
+
+
+CLASS_INDICES, LABEL_SETS, PICTURES = ClassIndices(), LabelSets(), Pictures()
+FORMS: tuple[Form, ...] = (CLASS_INDICES, LABEL_SETS, PICTURES)
 
 
 def form_of(y: Tensor) -> Form:

@@ -87,6 +87,19 @@ def require_answers(network: Network, *, shape: Shape, classes: Sequence[str]) -
     )
 
 
+def require_pictures(network: Network, *, shape: Shape) -> None:
+    """Refuse a network that is to restore pictures and does not give one of the size that it is shown."""
+    made = walk(network, shape).output
+    if made != shape:
+        *sides, channels = (*shape[1:], shape[0])
+        conv = f'{{"kind": "conv", "filters": {channels}, "kernel": 3, "padding": "same"}}'
+        unflatten = f'{{"kind": "unflatten", "sizes": {[*sides, channels]}}}'
+        raise ShapeError(
+            f"the last layer gives {written(made)} where pictures of {written(shape)} are to be restored; "
+            f"end the layer list with {conv} on maps of that size, or with a dense layer and {unflatten}"
+        )
+
+
 def require_spread(network: Network, *, shape: Shape, batch: int) -> None:
     """Refuse a training in batches of one picture where a normalisation would get one number per channel."""
     if batch == 1:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neocog.data import DATASETS, Data
+from neocog.data.choice import OWN
 from neocog.data.folders.extent import Extent
 from neocog.data.own import OwnData, find_own
 from neocog.errors import UnreadableError, UsageError, unknown
@@ -38,7 +39,7 @@ def asked(what: str | Path | Recipe, data: str | Path | None) -> Asked:
             "or a recipe or recipe.json in place of the first"
         )
     if data is None:
-        if found.recipe.data.name == "folder" and found.where is None:
+        if found.recipe.data.name in OWN and found.where is None:
             raise UsageError(f"'{found.name}' was trained on a folder of pictures; say which: --data FOLDER")
         return found
     place = Path(data)
@@ -54,7 +55,7 @@ def asked(what: str | Path | Recipe, data: str | Path | None) -> Asked:
         raise unknown("data set or folder", str(data), DATASETS)
     built_in = (
         found.recipe.data
-        if found.recipe.data.name == "folder"
+        if found.recipe.data.name in OWN
         else Data(name="folder", held_out=found.recipe.data.held_out)
     )
     recipe = unpublished(found.recipe.model_copy(update={"data": built_in}), found.recipe)

@@ -14,6 +14,7 @@ from neocog.optim.settings import Optim
 from neocog.pictures.decode import Preprocess
 from neocog.pictures.seen import decoded_as
 from neocog.recipes.recipe import Phase, Recipe, Stop
+from neocog.recipes.restoring import RESTORING
 from neocog.show.words import plural
 from neocog.zoo import Model, architecture
 from neocog.zoo.layer_list import parse
@@ -115,6 +116,7 @@ RECIPES: dict[str, Recipe] = {
         title="name the shape", source="C, G2: 96 %", expect=0.96),
     "g3": _recipe(Data(name="shapes", task="both"), "g3", _phase(30, SGD_01), preprocess=UNIT, batch=16,
         title="name colour and shape", source="C, G3: 97 %", expect=0.97),
+    **RESTORING,
 }  # fmt: skip
 
 FOR_DATA = {name: row.recipe for name, row in DATASETS.items() if row.recipe}

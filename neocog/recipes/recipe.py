@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from neocog.assignments import value
 from neocog.data import Data
 from neocog.data.augment.augment import Augment
+from neocog.data.damage import Damage
 from neocog.errors import UsageError, first_complaint, unknown
 from neocog.files import sha256
 from neocog.optim.settings import Optim
@@ -76,7 +77,8 @@ class Recipe(BaseModel):
     """A training as data. `batch` is the global batch; `balance` makes rare classes count alike, by
     weighing the loss or by drawing them more often; `average` is the decay of the running mean of the weights
     (EMA), which is then measured and shipped; `source` says where the recipe is from and `expect` what it
-    reached there. `task` is 'auto' (the one that the targets fit) or a task's name. `start` says whose
+    reached there. `task` is 'auto' (the one that the targets fit) or a task's name. `damage` makes the
+    training one of restoring: pictures are shown damaged, and asked for as they were. `start` says whose
     features the network begins with; None: with weights that are drawn. `coverage` is the share of pictures
     that the model shall not call unlike what it was trained on; None: it calls none so. `probes` 'off' sends
     the training doctor away, who watches and changes nothing.
@@ -88,6 +90,7 @@ class Recipe(BaseModel):
     model: Model
     start: Start | None = None
     task: str = "auto"
+    damage: Damage | None = None
     preprocess: Preprocess = Preprocess()
     phases: tuple[Phase, ...] = Field(default=(Phase(),), min_length=1)
     batch: int = Field(default=128, ge=1)
@@ -132,7 +135,7 @@ class Recipe(BaseModel):
         return sha256(json.dumps(document, sort_keys=True).encode())
 
 
-ADDED: Mapping[str, Any] = {"task": "auto", "start": None, "coverage": None}
+ADDED: Mapping[str, Any] = {"task": "auto", "damage": None, "start": None, "coverage": None}
 ADDED_TO_MODEL: Mapping[str, Any] = {"head": None}
 ADDED_TO_PREPROCESS: Mapping[str, Any] = {
     "reading": "whole",

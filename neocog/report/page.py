@@ -25,6 +25,7 @@ from neocog.report.sections.gallery import mistakes, one_of_each, samples
 from neocog.report.sections.reasons import reasons
 from neocog.report.sections.recipe import recipe
 from neocog.report.sections.remarks import remarks
+from neocog.report.sections.restored import restored, worst_restored
 from neocog.report.subject import Subject
 
 FIRST: tuple[Maker, ...] = (findings, remarks, curves)
@@ -34,7 +35,10 @@ OF_ANY_TASK: tuple[Maker, ...] = (mistakes, classes, doubt, samples)
 """What pages show of a task that is not in `OF_TASK`."""
 
 OF_TASK: Mapping[str, tuple[Maker, ...]] = MappingProxyType(
-    {"classify": (one_of_each, mistakes, reasons, confusion, classes, calibration, doubt, samples)}
+    {
+        "classify": (one_of_each, mistakes, reasons, confusion, classes, calibration, doubt, samples),
+        "restore": (restored, worst_restored),
+    }
 )
 """Task -> what its pages show of the answers."""
 

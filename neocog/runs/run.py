@@ -83,6 +83,12 @@ class Run:
                 f"test accuracy {result['test_accuracy']:.2%} [{low:.2%}, {high:.2%}] "
                 f"on {result['test_n']:,} pictures"
             )
+        if result.get("test_psnr") is not None:
+            lines.append(
+                f"test pictures {result['test_psnr']:.2f} dB, SSIM {result['test_ssim']:.4f}; as damaged "
+                f"{result['test_damaged_psnr']:.2f} dB, {result['test_damaged_ssim']:.4f} "
+                f"({result['test_n']:,} pictures)"
+            )
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

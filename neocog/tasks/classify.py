@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neocog.data.targets import CLASS_INDICES
+from neocog.pictures.decode import Preprocess
 from neocog.tasks.metrics import Tally
 
 
@@ -24,6 +25,7 @@ class Classify:
     classes: tuple[str, ...]
     label_smoothing: float = 0.0
     weights: Tensor | None = None
+    preprocess: Preprocess | None = None
 
     name: str = "classify"
     figure: str = "accuracy"

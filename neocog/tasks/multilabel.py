@@ -18,8 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from neocog.data.dataset import Split
 from neocog.data.targets import LABEL_SETS
 from neocog.errors import CheckFailed, UsageError, escaped
+from neocog.pictures.decode import Preprocess
 from neocog.show.words import jsonable, percent, plural, table
 from neocog.tasks.intervals import wilson
 from neocog.tasks.metrics import Macro, mean, ratio
@@ -39,6 +41,7 @@ class MultiLabel:
     classes: tuple[str, ...]
     label_smoothing: float = 0.0
     weights: Tensor | None = None
+    preprocess: Preprocess | None = None
 
     name: str = "multilabel"
     figure: str = "accuracy"
@@ -170,6 +173,10 @@ class MultiLabelReport:
     def grouped(self, groups: Mapping[str, Sequence[str]]) -> MultiLabelReport:
         """Labels are not exclusive, so they form no groups: raises `UsageError`."""
         raise UsageError("groups are of classes, and this network gives several labels to a picture")
+
+    def beside(self, split: Split) -> MultiLabelReport:
+        """The same: nothing but an answer can be right."""
+        return self
 
     def with_remarks(self, *remarks: str) -> MultiLabelReport:
         """The same report with more to say."""

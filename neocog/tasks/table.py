@@ -10,10 +10,11 @@ from torch import Tensor
 from neocog.errors import UsageError, unknown
 from neocog.tasks.classify import Classify
 from neocog.tasks.multilabel import MultiLabel
+from neocog.tasks.restore import Restore
 
 AUTO = "auto"
-TASKS: Mapping[str, type[Classify] | type[MultiLabel]] = MappingProxyType(
-    {"classify": Classify, "multilabel": MultiLabel}
+TASKS: Mapping[str, type[Classify] | type[MultiLabel] | type[Restore]] = MappingProxyType(
+    {"classify": Classify, "multilabel": MultiLabel, "restore": Restore}
 )
 
 

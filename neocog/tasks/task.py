@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from neocog.data.dataset import Split
 from neocog.zoo.blocks import Ending, Network
 from neocog.zoo.layers.layer import penalties
 from neocog.zoo.modes import evaluating
@@ -65,6 +66,9 @@ class Result(Protocol):
         """The few figures at the top of a report, each with what it is."""
 
     def columns(self) -> Columns: ...
+    def beside(self: R, split: Split) -> R:
+        """The same with what the measured pictures say by themselves, for comparison."""
+
     def with_remarks(self: R, *remarks: str) -> R: ...
     def grouped(self: R, groups: Mapping[str, Sequence[str]]) -> R: ...
     def text(self) -> str: ...

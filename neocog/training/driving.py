@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import torch
 
+from neocog.data import targets
 from neocog.errors import Interrupted, OutOfMemory, UnreadableError
 from neocog.events import Event, Finished, Started, Watcher
 from neocog.recipes.recipe import Recipe
@@ -48,7 +49,7 @@ def drive(
 
             first_batch(job, run)
             events = job.events(run, live=live, stop=stopping)
-            if job.recipe.probes == "on":
+            if job.recipe.probes == "on" and targets.are_labels(job.dataset.train.y):
                 events = Doctor(job).attend(events)
             for event in events:
                 if isinstance(event, Finished):

@@ -17,12 +17,15 @@ import torch
 from torch import Tensor
 
 from neocog._version import __version__
+from neocog.data import targets
 from neocog.data.batches import DROPOUT, WEIGHTS, Feed, stream
+from neocog.data.damage import damaging
 from neocog.data.dataset import Dataset
+from neocog.data.posed import posed
 from neocog.data.splits import counted
 from neocog.errors import CheckFailed
 from neocog.events import Epoch, Event, Finished, Started, Step
-from neocog.inside.shape_doctor import built, require_answers, require_spread
+from neocog.inside.shape_doctor import built, require_answers, require_pictures, require_spread
 from neocog.model import Trained
 from neocog.optim.average import Average
 from neocog.optim.optimizers import Optimizer
@@ -70,7 +73,7 @@ class Training:
         weights = None
         if self.recipe.balance == "loss":
             weights = kind.balanced(self.dataset.train.y, len(classes)).to(self.world.device)
-        return kind(classes, self.recipe.label_smoothing, weights)
+        return kind(classes, self.recipe.label_smoothing, weights, self.trained.preprocess)
 
     @property
     def plan(self) -> Plan:
@@ -85,7 +88,7 @@ class Training:
         return Feed(
             split=self.dataset.train,
             preprocess=self.trained.preprocess,
-            augment=self.own.varying(self.plan.phase(epoch)[0].augment),
+            augment=damaging(self.recipe.damage, self.own.varying(self.plan.phase(epoch)[0].augment)),
             batch=self.recipe.batch,
             classes=len(self.dataset.classes),
             seed=self.recipe.seed,
@@ -282,10 +285,13 @@ def prepare(
     be. `start` gives the network its features; without, they are drawn (or will be read, of a saved state).
     """
     preprocess = recipe.preprocess.resolved(dataset.train.x)
+    dataset = posed(dataset, recipe.damage)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = built(recipe.model, shape=dataset.shape, classes=len(dataset.classes))
-    if recipe.model.layers is not None and own.task is None:
+    if not targets.are_labels(dataset.train.y):
+        require_pictures(network, shape=dataset.shape)
+    elif recipe.model.layers is not None and own.task is None:
         require_answers(network, shape=dataset.shape, classes=dataset.classes)
     require_spread(network, shape=dataset.shape, batch=recipe.batch)
     begin(recipe.model, network, stream(recipe.seed, WEIGHTS))
@@ -313,6 +319,7 @@ def prepare(
             "data_fingerprint": dataset.fingerprint,
             "recipe_identity": recipe.identity,
             **({"start": recipe.start.model_dump()} if recipe.start is not None else {}),
+            **({"damage": recipe.damage.model_dump()} if recipe.damage is not None else {}),
         },
     )
     return Training(recipe, dataset, trained, world, own)

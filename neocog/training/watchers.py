@@ -131,9 +131,11 @@ def epoch_line(event: Epoch, epochs: int, *, left: float) -> str:
 
 
 def _in_words(figures: Mapping[str, float]) -> list[str]:
-    """'loss 0.1234', 'accuracy 98.76%': whatever is a share is written as a percentage."""
-    forms = {name: ".4f" if name == "loss" else ".2%" for name in figures}
-    return [f"{name} {value:{forms[name]}}" for name, value in figures.items()]
+    """'loss 0.1234', 'accuracy 98.76%', 'psnr 21.30 dB': whatever has no form of its own is a share."""
+    return [f"{name} {FORMS.get(name, '{:.2%}').format(value)}" for name, value in figures.items()]
+
+
+FORMS = {"loss": "{:.4f}", "psnr": "{:.2f} dB"}
 
 
 class Record:
