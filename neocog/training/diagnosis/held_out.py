@@ -14,10 +14,13 @@ from neocog.data.dataset import Split
 from neocog.events import Epoch
 from neocog.training.diagnosis.causes import Case, Diagnosis, set_words
 
-GAP, BY_HEART, LASTING = 0.06, 0.99, 3
+GAP, BY_HEART, LASTING, BEST_OF = 0.06, 0.99, 3, 10
 """Of the accuracy: how much better on training pictures counts as over-fitting where these are known by
-heart, which means at least the second; over how many epochs.
+heart, which means at least the second; over how many epochs; and of how many epochs the best on held-out
+pictures must still be so much worse: a large rate throws that figure about without any over-fitting.
 """
+MISSED = 3
+"""Looks in a row at which nothing is taken for a common class before it is said."""
 WELL, VERY_WELL = 0.6, 0.9
 """How many of the other pictures must be right before a rare class, and a common one, should be among the
 answers.
@@ -30,14 +33,15 @@ SHOWN = 256
 
 
 def over_fitting(epochs: Sequence[Epoch]) -> Diagnosis | None:
-    """The training pictures known by heart, and others much less well, for a few epochs now."""
+    """The training pictures known by heart for a few epochs now, and others at their best much less well."""
     if len(epochs) < LASTING:
         return None
     figure = next((name for name in epochs[-1].figures if name != "loss"), "")
     last = epochs[-LASTING:]
     here = statistics.median(epoch.figures.get(figure, 0.0) for epoch in last)
     there = statistics.median(epoch.held_out.get(figure) or 0.0 for epoch in last)
-    if here < BY_HEART or here - there < GAP:
+    best = max(epoch.held_out.get(figure) or 0.0 for epoch in epochs[-BEST_OF:])
+    if here < BY_HEART or here - best < GAP:
         return None
     changes = ("augment.shift_width=0.1", "augment.shift_height=0.1", "augment.rotation=10")
     return Diagnosis(
@@ -46,7 +50,12 @@ def over_fitting(epochs: Sequence[Epoch]) -> Diagnosis | None:
         f"{_watched(epochs)} ones: the network learns the training pictures by heart.",
         f"Vary the training pictures ({set_words(*changes)}) or bring more of them.",
         changes,
-        {"training": here, "held out": there, "held-out loss": epochs[-1].held_out.get("loss") or 0.0},
+        {
+            "training": here,
+            "held out": there,
+            "held out, best": best,
+            "held-out loss": epochs[-1].held_out.get("loss") or 0.0,
+        },
     )
 
 
@@ -132,7 +141,7 @@ def never_answered(case: Case) -> Diagnosis | None:
     rarest = min(now.never, key=now.never.__getitem__)
     share = now.never[rarest]
     rare = share < now.fair / 2
-    lasting = len(case.looks) > 1 and rarest in case.looks[-2].never
+    lasting = len(case.looks) >= MISSED and all(rarest in look.never for look in case.looks[-MISSED:])
     if now.others < (WELL if rare else VERY_WELL) or not (rare or lasting):
         return None
     changes = ("balance=sampler",) if share and case.recipe.balance == "none" else ()

@@ -5,6 +5,7 @@ draws are afterwards what they were.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ from neocog.zoo.modes import evaluating
 
 SAMPLE = 4096
 """Numbers of a weight tensor that are compared before and after a step."""
+PART = 2**16
+"""Numbers that are copied in double precision at once."""
 FLAT = 0.05
 """A sigmoid or tanh is saturated where its slope is under this share of the steepest."""
 RELUS = (nn.ReLU, nn.ReLU6)
@@ -63,9 +66,7 @@ def moved(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str
     """By name, how far the numbers moved, as a share of their size before."""
     shares = {}
     for name, old in before.items():
-        size = float(old.double().square().mean().sqrt())
-        step = float((after[name] - old).double().square().mean().sqrt())
-        shares[name] = step / max(size, 1e-12)
+        shares[name] = root_mean_square(after[name] - old) / max(root_mean_square(old), 1e-12)
     return shares
 
 
@@ -93,11 +94,19 @@ def look(
             outcome = functional_call(objective, buffers, (x, y))
         found = torch.autograd.grad(outcome.loss, list(learning.values()), allow_unused=True)
     sizes = {
-        name: float(gradient.double().square().mean().sqrt()) if gradient is not None else 0.0
+        name: root_mean_square(gradient) if gradient is not None else 0.0
         for name, gradient in zip(learning, found, strict=True)
     }
     spread = float(outputs["head"].detach().float().var(0, correction=0).mean().sqrt())
     return Seen(layers, sizes, spread)
+
+
+def root_mean_square(numbers: Tensor) -> float:
+    """Of all numbers of a tensor, summed in double precision, some at a time: a copy of a large dense layer's
+    gradient in that precision would be more than all else that a look takes.
+    """
+    parts = torch.split(numbers.detach().flatten(), PART)
+    return math.sqrt(sum(float(part.double().square().sum()) for part in parts) / numbers.numel())
 
 
 @torch.no_grad()

@@ -1,0 +1,124 @@
+"""Healthy trainings watched by the training doctor: none of them may bring a finding.
+
+    NEOCOG_DATA=... python bench/healthy.py [--photos FOLDER] [--runs FOLDER] [--out results/healthy.json]
+
+Recipes are trained as they stand, or for as many epochs as the table below says, each with its seeds; with
+--photos also a folder of photos with borrowed eyes: the head alone, fine-tuned, and from nothing. A training
+counts as healthy where its accuracy on what it watches reaches the row's figure, at its last epoch and in the
+middle of its later half; one that does not is printed with what the doctor said of it, and a finding there is
+no false alarm (g1 is a draw: some of its seeds name five of six colours for most of their epochs). Trainings
+stay in --runs, where a second call finds and continues them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neocog import Run, resume, train
+
+RESULTS = Path(__file__).parent.parent / "results" / "healthy.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is trained, with which changes and seeds, and the accuracy of a healthy training."""
+
+    what: str
+    least: float
+    seeds: tuple[int, ...] = (0, 1, 2)
+    changes: tuple[str, ...] = ()
+
+
+ROWS = (
+    Row("digits", 0.95, (0, 1, 2, 3)),
+    Row("g1", 0.9, (0, 1, 2, 3, 4, 5)),
+    Row("g2", 0.9),
+    Row("g3", 0.9),
+    Row("e2", 0.7),
+    Row("e3", 0.7),
+    Row("m1", 0.85, (0,), ("epochs=2",)),
+    Row("m3", 0.85, (0,), ("epochs=2",)),
+    Row("m9", 0.95, (0,), ("epochs=2",)),
+    Row("m10", 0.9, (0,), ("epochs=1",)),
+    Row("e1", 0.8, (0,), ("epochs=1",)),
+    Row("c1", 0.35, (0,), ("epochs=1", "data.limit=10000")),
+)
+PHOTOS = (
+    Row("head", 0.9),
+    Row("tuned", 0.85),
+    Row("from nothing", 0.55, (0,)),
+)
+EYES: dict[str, dict[str, Any]] = {
+    "head": {},
+    "tuned": {"tune": ["stage6"]},
+    "from nothing": {"start": "nothing"},
+}
+
+
+def accuracy(run: Run) -> tuple[float, float]:
+    """On the pictures that were watched, in 0..1: of the last epoch, and the median of the later half."""
+    found = [float(epoch["val_accuracy"]) for epoch in run.metrics()]
+    return found[-1], statistics.median(found[len(found) // 2 :])
+
+
+def course(run: Run, row: Row, seed: int, name: str) -> dict[str, Any]:
+    last, later = accuracy(run)
+    return {
+        "training": name,
+        "seed": seed,
+        "epochs": len(run.metrics()),
+        "accuracy": last,
+        "accuracy, later half": later,
+        "healthy": min(last, later) >= row.least,
+        "said": [{"name": f["name"], "step": f["step"], "why": f["sentence"]} for f in run.findings()],
+    }
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--photos", type=Path)
+    asked.add_argument("--runs", type=Path)
+    asked.add_argument("--only", nargs="*")
+    asked.add_argument("--out", type=Path, default=RESULTS)
+    given = asked.parse_args()
+    runs = given.runs or Path(tempfile.mkdtemp())
+    rows = [(row, row.what, {}) for row in ROWS]
+    if given.photos:
+        rows += [(row, str(given.photos), EYES[row.what]) for row in PHOTOS]
+    courses: list[dict[str, Any]] = []
+    for row, what, eyes in rows:
+        if given.only and row.what not in given.only:
+            continue
+        for seed in row.seeds:
+            folder = runs / f"{row.what.replace(' ', '-')}-{seed}"
+            if (folder / "report.html").exists():
+                run = Run(folder)
+            elif folder.exists():
+                run = resume(folder)
+            else:
+                run = train(what, changes=[*row.changes, f"seed={seed}"], out=folder, **eyes)
+            courses.append(course(run, row, seed, row.what))
+            mine = courses[-1]
+            said = "; ".join(f"{f['name']} (step {f['step']})" for f in mine["said"]) or "nothing"
+            kind = "healthy" if mine["healthy"] else "NOT WELL"
+            print(f"{row.what:14} {seed:2} {mine['accuracy']:.3f} {kind:8} {said}", flush=True)
+    well = [c for c in courses if c["healthy"]]
+    alarms = [c for c in well if c["said"]]
+    print(
+        f"{len(well)} healthy trainings, {len(alarms)} false alarms; {len(courses) - len(well)} not healthy"
+    )
+    given.out.write_text(
+        json.dumps({"healthy": len(well), "false alarms": len(alarms), "rows": courses}, indent=1)
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
