@@ -27,7 +27,7 @@ from neocog.inside.explain.occlusion import occlusion
 from neocog.inside.explain.saliency import saliency
 from neocog.inside.explain.score import ChannelScore, ClassScore
 from neocog.inside.relu_rules import relu_rule
-from neocog.inside.stages import first_convolution, last_maps
+from neocog.inside.stages import first_convolution, first_with_weights, last_maps
 from neocog.zoo import ZOO, Model, build
 
 Floats = npt.NDArray[np.float64]
@@ -363,6 +363,65 @@ def test_captured_maps_survive_a_relu_in_place() -> None:
     close(seen.maps["3"].detach(), wanted)
 
 
+class Reused(nn.Module):
+    """One layer, used twice: w (w x + 1) + 1, with what `between` does in between."""
+
+    def __init__(self, between: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(1, 1, 1).double()
+        self.unused = nn.Conv2d(1, 1, 1)
+        self.between = between
+        nn.init.constant_(self.layer.weight, 3.0)
+        nn.init.ones_(self.layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.between(self.layer(self.between(self.layer(x)))) * 5).flatten(1)
+
+
+def test_of_a_layer_that_runs_twice_both_are_of_its_last_use() -> None:
+    """The gradient of the first use comes last, and is 15; that of the last is 5."""
+    network, x = Reused(lambda x: x), torch.tensor([[[[2.0]]]]).double()
+    with capture_gradients(network, ["layer"]) as seen:
+        network(x).sum().backward()
+    assert (float(seen.maps["layer"].detach()), float(seen.gradients["layer"])) == (22, 5)
+    assert float(gradcam(network, x, score=ClassScore(0), layer="layer")) == 110
+
+
+def test_a_relu_in_place_within_a_forward_writes_over_nothing() -> None:
+    network, x = Reused(lambda x: F.relu(x, inplace=True)), torch.tensor([[[[-2.0]]]]).double()
+    with torch.no_grad(), capture(network, ["layer"]) as found:
+        network(-x)
+    assert float(found["layer"]) == 22
+    network.layer.bias.data.fill_(-1.0)  # -7, cut to 0, then -1
+    with torch.no_grad(), capture(network, ["layer"]) as found:
+        network(x)
+    assert float(found["layer"]) == -1
+    for how in LAYERED.values():
+        assert float(how(network, x, score=ClassScore(0), layer="layer")) == 0
+    assert float(saliency(network, -x, score=ClassScore(0))) == 45
+
+
+def test_a_layer_that_does_not_run_is_refused_in_words() -> None:
+    network, x = Reused(lambda x: x), torch.ones(1, 1, 1, 1).double()
+    for how in LAYERED.values():
+        with pytest.raises(UsageError, match="unused does not run when the network answers"):
+            how(network, x, score=ClassScore(0), layer="unused")
+    with pytest.raises(UsageError, match="unused does not run"):
+        ChannelScore("unused", 0)(network, x)
+
+
+@pytest.mark.parametrize("how", [*LAYERED, *PLAIN])
+def test_half_precision_gives_the_map_of_float32(how: str) -> None:
+    """Of the same numbers, but for the rounding of bfloat16, 1 in 256."""
+    network, x = layered().bfloat16(), picture(1, 2, 8, 8).bfloat16()
+    explain = LAYERED.get(how) or PLAIN[how]
+    more = {"layer": "4"} if how in LAYERED else {}
+    half = explain(network, x, score=ClassScore(0), **more)
+    whole = explain(network.float(), x.float(), score=ClassScore(0), **more)
+    assert half.dtype == torch.bfloat16
+    assert float((half.float() - whole).abs().max()) < 0.06 * float(whole.abs().max())
+
+
 # --- the layer that is chosen ------------------------------------------------------------------------------
 
 
@@ -392,6 +451,7 @@ def test_networks_without_maps_are_told_what_to_use() -> None:
         last_maps(network, torch.rand(1, 1, 4, 4))
     with pytest.raises(UsageError, match="no filters"):
         first_convolution(network)
-    assert first_convolution(layered()).name == "0"
+    assert first_convolution(layered()).name == first_with_weights(layered()).name == "0"
+    assert first_with_weights(network).name == "1", "the arithmetic of a dense network needs no --layer"
     shrunk = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 3, 2), nn.Flatten())
     assert last_maps(shrunk, torch.rand(1, 1, 4, 4)).name == "0", "1x1 maps tell no places apart"

@@ -22,7 +22,7 @@ def capture(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tens
     `UsageError` for a name that the network has not.
     """
     modules = _named(network, names)
-    found: dict[str, Tensor] = {}
+    found = Outputs()
     overwritten = _overwrites(network)
     with contextlib.ExitStack() as hooks:
         for name, module in modules.items():
@@ -30,13 +30,20 @@ def capture(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tens
         yield found
 
 
+class Outputs(dict[str, Tensor]):
+    """Outputs by name; `UsageError` for a layer that the network has, and does not use."""
+
+    def __missing__(self, name: str) -> Tensor:
+        raise UsageError(f"{name} does not run when the network answers; give another layer")
+
+
 @dataclass(frozen=True, slots=True)
 class Captured:
     """By name: the `maps` (N, ...) of the last forward pass, and the `gradients`, of the same shape, of what
-    was last called `backward` upon.
+    was last called `backward` upon. Of a layer that a pass uses several times both are those of its last use.
     """
 
-    maps: dict[str, Tensor] = field(default_factory=dict)
+    maps: Outputs = field(default_factory=Outputs)
     gradients: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -79,8 +86,14 @@ def _named(network: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
 
 
 def _overwrites(network: nn.Module) -> bool:
-    """Whether a layer may write over what the layer before it put out, as other people's ReLUs do."""
-    return any(getattr(module, "inplace", False) for module in network.modules())
+    """Whether something may write over what a layer put out: a ReLU in place, or other people's `forward`,
+    which may call one.
+    """
+    ours = ("torch.nn.", "neocog.")
+    return any(
+        getattr(module, "inplace", False) or not type(module).__module__.startswith(ours)
+        for module in network.modules()
+    )
 
 
 def _keeper(found: dict[str, Tensor], name: str, overwritten: bool):  # type: ignore[no-untyped-def]  # torch types hooks loosely
@@ -92,10 +105,18 @@ def _keeper(found: dict[str, Tensor], name: str, overwritten: bool):  # type: ig
 
 
 def _keeper_of_both(seen: Captured, name: str, overwritten: bool):  # type: ignore[no-untyped-def]  # torch types hooks loosely
-    def receive(gradient: Tensor) -> None:
-        seen.gradients[name] = gradient
+    last = 0
 
     def keep(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        """Keep the output, and its gradient once that is known."""
+        nonlocal last
+        last += 1
+        own = last
+
+        def receive(gradient: Tensor) -> None:
+            if own == last:  # a layer that runs twice hears of its first output too, and last
+                seen.gradients[name] = gradient
+
         if not output.requires_grad:  # a view: the output may be the input itself, which is the caller's
             output = output.view_as(output).requires_grad_()
         seen.maps[name] = output

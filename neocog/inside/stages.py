@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from neocog.arithmetic import rule
 from neocog.errors import UsageError
@@ -99,6 +100,14 @@ def first_convolution(network: nn.Module) -> Choice:
         if known is not None and known.kind in CONVOLUTIONS:
             return Choice(name, "the first convolution, which looks at the picture itself")
     raise UsageError("this network has no convolution, so there are no filters to show; see --how weights")
+
+
+def first_with_weights(network: nn.Module) -> Choice:
+    """The first convolution; where there is none, the first dense layer."""
+    dense = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if dense and not any(isinstance(module, _ConvNd) for module in network.modules()):
+        return Choice(dense[0], "the first dense layer, as there is no convolution")
+    return first_convolution(network)
 
 
 def dense_row(network: nn.Module, x: Tensor, layer: str) -> list[str]:

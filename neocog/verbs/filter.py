@@ -15,11 +15,11 @@ import numpy as np
 from neocog.data import DATASETS, Data, load
 from neocog.errors import UsageError, escaped, unknown
 from neocog.inside import signals
-from neocog.inside.filters import Pool, Sliding, Spot, pixels, plain, sigmoid, slide, spot
+from neocog.inside.filter_sheet import FilterSheet
+from neocog.inside.filters import Pool, Sliding, Spot, plain, sigmoid, slide, spot
 from neocog.inside.kernels import Kernel, Numbers, kernel, names_a_file, numbers, random_filters
 from neocog.outputs import replacing, write_bytes
-from neocog.pictures.decode import Pixels, decode
-from neocog.show import charts, grids
+from neocog.pictures.decode import decode
 
 Colour = Literal["given", "grey", "rgb"]
 Then = Literal["none", "sigmoid"]
@@ -31,11 +31,7 @@ PRINTED = 256
 """Numbers of an output that `text` prints in full; of a larger one the range."""
 IN_JSON = 100_000
 MOST_WINDOWS = 16
-MOST_CURVES = 3
-"""Channels of a signal that are drawn as curves."""
 _IN_LINE = 20  # numbers of a signal in a line of text
-_FRAMES_SHOWN = 16
-_WIDE = 640  # pixels: a signal of many channels
 _GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Preprocess has it
 
 
@@ -85,20 +81,7 @@ class Filtered:
         """What was given and every output side by side; curves of a signal, or strips where it has more than
         three channels; of a volume a row of pictures each.
         """
-        name = Path(self.source).name if names_a_file(self.source) else self.source
-        shown = [(f"given: {name}", self.given), *((o.name, o.values) for o in self.outputs)]
-        if self.given.ndim == 2:
-            return _curves(shown) if len(self.given) <= MOST_CURVES else _strips(shown)
-        rows = [
-            [(title, self._grey_levels(part, outcome=number > 0)) for title, part in _planes(what, values)]
-            for number, (what, values) in enumerate(shown)
-        ]
-        across = max(map(len, rows)) if self.given.ndim == 4 else None
-        for row in rows:
-            blank = ("", np.full_like(row[0][1], 255))
-            row += [blank] * ((across or len(row)) - len(row))
-        titles, pictures = zip(*(one for row in rows for one in row), strict=True)
-        return grids.grid(pictures, titles=titles, columns=across, caption=self._caption())
+        return self._sheet().png()
 
     def save(self, path: Path | str) -> None:
         """Write `.npz` (the numbers: `given`, `output1`, ...) or a PNG side by side; of a picture, each
@@ -112,24 +95,19 @@ class Filtered:
             return
         if place.suffix.lower() != ".png":
             raise UsageError(f"what was filtered is written as .png or .npz, not as '{place.name}'")
-        write_bytes(place, self.png())
-        if self.given.ndim == 3:
-            parts = [part for o in self.outputs for _, part in _planes(o.name, o.values)]
-            for number, part in enumerate(parts, 1):
-                alone = grids.alone(self._grey_levels(part, outcome=True))
-                write_bytes(place.with_stem(f"{place.stem}-{number}"), alone)
+        sheet = self._sheet()
+        write_bytes(place, sheet.png())
+        for number, alone in enumerate(sheet.each(), 1):
+            write_bytes(place.with_stem(f"{place.stem}-{number}"), alone)
 
     def _repr_html_(self) -> str:
         data = base64.b64encode(self.png()).decode()
         return f'<pre>{html.escape(self.text())}</pre><img alt="filtered" src="data:image/png;base64,{data}">'
 
-    def _grey_levels(self, values: Numbers, *, outcome: bool) -> Pixels:
-        return pixels(values, levels=self.levels if outcome else "clip", top=self.top)
-
-    def _caption(self) -> str:
-        if self.levels == "clip":
-            return f"values below 0 are black, above {plain(self.top)} white"
-        return "each result stretched from its least value, black, to its greatest, white"
+    def _sheet(self) -> FilterSheet:
+        name = Path(self.source).name if names_a_file(self.source) else self.source
+        outputs = tuple((output.name, output.values) for output in self.outputs)
+        return FilterSheet((name, self.given), outputs, self.levels, self.top)
 
 
 def filter_(
@@ -245,41 +223,6 @@ def _window(text: str, given: Numbers, seed: int) -> Kernel:
 
 
 # --- what comes out ----------------------------------------------------------------------------------------
-
-
-def _curves(shown: Sequence[tuple[str, Numbers]]) -> bytes:
-    """Signals as curves, each spread over the places of the first, which was given."""
-    whole = shown[0][1].shape[1]
-    series = {
-        f"{name} {n}" if len(values) > 1 else name: [
-            ((place + 0.5) * whole / len(row) - 0.5, float(value)) for place, value in enumerate(row)
-        ]
-        for name, values in shown
-        for n, row in enumerate(values)
-    }
-    return charts.curves(series, title="filtered", x_label="place in what was given", y_label="")
-
-
-def _strips(shown: Sequence[tuple[str, Numbers]]) -> bytes:
-    """Signals of many channels as pictures, one below the other, each as wide as what was given."""
-    pictures = []
-    for _, values in shown:
-        across, down = max(1, _WIDE // values.shape[1]), max(4, 32 // len(values))
-        pictures.append(pixels(values, levels="scale", top=1.0).repeat(down, 0).repeat(across, 1))
-    caption = (
-        "places from left to right, a row for each channel; from the least value, black, to the greatest"
-    )
-    return grids.grid(pictures, titles=[name for name, _ in shown], columns=1, caption=caption)
-
-
-def _planes(name: str, values: Numbers) -> list[tuple[str, Numbers]]:
-    """Titles and pictures (1 or 3, h, w) of (C, h, w), or of the first pictures of a volume (C, d, h, w)."""
-    if values.ndim == 4:
-        slices = [values[:, n] for n in range(min(values.shape[1], _FRAMES_SHOWN))]
-        return [part for n, s in enumerate(slices) for part in _planes(f"{name} [{n}]", s)]
-    if len(values) in (1, 3) and not name.startswith("random"):
-        return [(name, values)]
-    return [(f"{name} {n + 1}", values[n : n + 1]) for n in range(len(values))]
 
 
 def _size(values: Numbers) -> str:

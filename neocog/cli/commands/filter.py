@@ -7,7 +7,7 @@ from typing import Any
 
 from neocog.cli.command import Command, Given
 from neocog.cli.options import ACCEPTED, CHOICE, Option, saved
-from neocog.cli.values import numbers, one_of
+from neocog.cli.values import numbers
 from neocog.errors import UsageError
 
 
@@ -20,7 +20,7 @@ def call(verb: Callable[..., Any], given: Given) -> Any:
     if not windows:
         raise UsageError("say what to slide over it: --kernel blur, --kernel '1 0; 0 1' or --pool max")
     padding = more["padding"]
-    pads: Any = int(padding) if padding.isdecimal() else one_of("padding", padding, ("valid", "same"))
+    pads: Any = int(padding) if padding.isdecimal() else padding
     sliding = Sliding(more.get("stride"), pads, more["border"], more["value"])
     return verb(**given.own, windows=windows, sliding=sliding)
 

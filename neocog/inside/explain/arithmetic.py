@@ -21,7 +21,7 @@ from neocog.inside.by_hand.one_slope import slope
 from neocog.inside.by_hand.windows import Numbers, numbers
 from neocog.inside.explain.answer import Answer, Panel, Sheet
 from neocog.inside.explain.question import Question
-from neocog.inside.stages import dense_row, first_convolution
+from neocog.inside.stages import dense_row, first_with_weights
 from neocog.show import false_colours
 from neocog.zoo.modes import evaluating
 
@@ -38,7 +38,7 @@ def arithmetic(question: Question) -> Answer:
     of a convolution also its matrix, of a dense layer without an activation before it the one layer that both
     are. With step 'backward' the slope of one weight, its sum over places, and the weight after the step.
     """
-    name = question.layer_or(lambda network, x: first_convolution(network)).name
+    name = question.layer_or(lambda network, x: first_with_weights(network)).name
     module = question.network.get_submodule(name)
     if question.step == "backward":
         return _backward(question, name, module)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ from neocog.inside.explain.score import ClassScore, ProbabilityScore, Score
 from neocog.inside.explain.verdict import Verdict, Word, judge
 from neocog.show import false_colours
 
+_NO_NUMBERS = "the network's numbers are not finite here"
 Shown = Literal["heat", "size", "signed", "picture"]
 
 
@@ -52,17 +54,17 @@ class ClassMap:
         arrays, facts = {}, []
         for number, picture in enumerate(question.pictures):
             x, score = question.x(number), question.score(number, self.scale)
-            values = self.values(question.network, x, score=score, layer=layer.name if layer else None)[0]
+            values, blank = self._one(question, x, score, layer.name if layer else None)
             weight = self.weight(values[None], x.shape[2:])[0]
             arrays[f"map{number + 1}"] = values.cpu().numpy()
             place = _strongest(weight)
-            lines.append(f"{picture.name}: {_said(question, picture)}; {_where(place, self.blank)}")
-            facts.append(_fact(question, picture, place, self.blank))
+            lines.append(f"{picture.name}: {_said(question, picture)}; {_where(place, blank)}")
+            facts.append(_fact(question, picture, place, blank))
             if question.check == "verdict":
                 found = self._judged(question, number, layer.name if layer else None)
                 lines.append(f"  {found.text()}")
                 facts[-1]["verdict"] = found.json()
-            title, pixels = self._drawn(values, weight, picture, place)
+            title, pixels = self._drawn(values, weight, picture, blank if place is None else "")
             panels.append(Panel(f"{picture.name}: {_said(question, picture)}", picture.pixels))
             two = question.against is not None and self.shown == "heat"
             panels.append(Panel(title or (question.named(picture.of) if two else ""), pixels))
@@ -81,12 +83,12 @@ class ClassMap:
         picture, against = question.pictures[number], question.against
         assert against is not None
         x = question.x(number)
-        values = self.values(question.network, x, score=ClassScore(against, picture.of), layer=layer)[0]
+        values, blank = self._one(question, x, ClassScore(against, picture.of), layer)
         weight = self.weight(values[None], x.shape[2:])[0]
         place = _strongest(weight)
         said = f"{question.named(against)} against {question.named(picture.of)}"
-        title, pixels = self._drawn(values, weight, picture, place)
-        where = f"{picture.name}: {said}; {_where(place, self.blank)}"
+        title, pixels = self._drawn(values, weight, picture, blank if place is None else "")
+        where = f"{picture.name}: {said}; {_where(place, blank)}"
         return Panel(title or question.named(against), pixels), values.cpu().numpy(), where
 
     def _judged(self, question: Question, number: int, layer: str | None) -> Verdict:
@@ -95,7 +97,8 @@ class ClassMap:
         of = question.pictures[number].of
 
         def weigh(network: nn.Module) -> Tensor:
-            return self.weight(self.values(network, x, score=score, layer=layer), tuple(x.shape[2:]))[0]
+            values = _finite(self.values(network, x, score=score, layer=layer))
+            return self.weight(values, tuple(x.shape[2:]))[0]
 
         probability = ProbabilityScore(of, question.probabilities)
         return judge(question.network, x, weigh, probability, most=self.most, seed=question.seed)
@@ -104,6 +107,12 @@ class ClassMap:
         """What `how` says of `x`."""
         more = {"layer": layer} if self.looks == "at maps" else {}
         return self.how(network, x, score=score, **more)
+
+    def _one(self, question: Question, x: Tensor, score: Score, layer: str | None) -> tuple[Tensor, str]:
+        """The values of one picture, zeros where some are no numbers, and why the map may be blank."""
+        found = self.values(question.network, x, score=score, layer=layer)[0]
+        values = _finite(found)
+        return values, self.blank if values is found else _NO_NUMBERS
 
     def weight(self, values: Tensor, size: tuple[int, ...]) -> Tensor:
         """(N, h, w) or (N, C, H, W), as `how` gives it -> how strongly each pixel counts, (N, *size), never
@@ -115,12 +124,10 @@ class ClassMap:
             flat = F.interpolate(flat[:, None], size, mode="bilinear", align_corners=False)[:, 0]
         return flat.clamp(min=0)
 
-    def _drawn(
-        self, values: Tensor, weight: Tensor, picture: Picture, place: tuple[int, int] | None
-    ) -> tuple[str, Any]:
-        """The title and the picture of one map."""
-        if place is None and not bool(values.any()):
-            return f"blank: {self.blank}", picture.pixels
+    def _drawn(self, values: Tensor, weight: Tensor, picture: Picture, blank: str) -> tuple[str, Any]:
+        """The title and the picture of one map; `blank`: why, where no place is strong."""
+        if blank and not bool(values.any()):
+            return f"blank: {blank}", picture.pixels
         numbers = np.asarray(values.cpu())
         if self.shown == "picture":
             return "", false_colours.around_grey(_without_tips(numbers))
@@ -129,6 +136,11 @@ class ClassMap:
         if self.shown == "heat":
             return "", false_colours.heat(np.maximum(numbers, 0), over=picture.pixels)
         return "", false_colours.heat(_without_tips(np.asarray(weight.cpu())))
+
+
+def _finite(values: Tensor) -> Tensor:
+    """`values`, or zeros where some of them are no finite numbers."""
+    return values if bool(values.isfinite().all()) else torch.zeros_like(values)
 
 
 def _without_tips(values: Any) -> Any:
