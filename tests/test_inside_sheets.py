@@ -4,6 +4,7 @@ pictures where it is known what they must show.
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import neocog
 from neocog.data import Data, load
 from neocog.data.dataset import Split
 from neocog.data.sources.drawn_shapes import COLOURS, describe
 from neocog.errors import UsageError
+from neocog.inside.canvas import NEAR, Facets
 from neocog.inside.explain.filters import filters
 from neocog.inside.explain.gates import gates
 from neocog.inside.explain.maps import maps
-from neocog.inside.explain.maximise import strongest_picture
+from neocog.inside.explain.maximise import maximise, strongest_picture
 from neocog.inside.explain.question import Picture, Question
 from neocog.inside.explain.roles import responds, roles
 from neocog.inside.explain.score import ClassScore
@@ -29,7 +31,7 @@ from neocog.inside.explain.weights import histogram, written
 from neocog.inside.kernels import KERNELS, line
 from neocog.inside.sight import Sight, sight
 from neocog.inside.templates import NO_NAME, best
-from neocog.model import Trained
+from neocog.model import Trained, dataset_of
 from neocog.pictures.decode import decode
 from neocog.pictures.preprocess import Preprocess
 from neocog.runs.run import Run
@@ -278,6 +280,15 @@ def test_gates_begin_nearly_closed() -> None:
     shares = [share for gate in found.facts["gates"] for share in gate["open"]]
     assert len(shares) == 15
     np.testing.assert_allclose(shares, 1 / (1 + np.exp(2)), rtol=1e-5)
+    with torch.no_grad():
+        network.features.highway1_1.transform.conv.bias.fill_(0.0)  # half open
+    asked = ask(network, (3, 16, 16), pictures=(Picture("p", pixels, 0, 1.0),))
+    sheet = gates(asked).sheets[0]
+    assert "black is 12% open, white 50%" in sheet.caption
+    assert [p.title for p in sheet.panels[1:3]] == ["highway1_1 50%", "highway1_2 12%"]
+    assert [int(p.pixels.min()) for p in sheet.panels[1:]] == [255, *14 * [0]]
+    assert {p.pixels.shape[-2:] for p in sheet.panels} == {(16, 16)}, "those of later stages are enlarged"
+    assert "of each gate" in gates(dataclasses.replace(asked, levels="filter")).sheets[0].caption
     with pytest.raises(UsageError, match="no gates"):
         gates(ask(kernels_of(KERNELS["blur"]), pictures=(Picture("p", pixels[:1], 0, 1.0),)))
 
@@ -319,6 +330,64 @@ def test_the_strongest_picture_of_a_template_is_the_template() -> None:
     )
     assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.8
     assert (found == again).all()
+
+
+def blobs() -> Tensor:
+    """20 pictures of 12x12 that are bright at the left, more and more, and 20 at the right."""
+    pictures = torch.zeros(40, 1, 12, 12, dtype=torch.uint8)
+    for n in range(20):
+        pictures[n, 0, :, :6] = 150 + 5 * n
+        pictures[20 + n, 0, :, 6:] = 150 + 5 * n
+    return pictures
+
+
+def test_a_facet_is_the_mean_and_the_spread_of_pictures_that_are_alike() -> None:
+    facets = Facets.of(blobs())
+    assert facets.near.shape == (40, NEAR)
+    right = facets.strongest(lambda x: x[:, 0, :, 6:].mean((1, 2)))
+    some = blobs()[-NEAR:].float() / 255  # the brightest
+    torch.testing.assert_close(right.mean, some.mean(0))
+    assert right.directions.shape == (1, 1, 12, 12), "they differ in one way"
+    torch.testing.assert_close(right.directions[0].square(), some.var(0, correction=0), atol=1e-6, rtol=1e-4)
+    assert Facets.of(blobs()[:1]).strongest(lambda x: x.mean((1, 2, 3))).directions.shape == (0, 1, 12, 12)
+    held = right.begin(torch.Generator())
+    assert float(right.cost(held)) == 0
+    torch.testing.assert_close(right.picture(held), right.mean)
+    assert float(right.cost(held + 2)) > float(right.cost(held + 1)) > 0
+    moved = right.moved(right.mean, torch.Generator().manual_seed(0))
+    assert moved.shape[1:] == (1, 12, 12)
+    assert float((moved.mean(0) - right.mean).abs().mean()) < 0.1
+    assert float(moved.std(0).mean()) > 0.02
+
+
+def test_classes_of_small_networks_are_climbed_near_training_pictures(run: Run) -> None:
+    """Such a network calls shreds a class without doubt; near training pictures each is most like the mean
+    of its own class's.
+    """
+    found = neocog.explain(run, how="maximise")
+    assert found.text().startswith(f"begun with the mean of {NEAR} training pictures that are alike")
+    trained = neocog.open_trained(run)
+    split = dataset_of(trained).split("train")
+    means = [split.x[split.y == label].float().mean(0).ravel().numpy() for label in range(10)]
+    likest = [
+        int(np.argmax([np.corrcoef(found.answer.arrays[name].ravel(), mean)[0, 1] for mean in means]))
+        for name in trained.classes
+    ]
+    assert sum(n == like for n, like in enumerate(likest)) >= 9, likest
+    noise = neocog.explain(run, how="maximise", layer="conv1", first=1)
+    assert noise.text().startswith("begun with noise")
+
+
+def test_without_training_pictures_it_begins_with_noise() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    asked = ask(network, (1, 8, 8))
+    asked = dataclasses.replace(asked, data=None, classes=("a", "b"))
+    found = maximise(asked)
+    assert "there are no training pictures (this method looks at the data set" in found.lines[0]
+    assert found.facts["pictures"][0].keys() == {"of", "reached", "grey"}
+    with torch.no_grad():
+        network[1].weight.fill_(float("nan"))
+    assert maximise(asked).arrays["a"].max() == 0, "no numbers are black, not a warning"
 
 
 def test_every_sheet_is_written_by_its_command(run: Run, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ figure 3: an open gate transforms, a closed one hands on what came.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -30,18 +32,32 @@ def gates(question: Question) -> Answer:
         question.network(x)
     arrays = {gate: np.asarray(seen[f"{gate}.openness"].cpu()) for gate in found}
     means = np.stack([values.reshape(len(values), -1).mean(1) for values in arrays.values()], axis=1)
+    places = {gate: values.mean(1) for gate, values in arrays.items()}
+    low, high = (float(end([end(values) for values in places.values()])) for end in (np.min, np.max))
     panels: list[Panel] = []
     for number, picture in enumerate(question.pictures):
         panels.append(Panel(picture.name, picture.pixels))
-        for gate, values in arrays.items():
-            open_ = values[number].mean(0)
-            panels.append(
-                Panel(f"{gate.split('.')[-1]} {open_.mean():.0%}", false_colours.grey(open_, low=0, high=1))
-            )
+        for gate, values in places.items():
+            ends = (low, high) if question.levels == "layer" else (values.min(), values.max())
+            shown = false_colours.grey(values[number], low=ends[0], high=ends[1])
+            title = f"{gate.split('.')[-1]} {values[number].mean():.0%}"
+            panels.append(Panel(title, _as_large(shown, picture.pixels.shape[1:])))
+    caption = (
+        f"means over channels: black is {low:.0%} open, white {high:.0%}"
+        if question.levels == "layer"
+        else "means over channels, from the least open place of each gate, black, to its most open, white"
+    )
     lines = [
         f"{gate}: open {' '.join(f'{share:.0%}' for share in means[:, n])}" for n, gate in enumerate(found)
     ]
     lines.insert(0, f"pictures: {', '.join(picture.name for picture in question.pictures)}")
     facts = {"gates": [{"gate": g, "open": means[:, n].tolist()} for n, g in enumerate(found)]}
-    sheet = Sheet(tuple(panels), "black is closed (hands on), white is open (transforms)", len(found) + 1)
+    sheet = Sheet(tuple(panels), f"{caption}; closed hands on, open transforms", len(found) + 1)
     return Answer(sheets=(sheet,), lines=tuple(lines), arrays=arrays, facts=facts)
+
+
+def _as_large(shown: Any, sizes: tuple[int, ...]) -> Any:
+    """A picture (h, w) of which every pixel is repeated, as long as it stays within `sizes`."""
+    for axis, size in enumerate(sizes):
+        shown = shown.repeat(max(1, size // shown.shape[axis]), axis)
+    return shown

@@ -1,23 +1,23 @@
 """Activation maximisation: the picture that a class or a channel answers to most strongly.
 
-After Olah, Mordvintsev and Schubert, "Feature Visualization", 2017, https://distill.pub/2017/feature-visualization:
-the picture is held as its spectrum, slow waves weighing more (1/f), pixels stay within 0..255, colours are
-correlated as in photos, and it is moved about and scaled a little at every step, so that what remains does
-not hang on single pixels. It begins at the background of the training pictures; a class is climbed by the
-logarithm of its probability with a tenth of its logit, so that what would speak for other classes stays away.
+Classes of a network for small pictures are climbed on a `Facet`, within what training pictures that are alike
+can be: without, such networks are content with shreds. All else, and all where the training pictures are not
+there, is climbed on `Waves`. The picture is moved about and scaled a little at every step, so that what
+remains does not hang on single pixels; a class is climbed by the logarithm of its probability with a tenth of
+its logit, so that what would speak for other classes stays away.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, TypeGuard
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from neocog.errors import NeocogError
+from neocog.inside.canvas import Canvas, Facet, Facets, Waves
 from neocog.inside.capture import capture, capture_gradients
 from neocog.inside.explain.answer import Answer, Panel, Sheet
 from neocog.inside.explain.question import Question
@@ -28,34 +28,34 @@ from neocog.zoo.modes import evaluating
 
 STEPS, RATE = 128, 0.05
 MOST_CLASSES, MOST_CHANNELS = 10, 16
-SCALES = (0.9, 0.95, 1.0, 1.05, 1.1)
-_COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
-"""The root of the covariance of red, green and blue over ImageNet, as Olah et al. have it."""
+WIDEST = 64
+"""Pixels a side: the largest pictures of which a mean of several still shows something."""
 
 
 def maximise(question: Question) -> Answer:
     """A picture for each class asked for (without one: the first ten), or for the channels of a layer."""
     wanted = _wanted(question)
-    panels, arrays, facts, lines = [], {}, [], []
+    facets, reason = _facets(question)
+    panels, arrays, facts, lines = [], {}, [], [reason]
     for name, score in wanted.items():
         climbed = likely(score.of, question.probabilities) if _alone(score) else score
+        canvas = _canvas(question, facets, climbed)
         pixels = strongest_picture(
             question.network,
             climbed,
             shape=question.shape,
             preprocess=question.preprocess,
             seed=question.seed,
+            canvas=canvas,
         )
-        x = question.preprocess.normalise(torch.from_numpy(pixels)[None].to(question.blank().device))
-        with torch.no_grad(), evaluating(question.network):
-            reached = float(score(question.network, x)[0])
-            empty = float(
-                score(question.network, question.preprocess.normalise(torch.full_like(x, 127.5)))[0]
-            )
+        plain = np.full_like(pixels, 127) if canvas is None else _as_pixels(canvas.mean)
+        reached, begun = (_number(question, score, some) for some in (pixels, plain))
         arrays[name] = pixels
         panels.append(Panel(f"{name} {reached:.3g}", pixels))
-        lines.append(f"{name}: {reached:.4g}, of plain grey {empty:.4g}")
-        facts.append({"of": name, "reached": reached, "grey": empty})
+        lines.append(
+            f"{name}: {reached:.4g}, of {'plain grey' if canvas is None else 'the mean'} {begun:.4g}"
+        )
+        facts.append({"of": name, "reached": reached, "grey" if canvas is None else "mean": begun})
     caption = f"the pictures that are answered most strongly, after {STEPS} steps; with the number reached"
     sheet = Sheet(tuple(panels), caption)
     return Answer(sheets=(sheet,), lines=tuple(lines), arrays=arrays, facts={"pictures": facts})
@@ -69,24 +69,25 @@ def strongest_picture(
     preprocess: Preprocess,
     steps: int = STEPS,
     seed: int = 0,
+    canvas: Canvas | None = None,
 ) -> Any:
-    """uint8 (C, H, W) of `shape`, found by climbing `score` for so many steps from noise drawn by `seed`."""
+    """uint8 (C, H, W) of `shape`, found by climbing `score` for so many steps on `canvas` (None: `Waves`),
+    with the draws of `seed`.
+    """
     generator = torch.Generator().manual_seed(seed)
-    channels, height, width = shape
+    held_by = canvas or Waves(shape, preprocess.background)
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    waves = (0.01 * torch.randn(2, channels, height, width // 2 + 1, generator=generator)).to(device)
+    held = held_by.begin(generator).to(device)
     with capture_gradients(network, []):
-        waves.requires_grad_()
+        held.requires_grad_()
         with compiler_left_out():
-            climber = torch.optim.Adam([waves], lr=RATE)
+            climber = torch.optim.Adam([held], lr=RATE)
         for _ in range(steps):
-            picture = _picture(waves, (height, width), preprocess.background)
-            x = preprocess.normalise(255 * _moved(picture[None], generator))
-            waves.grad = None
-            (-score(network, x).sum()).backward()  # type: ignore[no-untyped-call]
+            x = preprocess.normalise(255 * held_by.moved(held_by.picture(held), generator))
+            held.grad = None
+            (held_by.cost(held) - score(network, x).mean()).backward()  # type: ignore[no-untyped-call]
             moved(climber)
-        found = _picture(waves, (height, width), preprocess.background).detach()
-    return np.asarray((255 * found).round().cpu(), dtype=np.uint8)
+        return _as_pixels(held_by.picture(held).detach())
 
 
 def likely(of: int, probabilities: Callable[[Tensor], Tensor]) -> Score:
@@ -99,33 +100,43 @@ def likely(of: int, probabilities: Callable[[Tensor], Tensor]) -> Score:
     return score
 
 
-def _picture(waves: Tensor, size: tuple[int, int], background: float | None) -> Tensor:
-    """Waves (2, C, H, W // 2 + 1) -> a picture (C, H, W) of 0..1; without waves it is all `background`."""
-    height, width = size
-    rows = torch.fft.fftfreq(height, device=waves.device)[:, None]
-    columns = torch.fft.rfftfreq(width, device=waves.device)[None]
-    pitch = (rows.square() + columns.square()).sqrt().clamp(min=1 / max(size))
-    spectrum = torch.complex(waves[0], waves[1]) * math.sqrt(height * width) / pitch
-    plain = torch.fft.irfft2(spectrum, s=size) / 4
-    if len(plain) == 3:
-        root = torch.tensor(_COLOURS, device=waves.device)
-        plain = torch.einsum("oc,chw->ohw", root / root.norm(dim=0).max(), plain)
-    bright = 0.5 if background is None else min(max(background, 0.02), 0.98)
-    return torch.sigmoid(plain + math.log(bright / (1 - bright)))
+def _as_pixels(picture: Tensor) -> Any:
+    """uint8 (C, H, W) of 0..1; numbers that are none are black."""
+    return np.asarray((255 * picture.clamp(0, 1)).nan_to_num().round().cpu(), dtype=np.uint8)
 
 
-def _moved(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Pictures (1, C, H, W), scaled and moved by a few pixels, of the same size."""
-    size = pictures.shape[2:]
-    scale = SCALES[int(torch.randint(len(SCALES), (), generator=generator))]
-    sides = [max(1, round(scale * side)) for side in size]
-    scaled = F.interpolate(pictures, sides, mode="bilinear", align_corners=False)
-    most = [max(1, side // 16) for side in size]
-    missing = [max(0, side - made) for side, made in zip(size, sides)]
-    pads = [n for m, extra in zip(reversed(most), reversed(missing)) for n in (m, m + extra)]
-    padded = F.pad(scaled, pads, value=0.5)
-    starts = [int(torch.randint(n - s + 1, (), generator=generator)) for n, s in zip(padded.shape[2:], size)]
-    return padded[:, :, starts[0] : starts[0] + size[0], starts[1] : starts[1] + size[1]]
+@torch.no_grad()
+def _number(question: Question, score: Score, pixels: Any) -> float:
+    """What the network answers to a picture."""
+    x = question.preprocess.normalise(torch.from_numpy(pixels)[None].to(question.blank().device))
+    with evaluating(question.network):
+        return float(score(question.network, x)[0])
+
+
+def _facets(question: Question) -> tuple[Facets | None, str]:
+    """The facets of the training pictures, where classes of small pictures are asked for; what is done."""
+    if question.layer is not None:
+        return None, "begun with noise"
+    if len(question.shape) != 3 or max(question.shape[1:]) > WIDEST:
+        return (
+            None,
+            f"begun with noise; pictures up to {WIDEST} pixels a side with a mean of training pictures",
+        )
+    try:
+        pictures = question.split("train").x
+    except NeocogError as error:
+        return None, f"begun with noise, as there are no training pictures ({error})"
+    found = Facets.of(pictures)
+    near = found.near.shape[1]
+    return found, f"begun with the mean of {near} training pictures that are alike, and kept near such"
+
+
+def _canvas(question: Question, facets: Facets | None, score: Score) -> Facet | None:
+    if facets is None:
+        return None
+    preprocess, device = question.preprocess, question.blank().device
+    with evaluating(question.network):
+        return facets.strongest(lambda x: score(question.network, preprocess.normalise(255 * x.to(device))))
 
 
 def _alone(score: ClassScore | ChannelScore) -> TypeGuard[ClassScore]:
