@@ -108,6 +108,14 @@ def test_a_blank_map_says_why_in_the_picture(run: Run, tmp_path: Path) -> None:
         assert "blank: " in found.text(), how
         found.save(tmp_path / f"{how}.png")
         assert found.exit_code == 0
+    with torch.no_grad():
+        for parameter in trained.network.head.parameters():
+            parameter.fill_(float("nan"))
+    for how in MAPS:
+        found = neocog.explain(trained, split="test", index=[0], how=how, check="verdict")
+        assert "blank: the network's numbers are not finite here" in found.text(), how
+        assert "ignore: " in found.text(), how
+        assert found.answer.png() is not None
 
 
 def test_a_method_from_outside_is_a_function(run: Run) -> None:
