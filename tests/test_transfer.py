@@ -28,7 +28,7 @@ from neocog.optim.settings import Optim
 from neocog.pictures.decode import decode
 from neocog.pictures.preprocess import Preprocess
 from neocog.pretrained.keras.names import keras
-from neocog.recipes.borrowing import borrowing, suits
+from neocog.recipes.borrowing import TUNE_EPOCHS, borrowing, suits
 from neocog.recipes.recipe import Phase, Recipe, Start, Stop, from_json
 from neocog.runs.run import open_run
 from neocog.sealed import read
@@ -503,9 +503,11 @@ def test_from_a_run_a_file_and_a_name(lender: neocog.Run, tmp_path: Path) -> Non
     assert "--from run" in run.facts()["command"]
     assert neocog.evaluate(run, dataset=made()).json()["accuracy"] > 0.8
     told = neocog.train(
-        "digits", start="nothing", changes=["epochs=1", "data.limit=200"], out=tmp_path / "nothing"
+        "digits", start="Nothing", changes=["epochs=1", "data.limit=200"], out=tmp_path / "nothing"
     )
     assert told.recipe().start is None
+    with pytest.raises(UsageError, match="'lenet' has no public weights, so there is nothing to borrow"):
+        neocog.train("digits", start="lenet", out=tmp_path / "x")
     with pytest.raises(UsageError, match="leave out --model"):
         neocog.train("digits", start=lender, model="m7", out=tmp_path / "x")
     with pytest.raises(UsageError, match="say whose: --from"):
@@ -625,6 +627,7 @@ def test_three_ways_on_the_same_pictures(
     assert starts[0] is None
     assert starts[1] == starts[2] == borrowed(lender).start
     assert [phase.freeze for phase in runs[2].recipe().phases] == ["features", "relu1"]
+    assert runs[2].recipe().phases[1].epochs == TUNE_EPOCHS, "whether or not it helps"
     for way, run in zip(found.ways, runs, strict=True):
         assert way.accuracy == neocog.evaluate(run, dataset=made()).json()["accuracy"]
         assert way.course[-1] == pytest.approx(way.accuracy), "the last epoch is the one that is kept"

@@ -22,6 +22,7 @@ from neocog.errors import UsageError, escaped
 from neocog.events import Watcher
 from neocog.model import Trained, dataset_of, open_trained
 from neocog.outputs import cell, write_bytes
+from neocog.recipes.borrowing import TUNE_EPOCHS
 from neocog.runs.run import Run
 from neocog.show import charts, grids
 from neocog.show.words import percent, table
@@ -36,6 +37,8 @@ ALIKE = ("data.val=test", "stop.select=last", "stop.patience=0", "coverage=null"
 """What all three trainings have in common: all training pictures are learned from, every epoch is measured on
 the test pictures, and nothing is chosen by that.
 """
+TUNED = (f"phases.1.epochs={TUNE_EPOCHS}",)
+"""What tuning does is what is looked at, whether or not left-out pictures speak for it."""
 MOST = 2000
 """Test pictures whose place among the features is looked at, at most, evenly spread."""
 
@@ -171,8 +174,8 @@ def compare(
     ]
     runs = {
         name: train(
-            photos, start=begun, tune=freed, changes=[*ALIKE, *changes], device=device, watchers=watchers,
-            dataset=dataset,
+            photos, start=begun, tune=freed, changes=[*ALIKE, *(TUNED if freed else ()), *changes],
+            device=device, watchers=watchers, dataset=dataset,
         )
         for name, begun, freed in kinds
     }  # fmt: skip

@@ -95,7 +95,10 @@ def _fix_doubt(job: Training, run: Run) -> tuple[str, ...]:
     elif _last_layer_alone(job):
         doubt = cross_fitted(learner, trained.answers, training, phase.optim.weight_decay, coverage)
     if doubt is None:
-        return ("no picture will be called unlike those of the training: none was held out to fix what is",)
+        return (
+            "no picture will be called unlike those of the training: none was held out to fix what is "
+            "(--set data.held_out=0.1 holds some out)",
+        )
     run.require()
     doubtful = replace(trained, doubt=doubt)
     write_model(run.model_file, doubtful.tensors(), doubtful.document())

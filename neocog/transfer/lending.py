@@ -63,6 +63,8 @@ def lend(
     or for pictures of one's own (`found`) the usual ones where they help. `chosen` says that a network was
     chosen already. `UsageError` where these contradict each other.
     """
+    if isinstance(start, str) and start.lower() == NOTHING:
+        start = NOTHING
     if start is not None and str(start) != NOTHING:
         if chosen:
             raise UsageError("--from brings its network; leave out --model, or --from")

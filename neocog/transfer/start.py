@@ -14,6 +14,7 @@ from neocog.data.dataset import Split
 from neocog.errors import CheckFailed, UnreadableError, UsageError
 from neocog.model import Kept, Trained, open_trained
 from neocog.pictures.decode import Preprocess
+from neocog.pretrained.releases import RELEASES
 from neocog.recipes.recipe import Start
 from neocog.tasks import logistic
 from neocog.tasks.task import Task
@@ -55,8 +56,14 @@ class Borrowed:
 
 def borrowed(what: str | Path | Kept | Trained) -> Borrowed:
     """What `what` names (a network of the zoo with public weights, a run, a model file, another library's
-    weights; in Python an object), with the digest of what was found.
+    weights; in Python an object), with the digest of what was found. `UsageError` for a network of the zoo
+    without public weights.
     """
+    if isinstance(what, str) and what in ZOO and what not in RELEASES and not Path(what).exists():
+        raise UsageError(
+            f"'{what}' has no public weights, so there is nothing to borrow; give a run or a file of it, "
+            f"one of {', '.join(RELEASES)}, or '{NOTHING}'"
+        )
     trained = open_trained(what)
     if isinstance(what, Trained):
         name = str(trained.path or trained.model.name or "a network of Python's")
