@@ -15,7 +15,7 @@ from neocog.tasks.intervals import wilson
 from neocog.zoo import Head, Model
 
 HEAD_STEPS = 250
-"""Training steps that the head gets, about: its problem is convex, and more would not move it."""
+"""Training steps that the head gets, about; of few pictures it begins at its optimum already."""
 HEAD_EPOCHS = (20, 60)
 """Fewest and most."""
 HEAD = Optim(kind="nesterov", lr=3e-3, schedule="cosine")

@@ -120,6 +120,13 @@ class Training:
         sight = sight or Pictures(self.feed, self.trained.preprocess, self.world.device)
         return measure(self.task, sight.learner(network), sight.held_out(self.dataset.val), "val")
 
+    def open_head(self, seen: Callable[[], Tensor]) -> None:
+        """Let a new head begin by the features `seen` of the training pictures: see `start.open_head`."""
+        first, network = self.recipe.phases[0], self.trained.network
+        held = first.freeze == ALL and first.optim.kind != "adamw"  # whose decay is no L2 penalty
+        strength = first.optim.weight_decay if held else 0.0
+        open_head(network, seen, self.dataset.train.y, self.task, strength)
+
     def with_recipe(self, recipe: Recipe) -> Training:
         """The same with a `recipe` that differs in nothing but its phases."""
         provenance = {**self.trained.provenance, "recipe_identity": recipe.identity}
@@ -300,9 +307,6 @@ def prepare(
     if world.masks == "bits":
         masks_of_bits(network)
     network = network.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if start is not None:
-        seen = partial(features, network, cut(network, ALL), dataset.train, preprocess, world=world)
-        open_head(network, lambda: seen().x[0])
     for phase in recipe.phases:  # a stage that there is not is refused before anything is written
         if phase.freeze is not None:
             network.until(last_stage(network, phase.freeze))
@@ -322,7 +326,11 @@ def prepare(
             **({"damage": recipe.damage.model_dump()} if recipe.damage is not None else {}),
         },
     )
-    return Training(recipe, dataset, trained, world, own)
+    job = Training(recipe, dataset, trained, world, own)
+    if start is not None:
+        seen = partial(features, network, cut(network, ALL), dataset.train, preprocess, world=world)
+        job.open_head(lambda: seen().x[0])
+    return job
 
 
 def _task_name(recipe: Recipe, dataset: Dataset, own: Own) -> str:

@@ -25,7 +25,6 @@ from neocog.tasks import logistic
 from neocog.tasks.intervals import wilson
 from neocog.training.loop import Part, Training
 from neocog.transfer.features import ALL, cut, features, last_stage
-from neocog.transfer.start import open_head
 from neocog.world import deterministic
 from neocog.zoo.blocks import Network
 
@@ -104,16 +103,16 @@ def crossed(job: Training) -> Course:
 def _without(job: Training, seen: torch.Tensor, out: torch.Tensor) -> Training:
     """`job` without the pictures `out`, which are watched; `seen` are the features of all."""
     rows, left = ((~out).nonzero()[:, 0], out.nonzero()[:, 0])
-    network: Network = copy.deepcopy(job.trained.network)
-    open_head(network, lambda: seen[rows])
     whole = job.dataset
-    return replace(
+    part = replace(
         job,
         recipe=job.recipe.model_copy(update={"stop": Stop(select="last"), "probes": "off"}),
         dataset=replace(whole, train=whole.train.subset(rows), val=whole.train.subset(left), test=None),
-        trained=replace(job.trained, network=network),
+        trained=replace(job.trained, network=copy.deepcopy(job.trained.network)),
         part=Part(job, rows, left),
     )
+    part.open_head(lambda: seen[rows])
+    return part
 
 
 def _trained(job: Training) -> list[Epoch]:

@@ -103,19 +103,26 @@ def asked(start: Start, where: str | Path | None = None) -> Borrowed:
 
 
 @torch.no_grad()
-def open_head(network: Network, seen: Callable[[], Tensor]) -> None:
+def open_head(network: Network, seen: Callable[[], Tensor], y: Tensor, task: Task, strength: float) -> None:
     """Where the head standardises: give it mean and scale of the features `seen`, (N, width, ...), of the
-    training pictures, and let its answer begin undecided, at zero, from where the penalty of large weights is
-    felt alike by all. Else nothing is done, and nothing seen.
+    training pictures with targets `y`. Its answer begins where the loss of `task` under the L2 penalty
+    `strength` is lowest, or undecided, at zero, where there is no penalty, a layer between, or more than
+    `logistic.MOST` pictures. Else nothing is done, and nothing seen.
     """
-    standard = next((m for m in network.head.children() if isinstance(m, Standardise)), None)
+    layers = list(network.head.children())
+    standard = next((m for m in layers if isinstance(m, Standardise)), None)
     if standard is None:
         return
-    standard.fit(seen().flatten(1).to(standard.mean.device))
+    x = seen().flatten(1).to(standard.mean.device)
+    standard.fit(x)
     answer = [m for m in network.head.modules() if isinstance(m, nn.Linear)][-1]
     answer.weight.zero_()
-    if answer.bias is not None:
-        answer.bias.zero_()
+    answer.bias.zero_()
+    if strength and layers[-2] is standard and len(y) <= logistic.MOST:
+        with torch.enable_grad():
+            found = logistic.fitted(task, standard(x), y.to(x.device), strength)
+        answer.weight.copy_(found.weight)
+        answer.bias.copy_(found.bias)
 
 
 def strength_for(
