@@ -575,6 +575,28 @@ def test_the_layer_is_the_optimum_of_its_loss() -> None:
     assert fitted(MultiLabel(("a", "b", "c")), x, several, 0.1)(x).shape == (60, 3)
 
 
+def test_a_new_head_begins_at_its_optimum(lender: neocog.Run) -> None:
+    """The gradient of loss and penalty is zero there; without a penalty, for a sampler: at zero."""
+    eyes, data, world = borrowed(lender), made(), find("cpu", "float32")
+    job = prepare(recipe(FROZEN), data, world, start=eyes)
+    head, task = job.trained.network.head, Classify(data.classes)
+    x = job.sight(FROZEN).train.x[0]  # type: ignore[attr-defined]
+    linear = next(m for m in head.modules() if isinstance(m, nn.Linear))
+    loss = task.loss(job.trained.network.after("head.pool")(x), data.train.y)
+    (loss + 0.1 / 2 * linear.weight.square().sum()).backward()
+    assert linear.weight.abs().max() > 0.1
+    assert linear.weight.grad is not None
+    assert linear.weight.grad.abs().max() < 1e-3
+    plain = FROZEN.model_copy(update={"optim": Optim(kind="nesterov", lr=0.01)})
+    for other in (
+        recipe(plain),
+        recipe(FROZEN, balance="sampler"),
+        recipe(FROZEN, head=Head(norm="standard", hidden=4)),
+    ):
+        undecided = prepare(other, data, world, start=eyes).trained.network.head
+        assert [m for m in undecided.modules() if isinstance(m, nn.Linear)][-1].weight.abs().max() == 0
+
+
 def test_folds_spread_every_class_and_nobody_answers_for_himself() -> None:
     y = torch.tensor([0] * 11 + [1] * 23 + [2] * 5)
     fold = folds(y, 5, seed=3)

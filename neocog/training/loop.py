@@ -123,7 +123,8 @@ class Training:
     def open_head(self, seen: Callable[[], Tensor]) -> None:
         """Let a new head begin by the features `seen` of the training pictures: see `start.open_head`."""
         first, network = self.recipe.phases[0], self.trained.network
-        held = first.freeze == ALL and first.optim.kind != "adamw"  # whose decay is no L2 penalty
+        # The decay of adamw is no L2 penalty, and a sampler's pictures have another optimum.
+        held = first.freeze == ALL and first.optim.kind != "adamw" and self.recipe.balance != "sampler"
         strength = first.optim.weight_decay if held else 0.0
         open_head(network, seen, self.dataset.train.y, self.task, strength)
 
