@@ -28,7 +28,7 @@ AMONG = 4_000
 """Training pictures that are looked at, evenly over them."""
 NEAR = 12
 """Training pictures that make a facet: one, and those that are nearest to it pixel by pixel."""
-COPIES, DEGREES, GROWTH, NOISE = 8, 10.0, 0.1, 0.03
+COPIES, DEGREES, GROWTH, NOISE = 2, 10.0, 0.1, 0.03
 """Of a facet's picture at each step: copies, each turned and scaled by up to so much, with noise on top."""
 _PRIOR, _OUTSIDE, _LEAK = 0.01, 0.05, 0.1
 
