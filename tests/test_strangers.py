@@ -416,6 +416,17 @@ class Tutorial(nn.Module):
         return self.fc2(F.relu(self.fc1(x)))  # type: ignore[no-any-return]
 
 
+class Reads(nn.Module):
+    """A recurrent layer over what it is given: (N, steps, width)."""
+
+    def __init__(self, layer: nn.RNNBase) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)[0]  # type: ignore[no-any-return]
+
+
 CURES = [
     (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(7200, 10)), (32, 32, 3), "nn.Flatten() before 1"),
     (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(99, 2)), (9, 9, 3), "nn.Linear(392, 2) as 2"),
@@ -444,6 +455,19 @@ CURES = [
         nn.Sequential(nn.Conv2d(3, 9, 3), nn.Conv2d(10, 10, 3, groups=5)),
         (9, 9, 3),
         "in_channels=9 and groups=1",
+    ),
+    (nn.Sequential(nn.Conv2d(3, 12, 3), nn.GroupNorm(4, 8)), (9, 9, 3), "nn.GroupNorm(4, 12) as 1"),
+    (Reads(nn.LSTM(9, 4, 2, batch_first=True)), (5, 7), "nn.LSTM(5, 4) as layer"),
+    (Reads(nn.GRU(3, 6, bidirectional=True, batch_first=True)), (8, 2), "nn.GRU(8, 6) as layer"),
+    (
+        nn.Sequential(*[m for _ in range(4) for m in (nn.Conv2d(3, 3, 3), nn.MaxPool2d(2))]),
+        (28, 28, 3),
+        "padding=1 in every convolution",
+    ),
+    (
+        nn.Sequential(*[m for n in (5, 3, 3, 3) for m in (nn.Conv2d(3, 3, n), nn.MaxPool2d(2))]),
+        (28, 28, 3),
+        "a padding of half its window in every convolution",
     ),
 ]
 
@@ -508,6 +532,8 @@ def test_channels_first_are_hinted_at() -> None:
     assert not any("channels first" in r for r in neocog.summary("resnet18", input=(64, 64, 3)).remarks)
     with pytest.raises(ShapeError, match="an input of 28x28x1, the channels last"):
         neocog.summary(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(2704, 2)), input=(1, 28, 28))
+    with pytest.raises(ShapeError, match="an input of 33x33x4, the channels last"):
+        neocog.summary(nn.Conv2d(4, 8, 7), input=(4, 33, 33))
     with pytest.raises(ShapeError) as refusal:  # neither order helps: nothing is promised
         neocog.summary(nn.Conv2d(7, 4, 3), input=(3, 28, 28))
     assert "channels last" not in str(refusal.value)

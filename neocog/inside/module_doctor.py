@@ -7,7 +7,7 @@ leads to a further refusal is followed by one for that, up to DEPTH.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,12 @@ def _candidates(network: nn.Module, shape: Shape, error: Impossible) -> Iterator
         elif isinstance(leaf, _BatchNorm) and len(given) <= 4:
             kind = _BATCH_NORM[max(len(given) - 2, 0)]
             yield put(f"nn.{kind.__name__}({given[0]}) as {name}", lambda: kind(given[0]))
+        elif isinstance(leaf, nn.GroupNorm) and given[0] % leaf.num_groups == 0:
+            words = f"nn.GroupNorm({leaf.num_groups}, {given[0]}) as {name}"
+            yield put(words, lambda: nn.GroupNorm(leaf.num_groups, given[0]))
+        elif isinstance(leaf, nn.RNNBase):
+            words = f"nn.{leaf.mode.partition('_')[0]}({given[-1]}, {leaf.hidden_size}) as {name}"
+            yield put(words, lambda: _recurrent_like(leaf, given[-1]))
         elif isinstance(leaf, nn.LayerNorm):
             yield put(f"nn.GroupNorm(1, {given[0]}) as {name}", lambda: nn.GroupNorm(1, given[0]))
             sizes = given[-len(leaf.normalized_shape) :]
@@ -164,6 +170,13 @@ def _for_conv(leaf: _ConvNd, name: str, given: Shape, put: Callable[..., Edit]) 
         )
 
 
+def _recurrent_like(leaf: nn.RNNBase, width: int) -> nn.Module:
+    """The same kind of recurrent layer for another width."""
+    fields = ("hidden_size", "num_layers", "bias", "batch_first", "bidirectional")
+    kind: Any = type(leaf)
+    return kind(width, **{field: getattr(leaf, field) for field in fields})  # type: ignore[no-any-return]
+
+
 def _conv_like(leaf: _ConvNd, **changes: Any) -> nn.Module:
     """The same kind of convolution with other numbers."""
     words = ["in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"]
@@ -220,6 +233,8 @@ def _for_windows(network: nn.Module, shape: Shape, error: Impossible) -> Iterato
     """Other borders, windows or strides in the layers up to the place, the nearest first."""
     seen = [row.name for row in error.place.path] + [error.layer]
     modules = dict(network.named_modules())
+    if any(isinstance(module, _ConvNd) for module in modules.values()):
+        yield Edit(f"{_half_windows(modules.values())} in every convolution", _padded, shape)
     for name in [name for name in reversed(dict.fromkeys(seen)) if name in modules][:WINDOWS]:
         module, frame = modules[name], window(modules[name])
         if frame is None or not hasattr(module, "padding"):
@@ -231,6 +246,25 @@ def _for_windows(network: nn.Module, shape: Shape, error: Impossible) -> Iterato
                 lambda copy, name=name, fields=fields: _with_fields(copy, name, fields),  # type: ignore[misc]
                 shape,
             )
+
+
+def _half(module: _ConvNd) -> tuple[int, ...]:
+    """A border on each side under which a convolution with an odd window keeps the size at stride 1."""
+    return tuple(d * (k - 1) // 2 for k, d in zip(module.kernel_size, module.dilation, strict=True))
+
+
+def _half_windows(modules: Iterable[nn.Module]) -> str:
+    """'padding=1' where it is the same for all, else in words."""
+    sides = {n for module in modules if isinstance(module, _ConvNd) for n in _half(module)}
+    return f"padding={sides.pop()}" if len(sides) == 1 else "a padding of half its window"
+
+
+def _padded(network: nn.Module) -> nn.Module:
+    """Every convolution with a border of half its window on each side, so that it keeps the size."""
+    for name, module in list(network.named_modules()):
+        if isinstance(module, _ConvNd) and not isinstance(module, _ConvTransposeNd) and name:
+            network = _with_fields(network, name, {"padding": _half(module)})
+    return network
 
 
 def _other_windows(

@@ -168,7 +168,7 @@ def _first(sizes: tuple[int, ...]) -> Shape:
 
 def _channels_last(sizes: tuple[int, ...] | None) -> tuple[int, ...] | None:
     """What a picture's `sizes` mean whose channels seem to stand first; None where they do not."""
-    if sizes is None or len(sizes) != 3 or not (sizes[0] in {1, 3} and min(sizes[1:]) > 4):
+    if sizes is None or len(sizes) != 3 or not sizes[0] <= 4 < min(sizes[1:]):
         return None
     return sizes[1:] + sizes[:1]
 
