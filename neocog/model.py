@@ -100,6 +100,11 @@ class Trained:
         """The task, as far as answering is concerned."""
         return TASKS[self.task](self.classes, preprocess=self.preprocess)
 
+    def require_names(self) -> None:
+        """`UsageError` where the network gives pictures back and no names."""
+        if self.damage is not None:
+            raise UsageError("this network restores pictures and names none: neocog restore RUN IMAGES")
+
     @property
     def damage(self) -> Damage | None:
         """What the pictures were damaged by that the network learned to restore; None for other networks."""

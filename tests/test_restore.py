@@ -18,6 +18,7 @@ from neocog.data.damage import KINDS, Damage
 from neocog.data.dataset import Dataset, Split
 from neocog.data.posed import posed
 from neocog.errors import Interrupted, ShapeError, UsageError
+from neocog.figures.restoring import k_means, loss_verdict, purity
 from neocog.model import Trained
 from neocog.pictures.decode import Preprocess
 from neocog.recipes.chapters import RECIPES
@@ -214,6 +215,13 @@ def test_a_resumed_training_ends_with_the_same_bits(trained: Run, net: Path, tmp
     assert timeless == [{k: v for k, v in e.items() if "second" not in k} for e in trained.metrics()]
 
 
+def test_verbs_of_names_refuse_a_network_that_gives_pictures(trained: Run, run: Run) -> None:
+    with pytest.raises(UsageError, match="restores pictures and names none"):
+        neocog.predict(trained, split="test")
+    with pytest.raises(UsageError, match="restores pictures and names none"):
+        neocog.compare([trained, run])
+
+
 def test_the_chapters_networks_have_their_parameters() -> None:
     for name, shape, count in (("m12", (1, 28, 28), 105_392), ("m14", (1, 32, 16), 25_648)):
         network = build(RECIPES[name].model, shape=shape, classes=10)
@@ -311,3 +319,20 @@ def test_photos_of_ones_own_are_learned_and_restored(tmp_path: Path, capsys: Cap
     assert items[3]["error"]
     assert command(["restore", str(run), str(photos / "0.png"), "-o", str(tmp_path / "one.png")]) == 0
     assert "tiles" in capsys.readouterr().out
+
+
+# --- chapter D's claims ------------------------------------------------------------------------------------
+
+
+def test_clusters_and_their_purity() -> None:
+    """Three heaps far apart are found whole; purity by hand."""
+    corners = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
+    y = torch.arange(3).repeat(20)
+    x = corners[y] + 0.1 * torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
+    assert max(purity(k_means(x, 3, seed), y) for seed in range(5)) == 1
+    assert purity(torch.tensor([0, 0, 0, 1, 1]), torch.tensor([2, 2, 0, 1, 0])) == pytest.approx(3 / 5)
+
+
+def test_losses_are_the_same_within_a_hundredth() -> None:
+    found = [loss_verdict(ours, 0.0777) for ours in (0.0774, 0.0784, 0.0790, 0.0700)]
+    assert found == ["same", "same", "worse", "better"]

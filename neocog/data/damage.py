@@ -84,13 +84,13 @@ def blotched(x: Tensor, damage: Damage, generator: torch.Generator) -> Tensor:
 
 
 def scratched(x: Tensor, damage: Damage, generator: torch.Generator) -> Tensor:
-    """Lines through a random point in a random direction, about a pixel wide, their edges faded."""
-    rows, columns, side = _places(x)
+    """Lines through a random point in a random direction, one to three pixels wide, their edges faded."""
+    rows, columns, _ = _places(x)
     for _ in range(damage.scratches):
-        y, z, turn, light = _drawn(x, 4, generator)
+        y, z, turn, light, wide = _drawn(x, 5, generator)
         angle = math.pi * turn
         far = ((rows - y * x.shape[2]) * angle.cos() - (columns - z * x.shape[3]) * angle.sin()).abs()
-        share = (0.5 + max(side / 200, 0.5) - far).clamp(0, 1)
+        share = (1 + wide - far).clamp(0, 1)
         x = x + share * (40 + 200 * light.round() - x)
     return x
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from neocog.figures.entry import Asked, Check, Entry, ToCome
+from neocog.figures.entry import Asked, Check, Entry
+from neocog.figures.restoring import M12, M14, M15
 from neocog.figures.row import Row, seen
 from neocog.figures.training import Training, trained
 from neocog.model import dataset_of, open_trained
@@ -110,13 +111,13 @@ ENTRIES = (
             Check("both curves", _growth, "needs MNIST's files and trains ten networks, some minutes"),
         ),
     ),
-    Entry("M12", "denoising autoencoder", "D", (ToCome("training loss after 10 epochs", "0.0777"),)),
+    M12,
     Entry(
         "M13",
         "every stage as pictures",
         "A",
         (Check("every stage as pictures", _stages, "trains LeNet on MNIST"),),
     ),
-    Entry("M14", "exercise: logistic autoencoder 512-32-16-512", "D", (ToCome("training loss"),)),
-    Entry("M15", "what the code is good for", "D", (ToCome("clustering"), ToCome("pretraining"))),
+    M14,
+    M15,
 )

@@ -207,6 +207,10 @@ def _measured(run: Run, name: str, device: str) -> tuple[Measured, str, str]:
     """The run with its answers, the split they are about, and the fingerprint of its data."""
     if "result" not in run.facts():
         raise UsageError(f"{run.path} is not finished; go on with: neocog train --resume {run.path}")
+    if run.recipe().damage is not None:
+        raise UsageError(
+            f"{run.path} restores pictures and names none; measure it: neocog evaluate {run.path}"
+        )
     kept = run.path / ANSWERS_FILE
     if kept.exists():
         saved = read_answers(kept)

@@ -206,6 +206,7 @@ def predict(
     if top < 1:
         raise UsageError(f"top {top} is not a number of classes; give 1 or more")
     trained = open_trained(what, weights)
+    trained.require_names()
     if not trained.classes:
         raise UsageError(
             f"the weights of {what} end before the classifier, so they name nothing; see features"
