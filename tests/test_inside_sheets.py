@@ -134,7 +134,7 @@ def test_roles_of_planted_filters() -> None:
     assert found.arrays["means"][0].tolist() == [4.0, 0.0]
     words = "\n".join(found.lines)
     assert "never responds" in words
-    assert "at least 50%" in words
+    assert "at least 50 %" in words
     titles = [(panel.title, panel.colour) for panel in found.sheets[0].panels]
     assert titles[6] == ("1 never responds", "red")
     assert titles[12][0] == "2 brightness"

@@ -16,7 +16,7 @@ from neocog.cli import progress
 from neocog.data import Data, load
 from neocog.data.augment.augment import Augment
 from neocog.data.samples import draw
-from neocog.errors import UsageError
+from neocog.errors import UnreadableError, UsageError
 from neocog.pictures.decode import Preprocess
 from neocog.verbs.look import augmentation, look
 
@@ -180,7 +180,7 @@ def test_notebooks_see_text_and_picture(pets):
 def test_what_must_be_a_name_or_a_path():
     with pytest.raises(UsageError, match="did you mean 'digits'"):
         look("digit")
-    with pytest.raises(UsageError, match="there is no folder at"):
+    with pytest.raises(UnreadableError, match="there is no folder at"):
         look(Path("no") / "such" / "folder")
 
 
@@ -314,7 +314,7 @@ def test_what_a_centre_crop_discards(pets):
     assert found.discarded.mean == pytest.approx((20 * 0.5 + 4 * 0.25) / 24)
     assert found.discarded.most == pytest.approx(0.5)
     assert found.discarded.worst.startswith(("train/cat/", "test/cat/"))
-    assert "centre crop to 16x16 discards 46% of the pixels (at most 50%" in found.text()
+    assert "centre crop to 16x16 discards 46 % of the pixels (at most 50 %" in found.text()
     wide = look(pets, size=(16, 32))
     assert wide.discarded.most == pytest.approx(1 / 3)  # 3:4 to 1:2
     assert look("digits").discarded is None

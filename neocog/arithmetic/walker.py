@@ -189,7 +189,7 @@ class Walker(TorchFunctionMode):
         if module is not None:
             return self._function(module, name, func, args, kwargs)
         trace = self._origin(given)
-        self.operation = (name, [tuple(x.shape[1:]) for x in given], trace)
+        self.operation = (name, [tuple(x.shape[1:]) for x in given if x.ndim > 1], trace)
         before = self.products.macs
         made = operations.result(name, args, kwargs) if not self.real else None
         if made is None:

@@ -10,6 +10,7 @@ from neocog.errors import UnreadableError
 from neocog.figures.entry import Asked, Check, Entry, ToCome
 from neocog.figures.row import Row, fact, seen
 from neocog.figures.sizes import counted
+from neocog.show.words import percent
 from neocog.verbs.features import features
 from neocog.verbs.predict import predict
 from neocog.verbs.stylize import stylize
@@ -26,7 +27,7 @@ def _named(asked: Asked) -> Iterator[Row]:
     found = predict(network, [photo("cat")], weights=weights, top=5, device=asked.device)
     found.spectrum(asked.file("P1-probabilities.png"))
     best = found.items[0].top[0]
-    said = f"{best.index} {best.name} at {best.probability:.0%}, by {network}"
+    said = f"{best.index} {best.name} at {percent(best.probability, digits=0)}, by {network}"
     words = "the class of the package's cat photo"
     if best.index == EGYPTIAN_CAT:
         yield fact(f"{words}, by {network}", EGYPTIAN_CAT, best.index)
@@ -41,7 +42,7 @@ def _spectrum(asked: Asked) -> Iterator[Row]:
     best = found.items[0].top[0]
     yield seen(
         "all 1,000 probabilities of the package's coffee",
-        f"{best.name} at {best.probability:.0%}, by {network}",
+        f"{best.name} at {percent(best.probability, digits=0)}, by {network}",
     )
 
 

@@ -15,6 +15,7 @@ from neocog.data.dataset import Split
 from neocog.data.targets import named
 from neocog.inside.explain.answer import Answer, Panel, Sheet
 from neocog.inside.explain.question import Question
+from neocog.show.words import percent
 from neocog.zoo.head import answering
 from neocog.zoo.modes import evaluating
 
@@ -42,7 +43,7 @@ def nearest(question: Question) -> Answer:
     sheets, lines, facts = [], [], []
     for picture, cosines, found in zip(question.pictures, values.tolist(), rows.tolist(), strict=True):
         shown = question.named(picture.of)
-        panels = [Panel(f"{picture.name}: {shown} {picture.probability:.0%}", picture.pixels)]
+        panels = [Panel(f"{picture.name}: {shown} {percent(picture.probability, digits=0)}", picture.pixels)]
         kinds, listed = named(split.y[found], question.classes), []
         for row, cosine, kind in zip(found, cosines, kinds, strict=True):
             file = split.names[row] if split.names else f"train[{row}]"

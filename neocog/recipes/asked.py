@@ -93,4 +93,6 @@ def model_of(model: str | Path) -> Model:
     """A network of the zoo by its name, or the layer list in a JSON file."""
     if Path(model).suffix == ".json":
         return Model(layers=layers_of(read_json(Path(model))))
+    if str(model) not in ZOO and named_as_path(str(model)):
+        raise UnreadableError(f"there is no layer list at {model}; give a network's name or a .json file")
     return Model(name=architecture(str(model)).name)

@@ -9,7 +9,7 @@ from neocog.optim.settings import Optim
 from neocog.pictures.decode import Preprocess
 from neocog.recipes.chapters import SMALL
 from neocog.recipes.recipe import Phase, Recipe, Start, Stop
-from neocog.show.words import percent
+from neocog.show.words import percent, plural
 from neocog.tasks import logistic
 from neocog.tasks.intervals import wilson
 from neocog.zoo import Head, Model
@@ -113,7 +113,10 @@ def held_back(recipe: Recipe, found: logistic.CrossValidated | None) -> tuple[Re
 def _reasons(start: Start, head: Phase, freed: Sequence[Phase]) -> list[str]:
     words = [
         f"borrowed eyes: the features of {start.name}, frozen and computed once, under a new head "
-        f"({head.epochs} epochs); --from nothing trains from nothing"
+        f"({plural(head.epochs, 'epoch')}); --from nothing trains from nothing"
     ]
-    words += [f"then at most {p.epochs} epochs of small steps in everything after {p.freeze}" for p in freed]
+    words += [
+        f"then at most {plural(p.epochs, 'epoch')} of small steps in everything after {p.freeze}"
+        for p in freed
+    ]
     return words

@@ -12,7 +12,7 @@ from neocog.data.dataset import Dataset
 from neocog.model import Trained
 from neocog.recipes.recipe import Recipe
 from neocog.report.subject import Subject
-from neocog.show.words import percent, plural
+from neocog.show.words import duration, percent, plural
 from neocog.tasks.task import Result
 
 
@@ -64,7 +64,7 @@ def _lead(trained: Trained, dataset: Dataset, facts: Mapping[str, Any]) -> str:
     if "result" in facts:
         result = facts["result"]
         parts.append(
-            f"trained for {plural(result['epochs'], 'epoch')} in {_duration(facts['seconds'])}"
+            f"trained for {plural(result['epochs'], 'epoch')} in {duration(facts['seconds'])}"
             f" ({result['reason']})"
         )
     return ", ".join(parts) + "."
@@ -73,13 +73,6 @@ def _lead(trained: Trained, dataset: Dataset, facts: Mapping[str, Any]) -> str:
 def _folder(dataset: Dataset, facts: Mapping[str, Any]) -> str:
     """A folder by its name alone: where it lay says nothing to a reader elsewhere."""
     return Path(facts["where"]).name if facts.get("where") else dataset.name
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
 def _figures(report: Result | None, recipe: Recipe | None) -> tuple[tuple[str, str], ...]:

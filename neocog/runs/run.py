@@ -16,7 +16,7 @@ from neocog.recipes.recipe import Recipe, from_json
 from neocog.runs import facts as facts_file
 from neocog.runs import findings, lock, metrics, state
 from neocog.runs.state import Live, Saved
-from neocog.show.words import plural
+from neocog.show.words import duration, percent, plural
 
 RUNS = "runs"
 RECIPE_FILE = "recipe.json"
@@ -75,12 +75,12 @@ class Run:
         result, figures = self.facts().get("result", {}), self.json()
         reason = result.get("reason", "not finished")
         lines = [
-            f"{self.path}: {plural(figures['epochs'], 'epoch')} in {figures['seconds']:.1f} s ({reason})"
+            f"{self.path}: {plural(figures['epochs'], 'epoch')} in {duration(figures['seconds'])} ({reason})"
         ]
         if result.get("test_accuracy") is not None:
             low, high = result["test_interval"]
             lines.append(
-                f"test accuracy {result['test_accuracy']:.2%} [{low:.2%}, {high:.2%}] "
+                f"test accuracy {percent(result['test_accuracy'])} [{percent(low)}, {percent(high)}] "
                 f"on {result['test_n']:,} pictures"
             )
         if result.get("test_psnr") is not None:

@@ -15,6 +15,7 @@ from neocog.errors import UsageError
 from neocog.show import plotting
 from neocog.show.grids import Pixels, rgb
 from neocog.show.lettering import short
+from neocog.show.words import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,7 +111,7 @@ def spectrum(probabilities: Sequence[float] | npt.NDArray[Any], names: Sequence[
         named[number] = height
         right = number > 0.7 * len(values)
         axes.annotate(
-            f"{number} {short(names[number], 32)} {values[number]:.1%}",
+            f"{number} {short(names[number], 32)} {percent(values[number], digits=1)}",
             (number, height),
             xytext=(-4 if right else 4, 2),
             textcoords="offset points",

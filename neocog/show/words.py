@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def percent(share: float | None, interval: tuple[float, float] | None = None) -> str:
-    """'98.94 %', with an interval '98.94 % [98.72, 99.12]'; '-' for None."""
+def percent(share: float | None, interval: tuple[float, float] | None = None, *, digits: int = 2) -> str:
+    """'98.94 %', with an interval '98.94 % [98.72, 99.12]'; '-' for None. The one spelling of a share."""
     if share is None:
         return "-"
     bounds = f" [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]" if interval else ""
-    return f"{100 * share:.2f} %{bounds}"
+    return f"{100 * share:.{digits}f} %{bounds}"
 
 
 def plural(n: int, noun: str) -> str:
@@ -19,7 +19,10 @@ def plural(n: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """'12 s', '3 min 05 s', '2 h 07 min'."""
+    """'0.031 s', '4.2 s', '5 s', '12 s', '3 min 05 s', '2 h 07 min': the one spelling of a time."""
+    if seconds < 9.95:
+        digits = f"{seconds:.3f}" if 0 < seconds < 0.0995 else f"{seconds:.1f}".removesuffix(".0")
+        return f"{digits} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return (

@@ -25,7 +25,7 @@ from neocog.outputs import cell, write_bytes
 from neocog.recipes.borrowing import TUNE_EPOCHS
 from neocog.runs.run import Run
 from neocog.show import charts, grids
-from neocog.show.words import percent, table
+from neocog.show.words import duration, percent, table
 from neocog.training.order import Order
 from neocog.transfer.features import ALL, cut, features
 from neocog.transfer.start import NOTHING, borrowed
@@ -98,9 +98,9 @@ class Comparison:
     def text(self) -> str:
         """A line for each training and for each set of features."""
         n = self.ways[0].n
-        rows = [("", f"of {n:,} test pictures", "seconds", "run")]
+        rows = [("", f"of {n:,} test pictures", "time", "run")]
         rows += [
-            (w.name, percent(w.accuracy, w.interval), f"{w.seconds:.0f}", escaped(w.run)) for w in self.ways
+            (w.name, percent(w.accuracy, w.interval), duration(w.seconds), escaped(w.run)) for w in self.ways
         ]
         rows.append(("features", "nearest of the same class", "variance shown", ""))
         rows += [(e.name, percent(e.neighbours), percent(e.variance), "") for e in self.embeddings]
@@ -132,7 +132,8 @@ class Comparison:
             courses, title=f"Eyes of {self.start}", x_label="epoch", y_label="test accuracy, %"
         )
         titles = {
-            f"{e.name}: {e.neighbours:.0%} lie nearest to their class": e.places for e in self.embeddings
+            f"{e.name}: {percent(e.neighbours, digits=0)} lie nearest to their class": e.places
+            for e in self.embeddings
         }
         return grids.stacked([drawn, charts.clouds(titles, self.labels, self.classes)])
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from neocog.errors import OutOfMemory, UsageError
+from neocog.show.words import duration
 from neocog.style.backbone import Backbone
 from neocog.style.descent import VECTORS
 from neocog.style.goal import Goal, goal
@@ -41,10 +42,8 @@ class Forecast:
     tile: int | None
 
     def text(self) -> str:
-        minutes = self.seconds / 60
-        spent = f"{self.seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min"
         pieces = f", in tiles of {self.tile} pixels" if self.tile else ""
-        return f"forecast: about {spent} and {self.memory / 1e9:.1f} GB{pieces}"
+        return f"forecast: about {duration(self.seconds)} and {self.memory / 1e9:.1f} GB{pieces}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import IO
 
 from neocog.files import write_bytes
 from neocog.show import grids
-from neocog.show.words import duration
+from neocog.show.words import duration, plural
 from neocog.style.events import Begun, Ended, Event, Grown, Stroke
 
 SAY_EVERY = 10.0
@@ -43,7 +43,8 @@ class Console:
                 self._stroke(event)
             case Ended():
                 self._line(
-                    f"{event.reason} after {event.step} steps in {duration(self.clock() - self.begun)}"
+                    f"{event.reason} after {plural(event.step, 'step')} "
+                    f"in {duration(self.clock() - self.begun)}"
                 )
 
     def _stroke(self, event: Stroke) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neocog.data.targets import CLASS_INDICES
 from neocog.pictures.decode import Preprocess
+from neocog.show.words import percent
 from neocog.tasks.metrics import Tally
 
 
@@ -83,7 +84,9 @@ class Classify:
 
     def sureness(self, probabilities: Tensor, predicted: Tensor, truth: Tensor, loss: float) -> Sequence[str]:
         """How likely the answer was held, and the truth where that is another."""
-        said = [f"{100 * float(probabilities[int(predicted)]):.1f} % sure"]
+        said = [f"{percent(float(probabilities[int(predicted)]), digits=1)} sure"]
         return (
-            [*said, f"truth {100 * float(probabilities[int(truth)]):.1f} %"] if truth != predicted else said
+            [*said, f"truth {percent(float(probabilities[int(truth)]), digits=1)}"]
+            if truth != predicted
+            else said
         )

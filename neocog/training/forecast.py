@@ -84,10 +84,12 @@ class Forecast:
         lines = [f"{plural(self.epochs, 'epoch')} of {self.pictures:,} pictures on {where}"]
         for number, stage in enumerate(self.stages, 1):
             name = f"phase {number}: " if len(self.stages) > 1 else ""
-            before = f", {_span(stage.before_seconds)} before" if stage.before_seconds >= 0.05 else ""
-            lines.append(f"{name}{plural(stage.epochs, 'epoch')}, {_span(stage.epoch_seconds)} each{before}")
+            before = f", {duration(stage.before_seconds)} before" if stage.before_seconds >= 0.05 else ""
+            lines.append(
+                f"{name}{plural(stage.epochs, 'epoch')}, {duration(stage.epoch_seconds)} each{before}"
+            )
         lines += [
-            f"in all: {_span(self.seconds)}, {_span(self.conclusion_seconds)} of them for the report",
+            f"in all: {duration(self.seconds)}, {duration(self.conclusion_seconds)} of them for the report",
             f"memory: {'not known' if self.memory is None else _size(self.memory)} at most",
             f"disk: {_size(self.disk)}",
         ]
@@ -115,12 +117,6 @@ class Forecast:
             **{name: self.facts[name] for name in ("device", "precision", "threads")},
             "remarks": list(self.remarks),
         }
-
-
-def _span(seconds: float) -> str:
-    return (
-        duration(seconds) if seconds >= 10 else f"{seconds:.1f} s" if seconds >= 0.1 else f"{seconds:.3f} s"
-    )
 
 
 def _size(count: int) -> str:

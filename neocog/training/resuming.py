@@ -113,9 +113,10 @@ def _in_words(before: Recipe, recipe: Recipe, per_epoch: int) -> Iterator[str]:
             continue
         yield f"from here on {field} is {new} in place of {old}"
     if before.epochs != recipe.epochs:
-        yield f"{recipe.epochs} epochs in place of {before.epochs}: the schedule is stretched from here"
+        asked = plural(recipe.epochs, "epoch")
+        yield f"{asked} in place of {before.epochs}: the schedule is stretched from here"
     if before.batch != recipe.batch:
-        yield f"an epoch now takes {per_epoch} steps; each of its pictures still counts once"
+        yield f"an epoch now takes {plural(per_epoch, 'step')}; each of its pictures still counts once"
 
 
 def _require_ahead(run: Run, state: State, recipe: Recipe) -> None:

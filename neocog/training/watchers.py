@@ -17,7 +17,7 @@ from typing import IO, Any
 from neocog.errors import optional
 from neocog.events import Epoch, Event, Finding, Finished, Started, Step, document
 from neocog.runs.run import Run
-from neocog.show.words import duration
+from neocog.show.words import duration, percent
 
 STATUS_EVERY = 5.0  # seconds between two writes of status.json
 
@@ -124,15 +124,18 @@ def epoch_line(event: Epoch, epochs: int, *, left: float) -> str:
     if held_out:
         first, *rest = _in_words(held_out)
         parts += [f"{event.watched}: {first}", *rest]
-    parts += [f"{event.pictures_per_second:,.0f} pictures/s", f"{event.seconds:.1f} s"]
+    parts += [f"{event.pictures_per_second:,.0f} pictures/s", duration(event.seconds)]
     if left >= 1:
         parts.append(f"{duration(left)} left")
     return "  ".join(parts)
 
 
 def _in_words(figures: Mapping[str, float]) -> list[str]:
-    """'loss 0.1234', 'accuracy 98.76%', 'psnr 21.30 dB': whatever has no form of its own is a share."""
-    return [f"{name} {FORMS.get(name, '{:.2%}').format(value)}" for name, value in figures.items()]
+    """'loss 0.1234', 'accuracy 98.76 %', 'psnr 21.30 dB': whatever has no form of its own is a share."""
+    return [
+        f"{name} {FORMS[name].format(value) if name in FORMS else percent(value)}"
+        for name, value in figures.items()
+    ]
 
 
 FORMS = {"loss": "{:.4f}", "psnr": "{:.2f} dB"}

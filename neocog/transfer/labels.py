@@ -27,6 +27,7 @@ from neocog.outputs import cell
 from neocog.pictures.decode import Pixels
 from neocog.recipes.borrowing import STRENGTH
 from neocog.show import grids
+from neocog.show.words import percent
 from neocog.tasks import logistic
 from neocog.tasks.classify import Classify
 from neocog.transfer.features import ALL, cut, features
@@ -76,8 +77,8 @@ class Suspects:
         lines = [f"{len(self.items)} of {self.n:,} training pictures look like another class ({self.start})"]
         lines += [
             escaped(
-                f"{s.file}: given {s.given} {s.given_probability:.1%}, "
-                f"likely {s.likely} {s.likely_probability:.1%}"
+                f"{s.file}: given {s.given} {percent(s.given_probability, digits=1)}, "
+                f"likely {s.likely} {percent(s.likely_probability, digits=1)}"
             )
             for s in self.items[:SHOWN]
         ]
@@ -111,7 +112,7 @@ class Suspects:
         shown = [s for s in self.items[:SHOWN] if s.picture is not None]
         if not shown:
             raise UsageError("no picture looks like another class, so there is nothing to show")
-        titles = [f"{s.given}? {s.likely} {s.likely_probability:.0%}" for s in shown]
+        titles = [f"{s.given}? {s.likely} {percent(s.likely_probability, digits=0)}" for s in shown]
         return grids.grid(
             [s.picture for s in shown if s.picture is not None],
             titles=titles,

@@ -10,6 +10,7 @@ from typing import Any
 from neocog.errors import UsageError
 from neocog.files import write_json
 from neocog.runs.run import Run, open_run
+from neocog.show.words import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Findings:
         if not self.watched:
             return f"{self.run}: nobody watched this training (probes are off, or it is older than they are)"
         if not self.findings:
-            return f"{self.run}: nothing found in {self.steps:,} steps"
+            return f"{self.run}: nothing found in {plural(self.steps, 'step')}"
         return "\n\n".join(_paragraph(finding) for finding in self.findings)
 
     def json(self) -> dict[str, Any]:

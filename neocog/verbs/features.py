@@ -18,6 +18,7 @@ from neocog.inside.capture import capture, layer_named
 from neocog.model import Trained, open_trained
 from neocog.outputs import cell, replacing, write_bytes
 from neocog.pictures import reading
+from neocog.show.words import percent, plural
 from neocog.world import find
 from neocog.zoo import ZOO
 
@@ -50,11 +51,11 @@ class Features:
     def text(self) -> str:
         """Shape and range of what came out, one line a picture."""
         shape = "x".join(str(n) for n in self.values.shape[1:])
-        lines = [f"{self.layer}: {shape} for each of {len(self.files)} pictures"]
+        lines = [f"{self.layer}: {shape} for each of {plural(len(self.files), 'picture')}"]
         for file, value in zip(self.files, self.values, strict=True):
             lines.append(
                 escaped(f"{file}: mean {value.mean():.4g}, min {value.min():.4g}, max {value.max():.4g}, ")
-                + f"{(value == 0).mean():.0%} zeros"
+                + f"{percent((value == 0).mean(), digits=0)} zeros"
             )
         lines += [escaped(f"{file}: {reason}") for file, reason in self.unread]
         return "\n".join(lines)

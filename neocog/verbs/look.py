@@ -26,12 +26,13 @@ from neocog.data.folders.picture_cache import Decoded, Progress, nothing
 from neocog.data.names import SplitName, shown, some
 from neocog.data.own import OwnPictures, open_own
 from neocog.data.samples import Sheet, View, draw, draw_variants
-from neocog.errors import UsageError, first_complaint, unknown
-from neocog.files import require_named
+from neocog.errors import UnreadableError, first_complaint, unknown
+from neocog.files import named_as_path, require_named
 from neocog.outputs import write_bytes
 from neocog.pictures.decode import Preprocess
 from neocog.pictures.seen import decoded_as, decoding
 from neocog.pictures.walk import Skipped
+from neocog.show.words import percent
 
 FOLDER_SIZE = (128, 128)
 """Height and width at which the middle of a folder's pictures is looked at, unless a size is given."""
@@ -147,8 +148,10 @@ class Look:
         if self.discarded is None:
             return []
         _, h, w = self.shape
-        most = f"at most {self.discarded.most:.0%}, of {shown(self.discarded.worst)}"
-        return [f"centre crop to {h}x{w} discards {self.discarded.mean:.0%} of the pixels ({most})"]
+        most = f"at most {percent(self.discarded.most, digits=0)}, of {shown(self.discarded.worst)}"
+        return [
+            f"centre crop to {h}x{w} discards {percent(self.discarded.mean, digits=0)} of the pixels ({most})"
+        ]
 
     def _alike(self) -> list[str]:
         if not self.alike:
@@ -214,8 +217,8 @@ def look(
         result = _own(path, size, wanted, progress)
     elif str(what) in DATASETS:
         result = _built_in(str(what), size, wanted)
-    elif len(path.parts) > 1:
-        raise UsageError(
+    elif named_as_path(str(what)):
+        raise UnreadableError(
             f"there is no folder at {shown(path)}; give a folder of pictures or a data set's name"
         )
     else:

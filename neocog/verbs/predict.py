@@ -25,6 +25,7 @@ from neocog.pictures import reading
 from neocog.pictures.decode import Pixels, Preprocess
 from neocog.pictures.seen import decoding
 from neocog.show import grids
+from neocog.show.words import percent
 from neocog.world import Precision, World, find
 from neocog.zoo.head import answering
 
@@ -105,7 +106,7 @@ class Predictions:
         """One line a picture: its classes with their probabilities, or why it could not be read."""
         lines = []
         for item in self.items:
-            guesses = "  ".join(f"{g.name} {g.probability:.1%}" for g in item.top)
+            guesses = "  ".join(f"{g.name} {percent(g.probability, digits=1)}" for g in item.top)
             truth = f"  (truth: {item.truth})" if item.truth else ""
             lines.append(escaped(f"{item.file}: {item.error or guesses}{truth}"))
             if item.unlike:
@@ -170,7 +171,7 @@ class Predictions:
         rows = []
         for item in self.items:
             seen = markup.image(markup.thumbnail(item.shown.pixels), alt=item.file) if item.shown else ""
-            best = f"{item.top[0].probability:.1%}" if item.top else ""
+            best = percent(item.top[0].probability, digits=1) if item.top else ""
             named = item.top[0].name if item.top else item.error
             rows.append((seen, item.file, named, best, item.truth, item.note))
         return markup.table(("", "file", "class", "probability", "truth", "note"), rows)

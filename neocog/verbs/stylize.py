@@ -19,6 +19,7 @@ from neocog.model import Trained
 from neocog.outputs import write_bytes
 from neocog.pictures.decode import Pixels
 from neocog.show import grids
+from neocog.show.words import duration, plural
 from neocog.style import canvas
 from neocog.style.backbone import Backbone
 from neocog.style.events import Ended, Stroke, Watcher
@@ -59,7 +60,8 @@ class Stylized:
         style, content, variation = self.losses
         return "\n".join(
             [
-                f"{escaped(str(self.out))}: {height}x{width}, {self.steps} steps in {self.seconds:.1f} s",
+                f"{escaped(str(self.out))}: {height}x{width}, {plural(self.steps, 'step')} "
+                f"in {duration(self.seconds)}",
                 f"seen with {escaped(self.eyes)}: style {', '.join(self.style_layers)}; "
                 f"content {', '.join(self.content_layers)}",
                 f"losses: style {style:.4f}, content {content:.4f}, variation {variation:.4f}",

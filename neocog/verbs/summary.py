@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from neocog import files, outputs
 from neocog.arithmetic import Impossible, Row, Shape, Walk, walk, written
-from neocog.errors import NeocogError, ShapeError, UsageError, unknown
+from neocog.errors import NeocogError, ShapeError, UnreadableError, UsageError, unknown
 from neocog.inside.as_list import as_list
 from neocog.inside.shape_doctor import built, cured, with_remedies
 from neocog.model import Trained, open_trained
@@ -156,6 +156,10 @@ def _walked(
         return _of_layers(layers_of(files.read_json(path)), path.name, shape, classes)
     if path.exists():
         return _of_trained(open_trained(path), shape)
+    if str(model) not in ZOO and files.named_as_path(str(model)):
+        raise UnreadableError(
+            f"there is no file or run at {model}; give a network's name, a layer list in a .json or a run"
+        )
     if str(model) not in ZOO:
         raise unknown("network", str(model), ZOO)
     return _of_zoo(str(model), shape, classes)

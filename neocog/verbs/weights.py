@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from neocog import outputs, sealed
-from neocog.errors import UsageError, unknown
+from neocog.errors import UnreadableError, UsageError, unknown
+from neocog.files import named_as_path
 from neocog.model import Trained, open_trained
 from neocog.pretrained.keras import sequential
 from neocog.pretrained.releases import RELEASES, Release
 from neocog.runs.run import Run
+from neocog.show.words import percent
 from neocog.zoo import ZOO
 from neocog.zoo.layer_list import Activate, meaning
 from neocog.zoo.layers.layer import Layer
@@ -29,8 +31,8 @@ class Listing:
         rows = [_HEADINGS]
         for name, r in self.releases:
             where = f"{r.url} ({r.by} {r.digits})" if r.wheel is None else f"pip install {r.wheel}"
-            top5 = f"{r.top5:.1%}" if r.top5 else "-"
-            figures = (f"{r.top1:.1%}", top5, f"{r.size:.0f}", f"{ZOO[name].parameters:,}")
+            top5 = percent(r.top5, digits=1) if r.top5 else "-"
+            figures = (percent(r.top1, digits=1), top5, f"{r.size:.0f}", f"{ZOO[name].parameters:,}")
             rows.append((name, r.label, *figures, where, r.licence))
         widths = [max(len(row[n]) for row in rows) for n in range(len(_HEADINGS))]
         return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows)
@@ -137,6 +139,8 @@ def weights(
         return Listing(tuple((name, r) for name, releases in RELEASES.items() for r in releases))
     if Path(what).exists():
         return Weights(open_trained(what))
+    if str(what) not in ZOO and named_as_path(str(what)):
+        raise UnreadableError(f"there is no file at {what}; give a network's name, a run or a model file")
     if str(what) not in ZOO:
         raise unknown("network", str(what), ZOO)
     if str(what) not in RELEASES:

@@ -23,6 +23,7 @@ from neocog.inside.explain.answer import Answer, Panel, Sheet
 from neocog.inside.explain.question import Question
 from neocog.inside.stages import dense_row, first_with_weights
 from neocog.show import false_colours
+from neocog.show.words import percent
 from neocog.zoo.modes import evaluating
 
 MOST_TERMS = 64
@@ -149,7 +150,7 @@ def _as_matrix(module: _ConvNd, given: Numbers, made: Numbers, row: int) -> _Mor
     apart = float(np.abs(ours - made.ravel()).max())
     different = len(np.unique(found.weights))
     lines = [
-        f"as a matrix: {found.shape[0]:,} x {found.shape[1]:,}, {found.zeros:.1%} zeros, "
+        f"as a matrix: {found.shape[0]:,} x {found.shape[1]:,}, {percent(found.zeros, digits=1)} zeros, "
         f"{len(found.weights):,} weights of which {different:,} are different",
         f"the matrix times all that came, and the biases: {len(ours):,} numbers, "
         f"apart from the network's by {apart:.1g} at most",

@@ -20,6 +20,7 @@ from neocog.inside.explain.question import Picture, Question
 from neocog.inside.explain.score import ClassScore, ProbabilityScore, Score
 from neocog.inside.explain.verdict import Verdict, Word, judge
 from neocog.show import false_colours
+from neocog.show.words import percent
 
 _NO_NUMBERS = "the network's numbers are not finite here"
 Shown = Literal["heat", "size", "signed", "picture"]
@@ -159,7 +160,7 @@ def _strongest(weight: Tensor) -> tuple[int, int] | None:
 
 def _said(question: Question, picture: Picture) -> str:
     against = f" against {question.named(question.against)}" if question.against is not None else ""
-    return f"{question.named(picture.of)} ({picture.probability:.1%}){against}"
+    return f"{question.named(picture.of)} ({percent(picture.probability, digits=1)}){against}"
 
 
 def _where(place: tuple[int, int] | None, blank: str) -> str:

@@ -16,6 +16,7 @@ from neocog.inside.capture import capture
 from neocog.inside.explain.answer import Answer, Panel, Sheet
 from neocog.inside.explain.question import Question
 from neocog.show import false_colours
+from neocog.show.words import percent
 from neocog.zoo.blocks import Gate
 from neocog.zoo.modes import evaluating
 
@@ -40,15 +41,16 @@ def gates(question: Question) -> Answer:
         for gate, values in places.items():
             ends = (low, high) if question.levels == "layer" else (values.min(), values.max())
             shown = false_colours.grey(values[number], low=ends[0], high=ends[1])
-            title = f"{gate.split('.')[-1]} {values[number].mean():.0%}"
+            title = f"{gate.split('.')[-1]} {percent(values[number].mean(), digits=0)}"
             panels.append(Panel(title, _as_large(shown, picture.pixels.shape[1:])))
     caption = (
-        f"means over channels: black is {low:.0%} open, white {high:.0%}"
+        f"means over channels: black is {percent(low, digits=0)} open, white {percent(high, digits=0)}"
         if question.levels == "layer"
         else "means over channels, from the least open place of each gate, black, to its most open, white"
     )
     lines = [
-        f"{gate}: open {' '.join(f'{share:.0%}' for share in means[:, n])}" for n, gate in enumerate(found)
+        f"{gate}: open {' '.join(percent(share, digits=0) for share in means[:, n])}"
+        for n, gate in enumerate(found)
     ]
     lines.insert(0, f"pictures: {', '.join(picture.name for picture in question.pictures)}")
     facts = {"gates": [{"gate": g, "open": means[:, n].tolist()} for n, g in enumerate(found)]}

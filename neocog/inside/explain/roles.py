@@ -25,7 +25,7 @@ from neocog.inside.sight import Sight, sight
 from neocog.inside.stages import first_convolution
 from neocog.inside.templates import NO_NAME, Match, best
 from neocog.show import false_colours
-from neocog.show.words import table
+from neocog.show.words import percent, table
 from neocog.zoo.modes import evaluating
 
 MOST_PICTURES = 1000
@@ -49,7 +49,7 @@ def roles(question: Question) -> Answer:
     names = _names(question, chosen.name, len(means))
     lines = [
         f"layer {chosen.name}: {chosen.reason}; {len(split):,} pictures",
-        f"1: the class's mean is at least {HALF:.0%} of the largest class's; of each picture "
+        f"1: the class's mean is at least {percent(HALF, digits=0)} of the largest class's; of each picture "
         "counts the strongest response, nothing below zero",
         *_table(question, table_, names),
     ]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from neocog.inside.explain.occlusion import occlusion
 from neocog.inside.explain.score import Score
+from neocog.show.words import percent
 from neocog.zoo.modes import evaluating
 
 Word = Literal["use", "careful", "ignore"]
@@ -60,7 +61,8 @@ class Verdict:
     def text(self) -> str:
         return (
             f"{self.word}: deletion {self.deletion:.2f}, insertion {self.insertion:.2f}, "
-            f"{self.gain:+.2f} against the map moved elsewhere; {self.focus:.0%} of it where it counts; "
+            f"{self.gain:+.2f} against the map moved elsewhere; {percent(self.focus, digits=0)} of it "
+            "where it counts; "
             f"{self.alike:.2f} alike with shuffled weights"
         )
 

@@ -11,7 +11,7 @@ from neocog.errors import UsageError
 from neocog.inside.explain.answer import Answer, Panel, Sheet
 from neocog.inside.explain.question import Question
 from neocog.show import grids
-from neocog.show.words import table
+from neocog.show.words import percent, table
 
 BINS, HEIGHT = 96, 64
 Numbers = npt.NDArray[Any]
@@ -77,4 +77,9 @@ def _figures(name: str, values: Numbers) -> tuple[str, ...]:
     std = float(numbers.std())
     small = float((np.abs(numbers) < std / 100).mean())
     figures = (numbers.mean(), std, numbers.min(), numbers.max())
-    return (name, "x".join(map(str, values.shape)) or "1", *(f"{v:.4g}" for v in figures), f"{small:.1%}")
+    return (
+        name,
+        "x".join(map(str, values.shape)) or "1",
+        *(f"{v:.4g}" for v in figures),
+        percent(small, digits=1),
+    )

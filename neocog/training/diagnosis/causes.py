@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from neocog.recipes.recipe import Recipe
+from neocog.show.words import percent
 from neocog.training.diagnosis.evidence import Evidence
 
 
@@ -144,7 +145,8 @@ def too_fast(case: Case) -> Diagnosis | None:
     what = "killed ReLUs" if killed else "made the loss rise" if risen else "undo one another"
     return Diagnosis(
         "learning rate too high",
-        f"At learning rate {case.rate:.3g} steps move the weights by {pace:.0%} of their size each: they "
+        f"At learning rate {case.rate:.3g} steps move the weights by {percent(pace, digits=0)} of their "
+        "size each: they "
         f"{what}.",
         f"Begin again with a lower rate: {set_words(*changes)}.",
         changes,
@@ -182,7 +184,8 @@ def saturated(case: Case) -> Diagnosis | None:
     change = "model.init=glorot"
     return Diagnosis(
         "saturated units",
-        f"{flat[worst]:.0%} of the numbers of {_short(worst)} lie at the flat ends of its curve, where no "
+        f"{percent(flat[worst], digits=0)} of the numbers of {_short(worst)} lie at the flat ends of "
+        "its curve, where no "
         "gradient "
         "passes.",
         f"Begin with smaller weights and small inputs: {set_words(change)}.",
@@ -201,7 +204,8 @@ def dead(case: Case) -> Diagnosis | None:
     change = "model.init=he"
     return Diagnosis(
         "dead ReLUs",
-        f"{gone[worst]:.0%} of the channels of {_short(worst)} are zero for every picture: no gradient "
+        f"{percent(gone[worst], digits=0)} of the channels of {_short(worst)} are zero for every "
+        "picture: no gradient "
         "reaches what is "
         "below.",
         f"Begin again with fresh weights, biases at zero: {set_words(change)}.",
@@ -250,7 +254,8 @@ def labels_astray(case: Case, share: float) -> Diagnosis:
         "labels that do not belong to their pictures",
         f"After {case.now.step} steps the loss is that of a guess ({case.now.loss:.3g}), though a fresh "
         "copy of the "
-        f"network learned {share:.0%} of a few pictures by heart: nothing in the pictures tells their "
+        f"network learned {percent(share, digits=0)} of a few pictures by heart: nothing in the "
+        "pictures tells their "
         "labels.",
         "Look at pictures beside their labels (neocog look) and mend what pairs them: the order of a table, "
         "the "
@@ -266,7 +271,8 @@ def not_even_by_heart(case: Case, share: float) -> Diagnosis:
         "a network that cannot learn even a few pictures",
         f"After {case.now.step} steps the loss is that of a guess ({case.now.loss:.3g}), and a fresh copy "
         "of the "
-        f"network learned only {share:.0%} of a few pictures by heart: it is the network, not the pictures.",
+        f"network learned only {percent(share, digits=0)} of a few pictures by heart: it is the "
+        "network, not the pictures.",
         "Look at it (neocog summary): a layer that is too narrow, a pool that leaves nothing, too many "
         "layers without "
         "batchnorm.",

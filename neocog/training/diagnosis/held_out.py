@@ -12,6 +12,7 @@ from torch import Tensor
 
 from neocog.data.dataset import Split
 from neocog.events import Epoch
+from neocog.show.words import percent
 from neocog.training.diagnosis.causes import Case, Diagnosis, set_words
 
 GAP, BY_HEART, LASTING, BEST_OF = 0.06, 0.99, 3, 10
@@ -46,7 +47,8 @@ def over_fitting(epochs: Sequence[Epoch]) -> Diagnosis | None:
     changes = ("augment.shift_width=0.1", "augment.shift_height=0.1", "augment.rotation=10")
     return Diagnosis(
         "over-fitting",
-        f"{figure.capitalize()} is {here:.1%} on training pictures and {there:.1%} on "
+        f"{figure.capitalize()} is {percent(here, digits=1)} on training pictures and "
+        f"{percent(there, digits=1)} on "
         f"{_watched(epochs)} ones: the network learns the training pictures by heart.",
         f"Vary the training pictures ({set_words(*changes)}) or bring more of them.",
         changes,
@@ -72,8 +74,10 @@ def unlike(epochs: Sequence[Epoch], train: Split, held_out: Split) -> Diagnosis 
         return None
     return Diagnosis(
         "held-out pictures unlike those of the training",
-        f"{figure.capitalize()} is {here:.1%} on training pictures and {there:.1%} on "
-        f"{_watched(epochs)} ones, and {share:.0%} of pictures can be told apart, by brightness and colour "
+        f"{figure.capitalize()} is {percent(here, digits=1)} on training pictures and "
+        f"{percent(there, digits=1)} on "
+        f"{_watched(epochs)} ones, and {percent(share, digits=0)} of pictures can be told apart, by "
+        "brightness and colour "
         "alone, by which of the two they are from.",
         "Divide all pictures anew, at random (--set data.held_out=0.2), or train on pictures like those "
         "held out.",
@@ -147,8 +151,9 @@ def never_answered(case: Case) -> Diagnosis | None:
     changes = ("balance=sampler",) if share and case.recipe.balance == "none" else ()
     return Diagnosis(
         "a class that is never answered",
-        f"Nothing is ever taken for '{rarest}', which {share:.1%} of the training pictures show, while "
-        f"{now.others:.0%} of the others are right.",
+        f"Nothing is ever taken for '{rarest}', which {percent(share, digits=1)} of the training "
+        "pictures show, while "
+        f"{percent(now.others, digits=0)} of the others are right.",
         f"Let rare classes count as much as common ones: {set_words(*changes)}; better, bring more pictures "
         "of them."
         if changes
