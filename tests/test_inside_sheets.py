@@ -284,8 +284,8 @@ def test_gates_begin_nearly_closed() -> None:
         network.features.highway1_1.transform.conv.bias.fill_(0.0)  # half open
     asked = ask(network, (3, 16, 16), pictures=(Picture("p", pixels, 0, 1.0),))
     sheet = gates(asked).sheets[0]
-    assert "black is 12% open, white 50%" in sheet.caption
-    assert [p.title for p in sheet.panels[1:3]] == ["highway1_1 50%", "highway1_2 12%"]
+    assert "black is 12 % open, white 50 %" in sheet.caption
+    assert [p.title for p in sheet.panels[1:3]] == ["highway1_1 50 %", "highway1_2 12 %"]
     assert [int(p.pixels.min()) for p in sheet.panels[1:]] == [255, *14 * [0]]
     assert {p.pixels.shape[-2:] for p in sheet.panels} == {(16, 16)}, "those of later stages are enlarged"
     assert "of each gate" in gates(dataclasses.replace(asked, levels="filter")).sheets[0].caption

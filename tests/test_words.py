@@ -20,7 +20,7 @@ from neocog.recipes import chapters
 from neocog.recipes.asked import asked, model_of
 from neocog.recipes.recipe import override
 from neocog.runs.run import Run
-from neocog.show.words import duration
+from neocog.show.words import WIDTH, duration, fitted
 from neocog.training.watchers import Console
 from neocog.zoo.layer_list import KINDS, parse
 
@@ -219,3 +219,16 @@ def test_nothing_spells_a_share_or_a_time_its_own_way() -> None:
     words = {path for path in package.rglob("*.py") if path.name != "words.py"}
     said = {str(p.relative_to(package)): own.findall(p.read_text()) for p in words}
     assert {name: found for name, found in said.items() if found} == {}
+
+
+def test_lists_are_a_hundred_columns_wide_at_most_and_lose_nothing() -> None:
+    from neocog.verbs.list import list_
+
+    for what in ("models", "data", "recipes"):
+        text = list_(what).text()  # type: ignore[arg-type]
+        assert max(map(len, text.splitlines())) <= WIDTH, what
+        together = " ".join(text.split())
+        for row in list_(what).rows:  # type: ignore[arg-type]
+            assert str(row["name"]) in text
+            assert " ".join(str(row["title"]).split()) in together
+    assert fitted([["a", "b"], ["1", "x" * 120]])[-1] == "    " + "x" * 120

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,24 @@ def duration(seconds: float) -> str:
     return (
         f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
     )
+
+
+WIDTH = 100
+"""Columns of a table on a terminal, at most."""
+
+
+def fitted(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Like `table`, within WIDTH columns: the last cells of a row, where they do not fit, stand below
+    it, indented. A word that is longer stands alone.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    fitting = next((n for n in range(1, len(widths)) if sum(widths[: n + 1]) + 2 * n > WIDTH), len(widths))
+    lines = []
+    for line, row in zip(table([row[:fitting] for row in rows]), rows, strict=True):
+        rest = "  ".join(cell for cell in row[fitting:] if cell)
+        below = textwrap.wrap(rest, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+        lines += [line.rstrip(), *(f"    {words}" for words in below)]
+    return lines
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from neocog.errors import NeocogError, UsageError, escaped, unknown
-from neocog.show.words import percent, table
+from neocog.show.words import fitted, percent
 
 What = Literal["models", "data", "recipes", "runs"]
 BYTES = 4  # of a float32 parameter
@@ -41,7 +41,7 @@ class Listing:
             return f"no {self.what} match"
         columns = list(self.rows[0])
         cells = [[_shown(row[column], column) for column in columns] for row in self.rows]
-        return "\n".join(line.rstrip() for line in table([columns, *cells]))
+        return "\n".join(fitted([columns, *cells]))
 
     def _repr_html_(self) -> str:
 

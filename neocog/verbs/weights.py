@@ -13,7 +13,7 @@ from neocog.model import Trained, open_trained
 from neocog.pretrained.keras import sequential
 from neocog.pretrained.releases import RELEASES, Release
 from neocog.runs.run import Run
-from neocog.show.words import percent
+from neocog.show.words import fitted, percent
 from neocog.zoo import ZOO
 from neocog.zoo.layer_list import Activate, meaning
 from neocog.zoo.layers.layer import Layer
@@ -34,8 +34,7 @@ class Listing:
             top5 = percent(r.top5, digits=1) if r.top5 else "-"
             figures = (percent(r.top1, digits=1), top5, f"{r.size:.0f}", f"{ZOO[name].parameters:,}")
             rows.append((name, r.label, *figures, where, r.licence))
-        widths = [max(len(row[n]) for row in rows) for n in range(len(_HEADINGS))]
-        return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows)
+        return "\n".join(fitted(rows))
 
     def json(self) -> list[dict[str, Any]]:
         return [{"network": name, **asdict(release)} for name, release in self.releases]
