@@ -22,6 +22,7 @@ from PIL import Image
 import neocog
 from neocog import files, sealed
 from neocog.cli import run as command
+from neocog.data.batches import cuts
 from neocog.errors import CheckFailed, Interrupted, NeocogError, OutOfMemory, UnreadableError, UsageError
 from neocog.events import Event, Finished, Started, Step
 from neocog.runs import lock
@@ -117,6 +118,19 @@ def test_a_resume_beside_a_training_changes_no_byte(cut: Run) -> None:
     before = contents(cut.path)
     with cut.alone(), pytest.raises(UsageError, match=rf"another process is training.*process {os.getpid()}"):
         neocog.resume(cut.path, epochs=99, changes=["optim.lr=0.5"])
+    assert contents(cut.path) == before
+
+
+@pytest.mark.parametrize("fate", ["cut off", "removed"])
+def test_a_resume_without_the_best_network_changes_no_byte(cut: Run, fate: str) -> None:
+    """No later epoch need be better, and then there would be none to ship."""
+    whole = cut.model_file.read_bytes()
+    cut.model_file.unlink()
+    if fate == "cut off":
+        cut.model_file.write_bytes(whole[:-40])
+    before = contents(cut.path)
+    with pytest.raises(UnreadableError, match=r"model\.safetensors.*the network of epoch 1.*restore it"):
+        neocog.resume(cut.path, epochs=3)
     assert contents(cut.path) == before
 
 
@@ -236,8 +250,8 @@ def test_another_batch_size_changes_steps_and_not_pictures(cut: Run, batch: int)
     assert isinstance(events[0], Started)
     assert steps[-1].step == events[0].steps
     assert steps[0].pictures == 128 + min(batch, 192) + (192 - batch == 1)
-    assert sum(event.epoch == 2 for event in steps) == len(loop.cuts(192, batch))
-    assert sum(event.epoch == 3 for event in steps) == len(loop.cuts(PICTURES, batch))
+    assert sum(event.epoch == 2 for event in steps) == len(cuts(192, batch))
+    assert sum(event.epoch == 3 for event in steps) == len(cuts(PICTURES, batch))
     assert f"batch is {batch} in place of 32" in remarks(events)
 
 

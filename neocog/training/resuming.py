@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from neocog import sealed
 from neocog.data.batches import cuts
 from neocog.errors import CheckFailed, UnreadableError, UsageError
 from neocog.optim.average import Average
@@ -65,6 +66,7 @@ def goes_on(job: Training, run: Run, saved: Saved | None, before: Recipe) -> Goi
         return Going(job.begun(), said)
     old, recipe, network = saved.recipe or before, job.recipe, job.trained.network
     state = saved.state(per_epoch=len(cuts(job.plan.pictures, old.batch)), batch=old.batch)
+    _require_best(run, state)
     _require_ahead(run, state, recipe)
     _require_same_order(run, state, old, recipe)
     try:
@@ -117,6 +119,19 @@ def _in_words(before: Recipe, recipe: Recipe, per_epoch: int) -> Iterator[str]:
         yield f"{asked} in place of {before.epochs}: the schedule is stretched from here"
     if before.batch != recipe.batch:
         yield f"an epoch now takes {plural(per_epoch, 'step')}; each of its pictures still counts once"
+
+
+def _require_best(run: Run, state: State) -> None:
+    """`UnreadableError` where the best network so far is lost: no later epoch need be better."""
+    if state.best_epoch is None:
+        return
+    try:
+        sealed.read(run.model_file)
+    except UnreadableError as error:
+        raise UnreadableError(
+            f"{error}; it is the network of epoch {state.best_epoch}, the best so far: restore it, "
+            f"or begin a new run: neocog train {run.recipe_file}"
+        ) from error
 
 
 def _require_ahead(run: Run, state: State, recipe: Recipe) -> None:

@@ -217,8 +217,8 @@ def _longer(recipe: Recipe, epochs: int | None) -> Recipe:
     last = recipe.phases[-1].epochs + epochs - recipe.epochs
     if last < 1:
         raise UsageError(
-            f"--epochs {epochs}: the run has {len(recipe.phases)} phases, of which the last begins after "
-            f"{recipe.epochs - recipe.phases[-1].epochs} epochs; ask for more than that"
+            f"--epochs {epochs}: the run has {plural(len(recipe.phases), 'phase')}, of which the last begins "
+            f"after {recipe.epochs - recipe.phases[-1].epochs} epochs; ask for more than that"
         )
     return override(recipe, [f"phases.{len(recipe.phases) - 1}.epochs={last}"])
 
