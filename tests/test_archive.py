@@ -363,3 +363,22 @@ def test_mutated_archives_are_unpacked_inside_or_refused(tmp_path: Path, count: 
             module.shutil.rmtree(tmp_path / "deep" / "done")
         assert {path.name for path in tmp_path.iterdir()} == {"archive", "deep"}, i
         assert list((tmp_path / "deep").iterdir()) == [], i
+
+
+def directory(entries: int, *, said: int) -> bytes:
+    """A zip that is nothing but a list of files, and says of them that they are `said` many."""
+    entry = zipped(("a", b""))
+    one = entry[entry.index(b"PK\1\2") : entry.index(b"PK\5\6")]
+    size = entries * len(one)
+    return b"PK\3\4" + one * entries + struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, said, said, size, 4, 0)
+
+
+@pytest.mark.parametrize("said", [1, 65_535])
+def test_a_zip_of_a_million_entries_is_refused_before_they_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: int
+) -> None:
+    (tmp_path / "a.zip").write_bytes(directory(1_000_000, said=said))
+    monkeypatch.setattr(zipfile, "ZipFile", None)  # it would make an object of each
+    with pytest.raises(UnreadableError, match="lists more than 400,000 files; unpack it"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -320,9 +320,9 @@ def test_looking_walks_once(counts: Counts, tmp_path: Path) -> None:
             neocog.look(where)
         at_most(counts.below(root, counts.listed), 1)
         seen_once(counts, root, Path(os.environ["NEOCOG_HOME"]))
-        at_most(
-            {p: n for p, n in counts.below(root, counts.opened).items() if p.endswith((".jpg", ".npz"))}, 1
-        )
+        opened = counts.below(root, counts.opened)
+        at_most({p: n for p, n in opened.items() if p.endswith(".npz")}, 1)
+        at_most({p: n for p, n in opened.items() if p.endswith(".jpg")}, 2)  # some are sampled first
 
 
 @pytest.mark.parametrize("maker", ["folders", "arrays"])

@@ -159,3 +159,56 @@ def test_arrays_that_cannot_be_are_refused_at_once(tmp_path: Path) -> None:
     np.savez_compressed(bomb, x=np.zeros((2000, 100, 100), np.uint8), y=np.arange(2000) % 2)
     with pytest.raises(UnreadableError, match="more than 200 times"):
         open_own(bomb)
+
+
+@pytest.mark.parametrize("header", ["file,label,label_name", "animal,file,class", "id,label,file,breed"])
+def test_numbers_beside_names_give_way_to_the_names(tmp_path: Path, header: str) -> None:
+    names = header.split(",")
+
+    def row(k: int) -> str:
+        said = {"file": f"p{k}.png", "label": str(k % 2), "class": str(k % 2), "id": str(700 + k)}
+        return ",".join(said.get(name, ("cat", "dog")[k % 2]) for name in names)
+
+    root = folder(tmp_path, "\n".join([header, *map(row, range(6))]))
+    found, said = understood(root)
+    assert found == {f"p{k}.png": (("cat", "dog")[k % 2],) for k in range(6)}
+    assert "stand for the names of" in said
+    listing = open_own(root, classes=("0", "1")).listing  # type: ignore[attr-defined]
+    labels = {item.path: item.labels for item in listing.items}  # as a model trained on numbers has them
+    assert labels == {f"p{k}.png": (k % 2,) for k in range(6)}
+
+
+def test_numbers_that_are_not_one_name_each_stay(tmp_path: Path) -> None:
+    rows = "".join(f"p{k}.png,{k % 2},{('cat', 'dog', 'owl')[k % 3]}\n" for k in range(6))
+    found, said = understood(folder(tmp_path, f"file,label,animal\n{rows}"))
+    assert found["p1.png"] == ("1",)
+    assert "stand for" not in said
+
+
+@pytest.mark.parametrize("tables", [("train/labels.csv", "val/labels.csv"), ("train/a.csv", "test/b.csv")])
+def test_tables_inside_the_folders_of_splits(tmp_path: Path, tables: tuple[str, str]) -> None:
+    root = tmp_path / "a"
+    for table in tables:
+        split = table.split("/")[0]
+        fill(root, *(f"{split}/p{k}.png" for k in range(4)))
+        rows = "".join(f"p{k}.png,{('cat', 'dog')[(k + (split == 'train')) % 2]}\n" for k in range(4))
+        (root / table).write_text(f"file,label\n{rows}")
+    found, _ = understood(root)
+    assert found["train/p0.png"] == ("dog",)
+    assert found[f"{tables[1].split('/')[0]}/p0.png"] == ("cat",)
+    assert len(found) == 8
+
+
+@pytest.mark.parametrize(
+    "way", ["file://{}/p%20{}.png", "file:{}/p {}.png", "FILE://localhost{}/p%20{}.png", "file:p%20{1}.png"]
+)
+def test_file_addresses_in_tables(tmp_path: Path, way: str) -> None:
+    root = fill(tmp_path / "a", *(f"p {k}.png" for k in range(4)))
+    rows = "".join(f"{way.format(root, k)},{('cat', 'dog')[k % 2]}\n" for k in range(4))
+    (root / "labels.csv").write_text(f"file,label\n{rows}")
+    found, _ = understood(root)
+    assert found["p 3.png"] == ("dog",)
+    assert len(found) == 4
+    (root / "labels.csv").write_text(f"file,label\n{rows}file:///etc/passwd.png,cat\n")
+    with pytest.raises(UnreadableError, match="absolute path"):
+        understood(root)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -62,10 +62,24 @@ def candidates(found: Walked) -> Iterator[Tables]:
     for paths in folders.values():
         yield Tables(tuple(sorted(paths, key=lambda path: ORDER[split_of(path) or "train"])))
     used = {*metadata, *(path for paths in folders.values() for path in paths)}
+    yield from _in_splits([path for path in found.tables if path not in used])
     others = [p for p in found.tables if p not in used and p.count("/") == 0]
     by_name = {path: not set(_words(path)).isdisjoint(LABEL_WORDS.split(" ")) for path in others}
     for path in sorted(others, key=lambda path: not by_name[path]):
         yield Tables((path,), named=by_name[path])
+
+
+def _in_splits(paths: list[str]) -> Iterator[Tables]:
+    """Tables that lie in the folders of splits: one in each, or those of the same name."""
+    inside = [p for p in paths if p.count("/") == 1 and p.split("/")[0].casefold() in SPLIT_NAMES]
+    inside.sort(key=lambda path: ORDER[split_of(path) or "train"])
+    alone = len(inside) == len({path.split("/")[0] for path in inside})
+    groups: dict[str, list[str]] = {}
+    for path in inside:
+        groups.setdefault("" if alone else path.split("/")[1].casefold(), []).append(path)
+    for group in groups.values():
+        words = {word for path in group for word in _words(path)}
+        yield Tables(tuple(group), named=not words.isdisjoint(LABEL_WORDS.split(" ")))
 
 
 def split_of(path: str) -> SplitName | None:
@@ -77,16 +91,19 @@ def split_of(path: str) -> SplitName | None:
     return said.pop() if len(said) == 1 else None
 
 
-def understand(tables: Tables, found: Walked, root: Path, *, fewest: int) -> Understood:
+def understand(
+    tables: Tables, found: Walked, root: Path, *, fewest: int, known: Collection[str] = ()
+) -> Understood:
     """What `tables` say of the pictures found. `UnreadableError`: a table cannot be read, names no picture
-    that is there or one outside of the folder, says no class, or fewer classes than `fewest`.
+    that is there or one outside of the folder, says no class, or fewer classes than `fewest`. `known` are the
+    classes of a trained model.
     """
     named = Named(found.files, root)
     remarks: list[str] = []
     readings = []
     for path in tables.paths:
         try:
-            readings.append(_Reading(tables_of.read(root, path), named))
+            readings.append(_Reading(tables_of.read(root, path), named, known))
         except Outside:
             raise
         except UnreadableError as error:
@@ -132,10 +149,12 @@ class _Row:
 class _Reading:
     """One table with its columns guessed and its pictures found."""
 
-    def __init__(self, table: Table, named: Named) -> None:
+    def __init__(self, table: Table, named: Named, known: Collection[str]) -> None:
         self.table, self.split = table, split_of(table.path)
         self.base = table.path.rpartition("/")[0]
-        self.columns: Columns = guess(table, lambda name: named.find(name, self._folders(), table.path))
+        self.columns: Columns = guess(
+            table, lambda name: named.find(name, self._folders(), table.path), known
+        )
         self.rows: dict[str, _Row] = {}
         self.refused: dict[str, str] = {}
         self.remarks: list[str] = list(self.columns.remarks)

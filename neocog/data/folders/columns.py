@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
@@ -136,9 +136,9 @@ class Columns:
         return said + (f", {column(self.split)} the split" if self.split is not None else "")
 
 
-def guess(table: Table, find: Find) -> Columns:
+def guess(table: Table, find: Find, known: Collection[str] = ()) -> Columns:
     """The columns of `table`; `find` says which picture a cell names, and raises for one outside of the
-    folder.
+    folder. `known` are the classes of a trained model.
 
     `UnreadableError`: no column names pictures that are there, or it cannot be told which is the class.
     """
@@ -156,9 +156,35 @@ def guess(table: Table, find: Find) -> Columns:
     if len(labels) > 1:
         several = any(sum(row[k].casefold() in TRUE for k in labels) != 1 for row in rows)
         return Columns(first, names, picture, labels, "columns", several, split, remarks)
+    if (names_too := _names_of(labels[0], rows, rest, known)) is not None:
+        numbers, labels = labels[0], (names_too,)
+        called = [f"'{shown(names[k])}'" if first else names[k] for k in (numbers, names_too)]
+        remarks = (*remarks, f"the numbers of {called[0]} stand for the names of {called[1]}, which are used")
     way, said = cells.way_of([row[labels[0]] for row in rows], names[labels[0]] if first else "")
     several, way = way != "one", "marks" if way == "one" else way
     return Columns(first, names, picture, labels, "cell", several, split, (*remarks, *said), way)
+
+
+def _names_of(
+    numbers: int, rows: Sequence[Sequence[str]], rest: Sequence[int], known: Collection[str]
+) -> int | None:
+    """The column whose names the numbers of another one stand for, one each; None where there is none, or a
+    trained model knows the numbers as its classes.
+    """
+    said = {row[numbers] for row in rows}
+    if not all(re.fullmatch(r"\d{1,6}(\.0*)?", cell) for cell in said) or (known and said <= {*known}):
+        return None
+    for k in rest:
+        pairs = {(row[numbers], row[k]) for row in rows}
+        names = {row[k] for row in rows}
+        each = len(pairs) == len(names) == len(said)
+        if k != numbers and each and 2 <= len(said) < len(rows) and all(_is_word(name) for name in names):
+            return k
+    return None
+
+
+def _is_word(name: str) -> bool:
+    return any(letter.isalpha() for letter in name) and name.casefold() not in TRUE | FALSE
 
 
 def _is_header(table: Table, find: Find) -> bool:

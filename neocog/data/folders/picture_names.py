@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from neocog.data.names import shown
 from neocog.errors import UnreadableError
@@ -44,6 +45,8 @@ class Named:
         `Outside`, naming `where`: the name is an address, or leads out of the folder.
         """
         written = name if name in self._files else name.replace("\\", "/")
+        if as_file := re.match(r"file:(?://(?:localhost)?(?=/))?(?!//)", written, re.IGNORECASE):
+            written = unquote(written[as_file.end() :])
         for root in self._roots:
             written = written.removeprefix(f"{root}/")
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", written):

@@ -47,7 +47,7 @@ def scan(place: Place, *, classes: tuple[str, ...] | None = None, folders: Folde
     test class that train lacks. `UsageError`: a class that is not among `classes`.
     """
     found = walk(place.root, folders)
-    understood = _understood(found, place.root, place.table, evaluated=classes is not None)
+    understood = _understood(found, place.root, place.table, classes)
     names = understood.names
     refuse_twins(names, place.root, what="classes")
     remarks = [*place.remarks, *understood.remarks]
@@ -71,13 +71,15 @@ def scan(place: Place, *, classes: tuple[str, ...] | None = None, folders: Folde
     )
 
 
-def _understood(found: Walked, root: Path, table: str | None, *, evaluated: bool) -> Understood:
+def _understood(found: Walked, root: Path, table: str | None, trained: tuple[str, ...] | None) -> Understood:
     """The table asked for; else class folders or the tables that are there, whichever says more.
 
-    `evaluated`: classes come from a trained model, so train may be missing, and one class is enough.
+    Where classes come from a `trained` model, train may be missing, and one class is enough.
     """
+    evaluated, known = trained is not None, trained or ()
+    fewest = 1 if evaluated else 2
     if table is not None:
-        return class_tables.understand(Tables((table,)), found, root, fewest=1 if evaluated else 2)
+        return class_tables.understand(Tables((table,)), found, root, fewest=fewest, known=known)
     by_folder, trouble = None, UnreadableError("")
     try:
         by_folder = _class_folders(found, root, evaluated=evaluated)
@@ -86,7 +88,7 @@ def _understood(found: Walked, root: Path, table: str | None, *, evaluated: bool
     remarks = []
     for tables in class_tables.candidates(found):
         try:
-            by_table = class_tables.understand(tables, found, root, fewest=1 if evaluated else 2)
+            by_table = class_tables.understand(tables, found, root, fewest=fewest, known=known)
         except UnreadableError as error:
             if tables.named:
                 remarks.append(f"{tables.words} is not used: {error}")
