@@ -125,6 +125,8 @@ def test_whole_characters_and_bytes_of_file_names_are_read(tmp_path: Path) -> No
 def test_an_input_that_no_machine_holds_is_one_line(shape: tuple[int, int, int]) -> None:
     with pytest.raises(ShapeError, match="no machine holds so many numbers"):
         walk(nn.Flatten(), shape)
+    with pytest.raises(ShapeError, match="no machine holds so many numbers"):
+        neocog.summary("lenet", input=(*shape[1:], shape[0]))
 
 
 def test_a_size_beyond_the_largest_is_one_line() -> None:

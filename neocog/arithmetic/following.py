@@ -26,6 +26,18 @@ MOST = 2**40
 """Numbers of an input."""
 
 
+def require_input(shape: Shape) -> None:
+    """Refuse an input (C, *sizes) that cannot be, or that no machine holds, with a `ShapeError`."""
+    if not shape or any(not isinstance(n, int) or n < 1 for n in shape):
+        raise ShapeError(
+            f"an input of {tuple(shape)} cannot be: sizes are whole numbers from 1, channels first"
+        )
+    if math.prod(shape) > MOST:
+        raise ShapeError(
+            f"an input of {tuple(shape)} cannot be: no machine holds so many numbers; at most {MOST:,}"
+        )
+
+
 def walk(
     network: nn.Module,
     shape: Shape,
@@ -43,14 +55,7 @@ def walk(
     cannot take its input, or where tensors of unlike sizes meet; NotFollowed (a ShapeError) where neither run
     tells.
     """
-    if not shape or any(not isinstance(n, int) or n < 1 for n in shape):
-        raise ShapeError(
-            f"an input of {tuple(shape)} cannot be: sizes are whole numbers from 1, channels first"
-        )
-    if math.prod(shape) > MOST:
-        raise ShapeError(
-            f"an input of {tuple(shape)} cannot be: no machine holds so many numbers; at most {MOST:,}"
-        )
+    require_input(shape)
     with _unwrapped(network) as plain:
         try:
             if any(isinstance(module, Script) for module in plain.modules()):

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from neocog.arithmetic import Impossible, NotFollowed, Shape, walk, written
+from neocog.arithmetic.following import require_input
 from neocog.arithmetic.sliding_window import times
 from neocog.errors import NeocogError, ShapeError
 from neocog.inside.module_doctor import cures
@@ -65,6 +66,7 @@ def mended(error: ShapeError, layers: Sequence[Layer], *, shape: Shape, classes:
 
 def built(model: Model, *, shape: Shape, classes: int) -> Network:
     """The network of `model`; where it cannot be, `ShapeError` with every remedy that was tried and works."""
+    require_input(shape)
     try:
         return build_model(model, shape=shape, classes=classes)
     except ShapeError as error:
