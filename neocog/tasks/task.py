@@ -7,7 +7,7 @@ Whoever brings a task, a loss or a tally of his own writes an object with these 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -160,6 +160,15 @@ class Objective(nn.Module):
             return Outcome(total, loss.detach(), self.task.count(answer, y))
 
 
+Answering = Callable[[nn.Module, Iterable[tuple[Tensor, Tensor]]], Iterator[tuple[Tensor, Tensor]]]
+
+
+def in_order(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """What `network` answers to every batch, float32, and its targets."""
+    for x, y in batches:
+        yield network(x).float(), y
+
+
 @torch.inference_mode()
 def measure(
     task: Task,
@@ -168,14 +177,14 @@ def measure(
     split: str,
     *,
     onlooker: Onlooker = nobody,
+    answering: Answering = in_order,
 ) -> Result:
     """Measure `network`, in evaluation mode, over `batches`; the mode of each of its modules is restored.
-    `onlooker` sees every batch's outputs and targets.
+    `onlooker` sees every batch's outputs and targets; `answering` makes them.
     """
     tally = task.tally()
     with evaluating(network):
-        for x, y in batches:
-            outputs = network(x).float()
+        for outputs, y in answering(network, batches):
             tally.add(outputs, y, task.losses(outputs, y).double().sum())
             onlooker(outputs, y)
     return tally.report(task.classes, split=split)

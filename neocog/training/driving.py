@@ -6,11 +6,12 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 import torch
 
 from neocog.data import targets
-from neocog.errors import Interrupted, OutOfMemory, UnreadableError
+from neocog.errors import CheckFailed, Interrupted, OutOfMemory, UnreadableError
 from neocog.events import Event, Finished, Started, Watcher
 from neocog.recipes.recipe import Recipe
 from neocog.runs.run import Run
@@ -18,6 +19,7 @@ from neocog.runs.state import Live
 from neocog.training.conclusion import Ended, conclude, first_batch, note
 from neocog.training.diagnosis.attend import Doctor
 from neocog.training.loop import Training
+from neocog.training.ranks import is_of_ranks, lost
 from neocog.training.signals import Signals, signals
 from neocog.training.watchers import Record
 from neocog.world import deterministic
@@ -37,6 +39,8 @@ def drive(
     """
     begun = time.monotonic()
     reason, heard = "done", Signals()
+    if not job.ranks.first:
+        _follow(job, run, live, stop)
     try:
         with contextlib.ExitStack() as stack:
             stack.enter_context(deterministic())
@@ -71,6 +75,30 @@ def drive(
     )
 
 
+def _follow(job: Training, run: Run, live: Live, stop: Callable[[], bool] | None) -> NoReturn:
+    """What a rank beside the first does: its rows of every batch. It writes and says nothing, and its process
+    ends with the training.
+    """
+    reason = "done"
+    try:
+        with deterministic(), torch.random.fork_rng(devices=[]), signals() as heard:
+
+            def stopping() -> bool:
+                return heard.received is not None or (stop is not None and stop())
+
+            events = job.events(run, live=live, stop=stopping)
+            if job.recipe.probes == "on":
+                events = Doctor(job).attend(events)
+            for event in events:
+                if isinstance(event, Finished):
+                    reason = event.reason
+    except (RuntimeError, MemoryError) as error:
+        raise _explained(error, job.recipe, run) from error
+    except CheckFailed as error:  # which the first rank says
+        raise SystemExit(error.exit_code) from error
+    raise SystemExit(heard.exit_code if reason == "interrupted" else 0)
+
+
 def _with_remarks(event: Event, remarks: Sequence[str]) -> Event:
     if isinstance(event, Started) and remarks:
         return replace(event, remarks=tuple(remarks))
@@ -85,7 +113,9 @@ def _entered(stack: contextlib.ExitStack, watcher: Watcher) -> Watcher:
 
 
 def _explained(error: RuntimeError | MemoryError, recipe: Recipe, run: Run) -> BaseException:
-    """Out of memory in words; anything else is a bug and stays what it is."""
+    """Out of memory, and other ranks that are gone, in words; anything else is a bug and stays what it is."""
+    if is_of_ranks(error):
+        return lost(f"neocog train --resume {run.path}")
     if is_out_of_memory(error):
         return too_large(recipe, f"neocog train --resume {run.path} ")
     return error

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from neocog._version import __version__
 from neocog.data import targets
-from neocog.data.batches import DROPOUT, WEIGHTS, Feed, stream
+from neocog.data.batches import DROPOUT, WEIGHTS, Feed, cuts, stream
 from neocog.data.damage import damaging
 from neocog.data.dataset import Dataset
 from neocog.data.posed import posed
@@ -37,7 +37,8 @@ from neocog.tasks.task import Objective, Outcome, Result, Task, measure
 from neocog.training.dropout import masks_of_bits
 from neocog.training.own import NOTHING, Own
 from neocog.training.plan import Plan
-from neocog.training.saving import Saver, Snapshot
+from neocog.training.ranks import ALONE, Ranks
+from neocog.training.saving import Saving, Snapshot, saver_of
 from neocog.training.sight import Kept, Pictures, Sight, kept, why_not
 from neocog.transfer.features import ALL, cut, features, last_stage
 from neocog.transfer.start import Borrowed, open_head
@@ -64,6 +65,7 @@ class Training:
     world: World
     own: Own = NOTHING
     part: Part | None = None
+    ranks: Ranks = ALONE
 
     @property
     def task(self) -> Task:
@@ -118,7 +120,8 @@ class Training:
         if self.dataset.val is None:
             return None
         sight = sight or Pictures(self.feed, self.trained.preprocess, self.world.device)
-        return measure(self.task, sight.learner(network), sight.held_out(self.dataset.val), "val")
+        batches, answering = sight.held_out(self.dataset.val), self.ranks.outputs
+        return measure(self.task, sight.learner(network), batches, "val", answering=answering)
 
     def open_head(self, seen: Callable[[], Tensor]) -> None:
         """Let a new head begin by the features `seen` of the training pictures: see `start.open_head`."""
@@ -147,7 +150,7 @@ class Training:
         """Train into `run`, from the start or from `live`. `stop` is asked after every step; when true, the
         state is saved.
         """
-        plan, saver = self.plan, Saver(run, self.recipe)
+        plan, saver = self.plan, saver_of(run, self.recipe, self.ranks)
         live = live or self.begun()
         state, entered = live.state, -1
         at, of = state.step, self.recipe.epochs
@@ -159,7 +162,7 @@ class Training:
                 if state.rows == 0 and state.epoch == first_epoch > 0:
                     live.optimizer = Optimizer(phase.optim, live.network)
                 entered, sight = first_epoch, self.sight(phase)
-                objective = Objective(sight.learner(live.network), self.task)
+                objective = self.ranks.objective(Objective(sight.learner(live.network), self.task))
             begun, seen, lr = time.monotonic(), state.pictures, 0.0
             for (_, end), (x, y) in zip(
                 plan.cuts(state), sight.batches(epoch, taken=state.rows), strict=True
@@ -170,8 +173,8 @@ class Training:
                 yield Step(state.step, epoch + 1, loss, state.pictures)
                 if end == plan.pictures:
                     break  # the epoch is closed before anything is saved or stopped
-                stopping = stop()
-                if stopping or saver.due(after=SAVE_EVERY):
+                stopping, due = self.ranks.agreed(stop(), saver.due(after=SAVE_EVERY))
+                if stopping or due:
                     yield saver.save(live)
                 if stopping:
                     yield Finished(state.step, epoch, "interrupted", state.best_epoch)
@@ -183,8 +186,9 @@ class Training:
             if self._gives_up(state):
                 state.finished = "stopped early"
                 break
-            stopping = stop() and state.epoch < self.recipe.epochs
-            if stopping or saver.due(after=0.0):
+            wish = stop() and state.epoch < self.recipe.epochs
+            stopping, due = self.ranks.agreed(wish, saver.due(after=0.0))
+            if stopping or due:
                 yield saver.save(live)
             if stopping:
                 yield Finished(state.step, state.epoch, "interrupted", state.best_epoch)
@@ -192,6 +196,11 @@ class Training:
         state.finished = state.finished or "done"
         yield saver.save(live)
         yield Finished(state.step, state.epoch, state.finished, state.best_epoch)
+
+    def remarks_of_ranks(self) -> tuple[str, ...]:
+        """See `Ranks.require_possible`."""
+        smallest = min(end - start for start, end in cuts(self.plan.pictures, self.recipe.batch))
+        return self.ranks.require_possible(self.trained.network, self.world, smallest)
 
     def free(self, phase: Phase) -> None:
         """What `phase` lets learn, learns from now on, and nothing else; where no phase freezes anything,
@@ -204,12 +213,14 @@ class Training:
             after = phase.freeze and last_stage(network, phase.freeze)
             learning(network, after=after, statistics=phase.statistics)
 
-    def _step(self, objective: Objective, live: Live, x: Tensor, y: Tensor, lr: float) -> Tensor:
+    def _step(
+        self, objective: Callable[[Tensor, Tensor], Outcome], live: Live, x: Tensor, y: Tensor, lr: float
+    ) -> Tensor:
         """One step of the optimizer on the batch; returns the loss of the answer."""
         state = live.state
-        self.world.seed(counted(self.recipe.seed, DROPOUT, state.step))
+        self.world.seed(counted(self.recipe.seed, DROPOUT, state.step, *self.ranks.counters))
         with self.world.autocast():
-            outcome: Outcome = objective(x, y)
+            outcome = objective(x, y)
         if state.step % CHECK_EVERY[self.world.device.type] == 0:
             _require_finite_loss(outcome.answer_loss, state.step + 1, lr)
         torch.autograd.backward(live.scaler.scale(outcome.loss))
@@ -231,7 +242,7 @@ class Training:
         self,
         epoch: int,
         live: Live,
-        saver: Saver,
+        saver: Saving,
         sight: Sight,
         lr: float,
         seconds: float,

@@ -25,6 +25,7 @@ from neocog.runs.run import Run
 from neocog.training.loop import Training, prepare
 from neocog.training.numpy_engine import by_numpy
 from neocog.training.own import NOTHING, Own
+from neocog.training.ranks import ALONE, Ranks
 from neocog.training.tuning import decided
 from neocog.transfer.lending import lend
 from neocog.world import facts as world_facts
@@ -58,6 +59,7 @@ class Order:
     dataset: Dataset | None = None
     own: Own = NOTHING
     engine: str = "torch"
+    ranks: Ranks = ALONE
 
     def ready(self, progress: Progress | None = None) -> Ready:
         """The training with everything it names: pictures, network, device. `progress` hears how many
@@ -93,12 +95,22 @@ class Order:
         recipe, why = lent.settled(recipe, dataset, world)
         recipe = override(recipe, self.changes)
         job, decision = decided(prepare(recipe, dataset, world, self.own, lent.eyes), self.changes)
-        recipe = job.recipe
+        job, recipe = replace(job, ranks=self.ranks), job.recipe
+        together = job.remarks_of_ranks()
         reasons = (*reasons, *why, *decision, *filter(None, map(job.why_not, recipe.phases)))
         if self.engine == "numpy":
+            if self.ranks.number > 1:
+                raise UsageError("--engine numpy trains in one process; leave it out, or torchrun")
             job = by_numpy(job)
         doubts = [line for phase in recipe.phases for line in phase.augment.remarks(dataset.classes)]
-        said = (*reasons, *dataset.remarks, *doubts, *_of_watching(recipe, dataset), *world_remarks(world))
+        said = (
+            *reasons,
+            *dataset.remarks,
+            *doubts,
+            *_of_watching(recipe, dataset),
+            *world_remarks(world),
+            *together,
+        )
         remarks = tuple(dict.fromkeys(said))
         facts = {
             "neocog": __version__,
@@ -115,6 +127,7 @@ class Order:
             **({"own": self.own.names()} if self.own.names() else {}),
             **({"engine": self.engine} if self.engine != "torch" else {}),
             **world_facts(world),
+            "processes": self.ranks.number,
         }
         return Ready(place, job, facts, remarks)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from neocog.model import write_model
 from neocog.recipes.recipe import Recipe
 from neocog.runs.run import Run
 from neocog.runs.state import Live
+from neocog.training.ranks import Ranks
 
 SAVE_SHARE = 0.04  # of the time may go into saving; what costs more is saved more rarely
 
@@ -60,6 +61,42 @@ class Saver:
         self.last = time.monotonic()
         self.cost = self.last - start
         return Saved(live.state.step, self.cost)
+
+
+class Saving(Protocol):
+    """Whoever sees to it that model and state are written."""
+
+    def due(self, *, after: float) -> bool: ...
+    def keep(self, snapshot: Snapshot) -> None: ...
+    def save(self, live: Live) -> Saved: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """Of several ranks the first one's `saver` writes (None: another rank's); all wait for it."""
+
+    saver: Saver | None
+    ranks: Ranks
+
+    def due(self, *, after: float) -> bool:
+        return self.saver is not None and self.saver.due(after=after)
+
+    def keep(self, snapshot: Snapshot) -> None:
+        if self.saver is not None:
+            self.saver.keep(snapshot)
+
+    def save(self, live: Live) -> Saved:
+        begun = time.monotonic()
+        if self.saver is not None:
+            self.saver.save(live)
+        self.ranks.wait()
+        return Saved(live.state.step, time.monotonic() - begun)
+
+
+def saver_of(run: Run, recipe: Recipe, ranks: Ranks) -> Saving:
+    """Who saves a training into `run`: of several ranks the first, for all."""
+    saver = Saver(run, recipe) if ranks.first else None
+    return saver if saver is not None and ranks.number == 1 else _Together(saver, ranks)
 
 
 def require_finite(live: Live) -> None:

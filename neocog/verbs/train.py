@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from neocog.training.forecast import forecast as foreseen
 from neocog.training.loop import prepare
 from neocog.training.order import Order, in_commands
 from neocog.training.own import NOTHING, Own
+from neocog.training.ranks import Ranks, joined
 from neocog.training.resuming import change, goes_on, require_carriable, require_same_recipe
 from neocog.transfer.start import asked as borrowed_again
 from neocog.world import as_many_threads, find
@@ -62,27 +64,45 @@ def train(
     pictures of a folder are decoded. `dataset` takes the place of the recipe's pictures; `own` brings a loss
     or an augmentation. `stop` is asked after every step: when it says true, and after Ctrl-C or
     SIGTERM, the state is saved and `Interrupted` raised. `CheckFailed` when the loss stops being finite.
-    `engine` "numpy" has every sum done by the NumPy mirror: for layer lists, plain descent, small pictures.
+    Begun by torchrun, several processes train together, see docs/speed.md: all but the first end with the
+    training (`SystemExit`). `engine` "numpy" has every sum done by the NumPy mirror: for layer lists, plain
+    descent, small pictures.
     """
-    order = Order(
-        what=what,
-        data=data,
-        model=model,
-        start=start,
-        tune=tune,
-        changes=changes,
-        out=out,
-        device=device,
-        dataset=dataset,
-        own=own,
-        engine=engine,
-    )
-    ready = order.ready(progress)
-    live = ready.job.begun()
-    with ready.place.taken() as (run, of_lock):
-        remarks = (*ready.remarks, *of_lock)
-        begin(run, ready.job.recipe, {**ready.facts, "remarks": list(remarks)})
-        return drive(ready.job, run, live, remarks=remarks, watchers=watchers, stop=stop)
+    with joined() as ranks:
+        order = Order(
+            what=what,
+            data=data,
+            model=model,
+            start=start,
+            tune=tune,
+            changes=changes,
+            out=out,
+            device=device,
+            dataset=dataset,
+            own=own,
+            engine=engine,
+            ranks=ranks,
+        )
+        ready = ranks.in_turn(lambda: order.ready(progress if ranks.first else None))
+        live = ready.job.begun()
+        with _opened(ranks, ready.place.taken) as (run, of_lock):
+            remarks = (*ready.remarks, *of_lock)
+            if ranks.first:
+                begin(run, ready.job.recipe, {**ready.facts, "remarks": list(remarks)})
+            return drive(ready.job, run, live, remarks=remarks, watchers=watchers, stop=stop)
+
+
+@contextlib.contextmanager
+def _opened(
+    ranks: Ranks, taken: Callable[[], contextlib.AbstractContextManager[tuple[Run, tuple[str, ...]]]]
+) -> Iterator[tuple[Run, tuple[str, ...]]]:
+    """The run that the first rank has `taken`, with its lock's remarks; for the others only where it is."""
+    if not ranks.first:
+        yield Run(Path(ranks.text(""))), ()
+        return
+    with taken() as (run, remarks):
+        ranks.text(str(run.path))
+        yield run, remarks
 
 
 def forecast(
@@ -144,7 +164,11 @@ def resume(
     """
     require_named(path, data)
     run = open_run(Path(path))
-    with run.alone() as of_lock, as_many_threads(run.facts().get("threads")):
+    with (
+        joined() as ranks,
+        run.alone() if ranks.first else contextlib.nullcontext(()) as of_lock,
+        as_many_threads(run.facts().get("threads")),
+    ):
         facts, before = run.facts(), run.recipe()
         require_same_recipe(run, before, facts)
         recipe = _longer(override(before, changes), epochs)
@@ -156,7 +180,10 @@ def resume(
         if dataset is None:
             if data is None and where is not None:
                 require_there(where)
-            dataset = load(recipe.data, where=where, preprocess=recipe.preprocess, progress=progress)
+            heard = progress if ranks.first else None
+            dataset = ranks.in_turn(
+                lambda: load(recipe.data, where=where, preprocess=recipe.preprocess, progress=heard)
+            )
         dataset = identified(dataset)
         _same_data(run, facts, dataset)
         precision = facts["precision"] if recipe.precision == "auto" else recipe.precision
@@ -165,26 +192,29 @@ def resume(
         lost = recipe.start if saved is None else None  # killed before a state held the borrowed features
         there = facts.get("start", {}).get("where")
         eyes = borrowed_again(lost, there) if lost is not None else None
-        job = prepare(recipe, dataset, world, own, eyes)
+        job = replace(prepare(recipe, dataset, world, own, eyes), ranks=ranks)
         if saved is not None and saved.recipe is None and "state_recipe" in facts:
             then = from_json(facts["state_recipe"], within=str(run.facts_file))
         else:
             then = before
         going = goes_on(job, run, saved, then)
         wanted, damaged = brought_back(run.metrics_file, saved)
-        elsewhere = _not_the_machine(facts, world_facts(world), asked=recipe.precision != before.precision)
-        said = (*going.remarks, *elsewhere, *damaged, *of_lock)
+        now = {**world_facts(world), "processes": ranks.number}
+        elsewhere = _not_the_machine(facts, now, asked=recipe.precision != before.precision)
+        said = (*going.remarks, *elsewhere, *job.remarks_of_ranks(), *damaged, *of_lock)
         new = {
             **{name: value for name, value in facts.items() if name not in OF_THE_END},
-            **world_facts(world),
+            **now,
             "where": str(where.resolve()) if where is not None else None,
             "command": _and_resumed(facts.get("command", ""), run, epochs, changes, data),
             "remarks": list(dict.fromkeys((*facts.get("remarks", ()), *said))),
         }
         if saved is not None and saved.recipe is None:
             new["state_recipe"] = then.json()
-        change(run, before, recipe, new)
-        put(run.metrics_file, wanted)
+        ranks.wait()  # all have read what the first now writes
+        if ranks.first:
+            change(run, before, recipe, new)
+            put(run.metrics_file, wanted)
         return drive(job, run, going.live, remarks=said, watchers=watchers, stop=stop)
 
 
@@ -203,7 +233,7 @@ def _require_unfinished(run: Run, facts: dict[str, Any], recipe: Recipe) -> None
         )
 
 
-BEFORE = {"masks": "torch"}
+BEFORE = {"masks": "torch", "processes": 1}
 """What held before runs had a fact of that name."""
 
 OF_THE_END = ("result", UNREPORTED)
