@@ -157,7 +157,7 @@ def test_seconds_add_up() -> None:
         facts=facts,
     )
     assert found.seconds == 14.5
-    assert "phase 2: 3 epochs, 2.0 s each, 1.0 s before" in found.text()
+    assert "phase 2: 3 epochs, 2 s each, 1 s before" in found.text()
     assert "memory: not known" in found.text()
 
 

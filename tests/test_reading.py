@@ -56,7 +56,7 @@ def test_names_on_standard_input(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_nothing_there_is_said(folder: Path) -> None:
     (folder / "empty").mkdir()
-    with pytest.raises(UnreadableError, match=r"empty: the folder holds no pictures \(\.bmp "):
+    with pytest.raises(UnreadableError, match=r"empty: the folder holds no pictures \(\.avif \.bmp "):
         reading.named([folder / "empty"])
     with pytest.raises(UnreadableError, match="no file matches this pattern"):
         reading.named([str(folder / "*.gif")])
