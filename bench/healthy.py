@@ -63,8 +63,11 @@ EYES: dict[str, dict[str, Any]] = {
 
 
 def accuracy(run: Run) -> tuple[float, float]:
-    """On the pictures that were watched, in 0..1: of the last epoch, and the median of the later half."""
-    found = [float(epoch["val_accuracy"]) for epoch in run.metrics()]
+    """On the pictures that were watched, or where none were, on the training pictures, in 0..1: of the last
+    epoch, and the median of the later half.
+    """
+    figures = [(epoch.get("val_accuracy"), epoch["accuracy"]) for epoch in run.metrics()]
+    found = [float(trained if watched is None else watched) for watched, trained in figures]
     return found[-1], statistics.median(found[len(found) // 2 :])
 
 
