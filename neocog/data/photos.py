@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neocog.data.augment.colour import grey
 from neocog.data.choice import Data
 from neocog.data.dataset import Dataset, Split
 from neocog.data.splits import counted
@@ -49,7 +50,7 @@ def read(where: Path, data: Data, preprocess: Preprocess) -> Dataset:
                 skipped.append(Skipped(str(one.path), one.error))
                 continue
             cut = _pieces(torch.from_numpy(one.pixels).permute(2, 0, 1), preprocess.size, shares)
-            pieces.append(cut if preprocess.channels == 3 else _grey(cut))
+            pieces.append(cut if preprocess.channels == 3 else grey(cut.float()).round().byte())
             names += [one.path.name] * len(cut)
     if not pieces:
         raise UnreadableError(
@@ -114,9 +115,3 @@ def _places(rows: int, columns: int, most: int) -> Iterator[tuple[int, int]]:
     number = rows * columns
     for n in range(min(number, most)):
         yield divmod(n * number // min(number, most), columns)
-
-
-def _grey(x: Tensor) -> Tensor:
-    """ITU-R 601, as `Preprocess` has it."""
-    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    return (x.float() * weights).sum(1, keepdim=True).round().byte()
