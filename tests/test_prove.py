@@ -150,7 +150,12 @@ def test_data_that_are_elsewhere_break_nothing() -> None:
     assert (proof.verdict, Proofs((proof,)).exit_code) == ("not proved here", 0)
 
 
-def test_what_cannot_be_proved_is_refused(copied_run: Run, tmp_path: Path) -> None:
+def test_what_cannot_be_proved_is_refused(
+    copied_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)  # `make demo` leaves a folder called runs
     with pytest.raises(UsageError, match="no run or model file at"):
         neocog.prove(tmp_path / "nothing")
     with pytest.raises(UsageError, match=r"holds no result of M9; make one: neocog reproduce M9 --out"):
