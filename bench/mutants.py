@@ -1,14 +1,16 @@
 """Mutation testing of the core: small faults planted by seed, and how many of them the quick tests notice.
 
     python bench/mutants.py --map [--tests FILE ...]        once: which tests reach which functions, in MAP
-    python bench/mutants.py --seed 7 [--count 300] [--processes 2]
+    python bench/mutants.py --seed 7 [--count 300] [--processes 2] [--most 600] [--again]
 
 A mutant is one change of one line: lines are drawn uniformly, by seed, out of all lines of CORE that can be
 changed, then one of the changes that the line allows (`mutations.py`): comparisons, arithmetic, `and`, `or`,
 conditions, numbers, words that are no documentation and in no f-string or refusal, returned and assigned
-values; statements are left out. Each mutant lives in a copy of the tree, where the quick tests that reach
-its function (also through their fixtures), fastest first, and those that start other processes, run until the
-first one fails. A mutant under which they take ten times as long as before is noticed too.
+values; statements are left out. Each is planted in a copy of the tree, where the quick tests that reach its
+function (also through their fixtures), the likeliest first, and those that start other processes, run until
+one fails that passes without the mutant, for at most --most seconds. A mutant under which they take ten times
+as long as before is noticed too. What was tried is kept in scratch/mutants-SEED.jsonl at once: the same
+command goes on after an end, and --again tries the survivors anew, after `--map --tests FILES` of new tests.
 
 Printed are the share that was noticed and every survivor; results/mutants.json keeps them. Those that
 EQUIVALENT lists as without any effect are survivors like the others, and said to be equivalent, with the
@@ -22,16 +24,19 @@ import ast
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from pathlib import Path
+from queue import SimpleQueue
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from mutants_tree import Tree
 from mutations import Collector, Mutant
 
 ROOT = Path(__file__).parent.parent
@@ -42,19 +47,6 @@ MAP = ROOT / "scratch" / "mutants-map.json"
 RESULTS = ROOT / "results" / "mutants.json"
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.json")
 """A list of {"file", "was", "becomes", "reason"}: mutants that change nothing that anybody could see."""
-TREE = (
-    "neocog",
-    "tests",
-    "docs",
-    "bench",
-    "tools",
-    "examples",
-    "README.md",
-    "CHANGELOG.md",
-    "pyproject.toml",
-)
-LEAST_SECONDS = 90.0
-"""How long the tests of a mutant may take at least, however fast they were."""
 
 
 def mutants() -> dict[tuple[str, int], list[Mutant]]:
@@ -75,12 +67,20 @@ def core_files() -> Iterator[Path]:
         yield from sorted(place.rglob("*.py")) if place.is_dir() else [place]
 
 
-def drawn(seed: int, count: int) -> list[Mutant]:
-    """`count` mutants of as many lines, drawn by `seed`; fewer are the first of more."""
-    by_line, draws = mutants(), random.Random(seed)
-    lines = sorted(by_line)
-    draws.shuffle(lines)
-    return [draws.choice(by_line[line]) for line in lines[:count]]
+def drawn(seed: int, count: int) -> list[tuple[str, Mutant]]:
+    """`count` mutants of as many lines, drawn by `seed`, each with its key; fewer are the first of more. What
+    a line's chance depends on is its own text, so that an edit elsewhere changes no draw.
+    """
+    found, seen = [], Counter[tuple[str, str]]()
+    for (file, number), ways in sorted(mutants().items()):
+        text = (ROOT / file).read_text().splitlines()[number - 1]
+        seen[file, text] += 1
+        line = f"{file} {seen[file, text]} {text}"
+        draws = random.Random(f"{seed} {line}")
+        place = draws.random()
+        one = draws.choice(ways)
+        found.append((place, f"{line} -> {one.becomes}", one))
+    return [(key, one) for _, key, one in sorted(found, key=lambda row: row[0])[:count]]
 
 
 # Which tests reach a mutant
@@ -89,7 +89,7 @@ def drawn(seed: int, count: int) -> list[Mutant]:
 def make_map(tests: list[str]) -> None:
     """Run the quick tests once, traced by `mutants_trace.py`, and keep what each reached."""
     MAP.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder:
         parts = Path(folder)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "mutants_trace", "-m", "not slow", *tests]
         paths = os.pathsep.join([str(ROOT / "bench"), os.environ.get("PYTHONPATH", "")])
@@ -98,13 +98,16 @@ def make_map(tests: list[str]) -> None:
         found: dict[str, Any] = {}
         for part in parts.glob("*.json"):
             found |= json.loads(part.read_text())
-    MAP.write_text(json.dumps(found, indent=0, sort_keys=True))
     print(f"{MAP}: {len(found)} tests, {sum(t['seconds'] for t in found.values()):.0f} s")
+    if tests != ["tests"] and MAP.exists():  # of some files: the others' stand as they were
+        files = {name.split("::")[0] for name in found}
+        found |= {n: t for n, t in json.loads(MAP.read_text()).items() if n.split("::")[0] not in files}
+    MAP.write_text(json.dumps(found, indent=0, sort_keys=True))
 
 
 def reaching(mutant: Mutant, tests: dict[str, Any]) -> list[str]:
-    """The tests that run the function around the mutant (outside of functions: anything of the file), fastest
-    first; after them those that start processes.
+    """The tests that run the function around the mutant (outside of functions: anything of the file), the
+    likeliest first; after them those that start processes.
     """
     inside = None
     for node in ast.walk(ast.parse((ROOT / mutant.file).read_bytes())):
@@ -118,79 +121,34 @@ def reaching(mutant: Mutant, tests: dict[str, Any]) -> list[str]:
         if any(r == wanted or (not inside and r.startswith(wanted)) for r in t["reached"])
     ]
     others = [name for name, test in tests.items() if test["elsewhere"] and name not in set(hits)]
-    return sorted(hits, key=lambda n: tests[n]["seconds"]) + sorted(others, key=lambda n: tests[n]["seconds"])
+
+    def chance(name: str) -> float:
+        """Quick tests first, and those that reach little else."""
+        test = tests[name]
+        return float((test["seconds"] + 0.01) * len(test["reached"]) ** 0.5)
+
+    return sorted(hits, key=chance) + sorted(others, key=chance)
 
 
-# Running
+# Trying them
 
 
-def snapshot(place: Path) -> Path:
-    """A copy of the tree as it is now, at `place`."""
-    place.mkdir()
-    for name in TREE:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, place / name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif source.exists():
-            shutil.copy(source, place / name)
-    return place
-
-
-def tried(mutant: Mutant, tests: dict[str, Any], tree: Path) -> dict[str, Any]:
-    """Run the tests that reach the mutant in a copy of `tree` that holds it: what noticed it."""
+def tried(mutant: Mutant, tests: dict[str, Any], trees: SimpleQueue[Tree], most: float) -> dict[str, Any]:
+    """What of the tests that reach the mutant notices it, of the first that take `most` seconds."""
     names = reaching(mutant, tests)
-    row = {"mutant": str(mutant), "file": mutant.file, "was": mutant.was, "becomes": mutant.becomes}
-    if not names:
-        return {**row, "noticed": None, "tests": 0, "seconds": 0.0}
-    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-        place = Path(shutil.copytree(tree, Path(folder) / "tree"))
-        code = (place / mutant.file).read_bytes()
-        (place / mutant.file).write_bytes(code[: mutant.start] + mutant.becomes.encode() + code[mutant.end :])
-        (Path(folder) / "names").write_text("\n".join(names))
-        most = max(LEAST_SECONDS, 10 * sum(tests[name]["seconds"] for name in names))
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-x",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "mutants_order",
-        ]
-        paths = os.pathsep.join([str(ROOT / "bench"), str(place)])
-        shared = os.environ.get("NEOCOG_DATA", str(ROOT.parent / "shared" / "data"))
-        more = {"PYTHONPATH": paths, "MUTANTS_NAMES": str(Path(folder) / "names"), "NEOCOG_DATA": shared}
-        environment = {**os.environ, **more, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        files = sorted({name.split("::")[0] for name in names})
-        begun = time.monotonic()
-        with (Path(folder) / "said").open("w+") as said:
-            run = subprocess.Popen(
-                [*command, *files],
-                cwd=place,
-                env=environment,
-                stdout=said,
-                stderr=said,
-                start_new_session=True,
-            )
-            try:
-                run.wait(most)
-                said.seek(0)
-                noticed = _first_failure(said.read(), run.returncode)
-            except subprocess.TimeoutExpired:
-                os.killpg(run.pid, 9)
-                run.wait()
-                noticed = f"took more than {most:.0f} s"
-    return {**row, "noticed": noticed, "tests": len(names), "seconds": round(time.monotonic() - begun, 1)}
-
-
-def _first_failure(said: str, code: int) -> str | None:
-    """The test that failed first; None where all passed."""
-    if code == 0:
-        return None
-    lines = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return lines[0].split(" - ")[0] if lines else f"pytest ended with {code}"
+    seconds = {name: tests[name]["seconds"] for name in names}
+    within = [name for name, sum_ in zip(names, accumulate(seconds.values()), strict=True) if sum_ <= most]
+    begun = time.monotonic()
+    tree = trees.get()
+    try:
+        noticed = tree.noticed(mutant, within, seconds) if within else None
+    finally:
+        trees.put(tree)
+    return {
+        "mutant": str(mutant), "file": mutant.file, "was": mutant.was, "becomes": mutant.becomes,
+        "noticed": noticed, "tests": len(within), "untried": len(names) - len(within),
+        "seconds": round(time.monotonic() - begun, 1),
+    }  # fmt: skip
 
 
 def main() -> int:
@@ -200,30 +158,55 @@ def main() -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--most", type=float, default=600.0, help="seconds of tests for each mutant")
+    parser.add_argument("--again", action="store_true", help="try those that survived once more")
     given = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
     if given.map:
         make_map(given.tests)
     if given.seed is None:
         return 0
-    tests = json.loads(MAP.read_text())
-    equivalent = {
-        (e["file"], e["was"], e["becomes"]): e["reason"] for e in json.loads(EQUIVALENT.read_text())
-    }
-    rows = []
+    tests = {name: test for name, test in json.loads(MAP.read_text()).items() if test["passed"]}
+    kept = MAP.with_name(f"mutants-{given.seed}.jsonl")
+    lines = kept.read_text().splitlines() if kept.exists() else []
+    known = {row["key"]: row for row in map(json.loads, lines)}  # the last word on each
     chosen = drawn(given.seed, given.count)
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(given.processes) as pool:
-        tree = snapshot(Path(folder) / "tree")
-        for row in pool.map(lambda one: tried(one, tests, tree), chosen):
-            row["equivalent"] = equivalent.get((row["file"], row["was"], row["becomes"]))
-            rows.append(row)
+    todo = [
+        (key, one)
+        for key, one in chosen
+        if key not in known or (given.again and known[key]["noticed"] is None)
+    ]
+    with (
+        TemporaryDirectory() as folder,
+        ThreadPoolExecutor(given.processes) as pool,
+        kept.open("a") as stream,
+    ):
+        trees: SimpleQueue[Tree] = SimpleQueue()
+        for n in range(given.processes if todo else 0):
+            trees.put(Tree(Path(folder) / str(n)))
+        rows = pool.map(lambda pair: {"key": pair[0], **tried(pair[1], tests, trees, given.most)}, todo)
+        for row in rows:
+            known[row["key"]] = row
+            stream.write(json.dumps(row) + "\n")
+            stream.flush()
             print(f"{row['noticed'] or 'SURVIVED'}  {row['mutant']}  ({row['seconds']} s)", flush=True)
+    report(given.seed, [known[key] | {"mutant": str(one)} for key, one in chosen])
+    return 0
+
+
+def report(seed: int, rows: list[dict[str, Any]]) -> None:
+    """Print the share that was noticed and the survivors, and write RESULTS."""
+    listed = {(e["file"], e["was"], e["becomes"]): e["reason"] for e in json.loads(EQUIVALENT.read_text())}
+    for row in rows:
+        row["equivalent"] = listed.get((row["file"], row["was"], row["becomes"]))
     survivors = [row for row in rows if row["noticed"] is None]
     share = 1 - len(survivors) / len(rows)
-    print(f"\nseed {given.seed}: {len(rows) - len(survivors)} of {len(rows)} mutants noticed, {share:.1%}")
+    print(f"\nseed {seed}: {len(rows) - len(survivors)} of {len(rows)} mutants noticed, {share:.1%}")
     for row in survivors:
-        print(f"  {row['mutant']}" + (f"  (equivalent: {row['equivalent']})" if row["equivalent"] else ""))
-    RESULTS.write_text(json.dumps({"seed": given.seed, "share": share, "mutants": rows}, indent=1) + "\n")
-    return 0
+        untried = f"  ({row['untried']} tests not tried)" if row["untried"] else ""
+        equivalent = f"  (equivalent: {row['equivalent']})" if row["equivalent"] else ""
+        print(f"  {row['mutant']}{untried}{equivalent}")
+    RESULTS.write_text(json.dumps({"seed": seed, "share": share, "mutants": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ reached: set[str] = set()
 by_fixture: dict[Any, tuple[set[str], bool]] = {}
 found: dict[str, dict[str, Any]] = {}
 elsewhere = [False]
+failed: set[str] = set()
 _start = subprocess.Popen.__init__
 
 
@@ -59,6 +60,11 @@ def pytest_fixture_setup(fixturedef: Any, request: Any) -> Iterator[None]:
         elsewhere[0] |= started
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.outcome != "passed":
+        failed.add(report.nodeid)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: Any) -> Iterator[None]:
     reached.clear()
@@ -77,6 +83,7 @@ def pytest_runtest_protocol(item: Any) -> Iterator[None]:
         ]
         found[item.nodeid] = {
             "seconds": round(seconds, 3),
+            "passed": item.nodeid not in failed,
             "elsewhere": elsewhere[0] or any(started for _, started in of_fixtures),
             "reached": sorted(reached.union(*(names for names, _ in of_fixtures))),
         }
