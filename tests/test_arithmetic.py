@@ -21,18 +21,8 @@ from torch import Tensor, nn
 
 from neocog.arithmetic import Impossible, Refusal, operations, output_shape, rule, walk
 from neocog.errors import ShapeError
-from neocog.zoo.blocks import (
-    Concat,
-    Gate,
-    GlobalPool,
-    Grow,
-    L2Pool,
-    Pad,
-    Residual,
-    Same,
-    SameAveragePool,
-    conv,
-)
+from neocog.zoo.blocks import Concat, Gate, GlobalPool, Grow, Residual, conv
+from neocog.zoo.borders import L2Pool, Pad, Same, SameAveragePool
 
 # --- the rules against torch -------------------------------------------------------------------------------
 
@@ -418,7 +408,7 @@ def test_same_padding_with_a_stride_is_explained() -> None:
 
     text = str(refused(Strided(), (3, 8, 8)))
     assert "TensorFlow pads more at the bottom and right" in text
-    assert "neocog.zoo.blocks.Same" in text
+    assert "neocog.zoo.borders.Same" in text
 
 
 def test_branches_that_do_not_meet_are_named() -> None:

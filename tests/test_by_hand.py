@@ -22,7 +22,8 @@ from neocog.inside.explain.question import Picture, Question
 from neocog.pictures.preprocess import Preprocess
 from neocog.runs.run import Run
 from neocog.verbs.explain import Explanation
-from neocog.zoo.blocks import GlobalPool, L2Pool, Pad, Same, SameAveragePool
+from neocog.zoo.blocks import GlobalPool
+from neocog.zoo.borders import L2Pool, Pad, Same, SameAveragePool
 from neocog.zoo.fastres import Scale
 from neocog.zoo.lenet import Squash
 

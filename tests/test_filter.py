@@ -20,7 +20,7 @@ from neocog.inside.filters import BORDERS, Pool, Sliding, pixels, sigmoid, slide
 from neocog.inside.kernels import KERNELS, Kernel, kernel, line, numbers, random_filters
 from neocog.show import charts, grids
 from neocog.verbs.filter import Filtered, filter_
-from neocog.zoo.blocks import L2Pool
+from neocog.zoo.borders import L2Pool
 
 Capture = pytest.CaptureFixture[str]
 I = "1 1 1 0 0; 0 1 1 1 0; 0 0 1 1 1; 0 0 1 1 0; 0 1 1 0 0"

@@ -74,10 +74,10 @@ def test_what_is_read_of_the_source_is_what_python_says(verb: str) -> None:
 
 def test_words_of_a_literal_are_read_of_its_source() -> None:
     from neocog.world import Precision
-    from neocog.zoo.blocks import Border
+    from neocog.zoo.borders import Border
 
     assert literal("neocog.world.Precision") == get_args(Precision)
-    assert literal("neocog.zoo.blocks.Border") == get_args(Border)
+    assert literal("neocog.zoo.borders.Border") == get_args(Border)
 
 
 @pytest.mark.parametrize("verb", VERBS)

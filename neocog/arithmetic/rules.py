@@ -27,45 +27,11 @@ from torch.nn.modules.pooling import (
     _MaxPoolNd,
 )
 
-from neocog.arithmetic.sliding_window import Refusal, Shape, dimensions, per_axis, times, window, written
+from neocog.arithmetic import keeping
+from neocog.arithmetic.needs import need, need_axes, need_channels, need_pixels
+from neocog.arithmetic.sliding_window import Shape, dimensions, per_axis, times, window, written
 
-# --- what every rule may have to refuse --------------------------------------------------------------------
-
-
-def _need(holds: object, problem: str, needs: str, formula: str = "", *, excess: int = 0) -> None:
-    if not holds:
-        raise Refusal(problem, needs=needs, formula=formula, excess=excess)
-
-
-def _need_axes(module: nn.Module, shape: Shape) -> None:
-    """Refuse an input with another number of spatial axes than the layer works on, or with an empty one."""
-    axes = dimensions(module)
-    words = ("length", "height x width", "depth x height x width")[axes - 1] + " x channels"
-    given = f"its input is {written(shape)}"
-    hint = "; a flat input has no rows and columns left" if len(shape) == 1 else ""
-    hint += f" (expected {axes + 2}-dimensional input, but got {len(shape) + 1}-dimensional input)"
-    _need(len(shape) == axes + 1, f"{given}, and it works on {words}{hint}", f"needs {words}")
-    _need(min(shape) >= 1, f"{given}, which is empty", "needs at least 1")
-
-
-def _need_channels(shape: Shape, expected: int) -> None:
-    """Refuse an input with another number of channels than `expected`."""
-    hint = ""
-    if len(shape) == 3 and shape[0] > 4 and shape[-1] in {expected, 1, 3}:
-        last = f"{shape[0]}x{shape[1]}x{shape[2]}"
-        hint = f"; did you mean permute? {last} has its channels last: x.permute(0, 3, 1, 2) puts them first"
-    elif shape[0] == 1 and expected == 3:
-        hint = "; a grey picture becomes one of 3 channels by repeating its own: x.expand(-1, 3, -1, -1)"
-    plural = "channels" if expected != 1 else "channel"
-    problem = (
-        f"its input is {written(shape)}: expected input to have {expected} {plural}, but got {shape[0]}{hint}"
-    )
-    _need(shape[0] == expected, problem, f"needs {expected} {plural}")
-
-
-def _need_pixels(shape: Shape, n: int, pad: int, least: int, verb: str) -> None:
-    problem = f"its input is {written(shape)}: a border of {pad} cannot be {verb} from {n} pixels"
-    _need(n >= least, problem, f"needs at least {least}")
+# --- windows -----------------------------------------------------------------------------------------------
 
 
 def _slide(module: nn.Module, shape: Shape) -> tuple[int, ...]:
@@ -77,7 +43,7 @@ def _slide(module: nn.Module, shape: Shape) -> tuple[int, ...]:
         least = n
         while frame.positions(least, axis) < 1:
             least += 1
-        _need(
+        need(
             size >= 1,
             f"its input is {written(shape)}, and its {times(frame.kernel)} window needs at least {least} "
             f"where there are {n} (negative dimension size: "
@@ -89,51 +55,48 @@ def _slide(module: nn.Module, shape: Shape) -> tuple[int, ...]:
     return sizes
 
 
-# --- windows -----------------------------------------------------------------------------------------------
-
-
 def _conv(module: Any, shape: Shape) -> Shape:
-    _need_axes(module, shape)
-    _need_channels(shape, module.in_channels)
+    need_axes(module, shape)
+    need_channels(shape, module.in_channels)
     frame = window(module)
     assert frame is not None
     for n, pad in zip(shape[1:], frame.after, strict=True):
         if module.padding_mode == "reflect":
-            _need_pixels(shape, n, pad, pad + 1, "mirrored")
+            need_pixels(shape, n, pad, pad + 1, "mirrored")
         elif module.padding_mode == "circular":
-            _need_pixels(shape, n, pad, pad, "wrapped")
+            need_pixels(shape, n, pad, pad, "wrapped")
     return (module.out_channels, *_slide(module, shape))
 
 
 def _transposed(module: Any, shape: Shape) -> Shape:
-    _need_axes(module, shape)
-    _need_channels(shape, module.in_channels)
+    need_axes(module, shape)
+    need_channels(shape, module.in_channels)
     sizes = []
     for axis, n in enumerate(shape[1:]):
         k, s, p = module.kernel_size[axis], module.stride[axis], module.padding[axis]
         d, extra = module.dilation[axis], module.output_padding[axis]
         problem = f"its output padding {extra} must be smaller than its stride {s} or its dilation {d}"
-        _need(extra < max(s, d), problem, "needs less output padding")
+        need(extra < max(s, d), problem, "needs less output padding")
         size = (n - 1) * s - 2 * p + d * (k - 1) + extra + 1
         formula = (
             f"(n - 1)s - 2p + d(k-1) + o + 1 = ({n} - 1)*{s} - {2 * p} + {d * (k - 1)} + {extra} + 1 = {size}"
         )
         problem = f"its input is {written(shape)}, its padding {p} leaves nothing (negative dimension size)"
-        _need(size >= 1, problem, "needs more", formula)
+        need(size >= 1, problem, "needs more", formula)
         sizes.append(size)
     return (module.out_channels, *sizes)
 
 
 def _pool(module: nn.Module, shape: Shape) -> Shape:
-    _need_axes(module, shape)
+    need_axes(module, shape)
     frame = window(module)
     assert frame is not None
     given = f"its input is {written(shape)}"
     for n, pad, kernel in zip(shape[1:], frame.before, frame.kernel, strict=True):
         problem = f"its padding {pad} should be at most half of its kernel size {kernel}"
-        _need(2 * pad <= kernel, problem, f"needs a padding of {kernel // 2} or less")
+        need(2 * pad <= kernel, problem, f"needs a padding of {kernel // 2} or less")
         if isinstance(module, nn.AvgPool3d | nn.LPPool3d):  # torch's own condition, in three dimensions alone
-            _need(
+            need(
                 n >= kernel,
                 f"{given}: input image smaller than kernel size {kernel}",
                 f"needs at least {kernel}",
@@ -142,7 +105,7 @@ def _pool(module: nn.Module, shape: Shape) -> Shape:
 
 
 def _adaptive(module: Any, shape: Shape) -> Shape:
-    _need_axes(module, shape)
+    need_axes(module, shape)
     asked = per_axis(module.output_size, dimensions(module))
     return (shape[0], *(n if size is None else size for n, size in zip(shape[1:], asked, strict=True)))
 
@@ -165,7 +128,7 @@ def _linear(module: Any, shape: Shape) -> Shape:
         if len(shape) > 1
         else ""
     )
-    _need(
+    need(
         given == width,
         f"its input is {written(shape)} and its width {width} (mat1 and mat2 shapes cannot be multiplied: "
         f"{prod(shape[:-1])}x{given} and {width}x{out}; size mismatch, m1: [{prod(shape[:-1])} x {given}], "
@@ -179,7 +142,7 @@ def _linear(module: Any, shape: Shape) -> Shape:
 def _flatten(module: nn.Flatten, shape: Shape) -> Shape:
     rank = len(shape) + 1
     start, end = (n + rank if n < 0 else n for n in (module.start_dim, module.end_dim))
-    _need(
+    need(
         start > 0 or end == 0,
         "it flattens from axis 0 and would mix the pictures of a batch",
         "needs start_dim=1",
@@ -187,21 +150,21 @@ def _flatten(module: nn.Flatten, shape: Shape) -> Shape:
     problem = (
         f"its input {written(shape)} has no axes {module.start_dim} to {module.end_dim} (0 is the batch)"
     )
-    _need(0 <= start <= end < rank, problem, f"needs axes {module.start_dim} to {module.end_dim}")
+    need(0 <= start <= end < rank, problem, f"needs axes {module.start_dim} to {module.end_dim}")
     return shape if end == 0 else (*shape[: start - 1], prod(shape[start - 1 : end]), *shape[end:])
 
 
 def _unflatten(module: Any, shape: Shape) -> Shape:
     axis = module.dim + (len(shape) + 1 if module.dim < 0 else 0) - 1
     sizes = tuple(module.unflattened_size)
-    _need(
+    need(
         0 <= axis < len(shape),
         f"its input {written(shape)} has no axis {module.dim}",
         f"needs axis {module.dim}",
     )
     known = prod(n for n in sizes if n != -1)
     fits = known and (shape[axis] % known == 0 if -1 in sizes else shape[axis] == known)
-    _need(fits, f"{shape[axis]} numbers cannot be laid out as {times(sizes)}", f"needs {known}")
+    need(fits, f"{shape[axis]} numbers cannot be laid out as {times(sizes)}", f"needs {known}")
     return (*shape[:axis], *(shape[axis] // known if n == -1 else n for n in sizes), *shape[axis + 1 :])
 
 
@@ -209,17 +172,15 @@ def _border(module: Any, shape: Shape) -> Shape:
     amounts = tuple(module.padding)
     pairs = list(zip(amounts[::2], amounts[1::2], strict=True))[::-1]
     if not isinstance(module, padding._ConstantPadNd):
-        _need_axes(module, shape)
-    _need(
-        len(shape) >= len(pairs), f"its input {written(shape)} has too few axes", f"needs {len(pairs)} axes"
-    )
+        need_axes(module, shape)
+    need(len(shape) >= len(pairs), f"its input {written(shape)} has too few axes", f"needs {len(pairs)} axes")
     kept, sizes = shape[: len(shape) - len(pairs)], shape[len(shape) - len(pairs) :]
     for n, pair in zip(sizes, pairs, strict=True):
         if isinstance(module, padding._ReflectionPadNd):
-            _need_pixels(shape, n, max(pair), max(pair) + 1, "mirrored")
+            need_pixels(shape, n, max(pair), max(pair) + 1, "mirrored")
         elif isinstance(module, padding._CircularPadNd):
-            _need_pixels(shape, n, max(pair), max(pair), "wrapped")
-        _need(n + sum(pair) >= 1, f"its negative border leaves nothing of {written(shape)}", "needs more")
+            need_pixels(shape, n, max(pair), max(pair), "wrapped")
+        need(n + sum(pair) >= 1, f"its negative border leaves nothing of {written(shape)}", "needs more")
     return (*kept, *(n + sum(pair) for n, pair in zip(sizes, pairs, strict=True)))
 
 
@@ -227,12 +188,12 @@ def _upsample(module: Any, shape: Shape) -> Shape:
     axes = len(shape) - 1
     works = {"linear": (1,), "bilinear": (2,), "bicubic": (2,), "trilinear": (3,)}.get(module.mode, (1, 2, 3))
     problem = f"its input is {written(shape)}, and mode '{module.mode}' works on {works[0]} spatial axes"
-    _need(axes in works, problem, "needs another mode")
+    need(axes in works, problem, "needs another mode")
     if module.size is not None:
         return (shape[0], *per_axis(module.size, axes))
     scales = per_axis(module.scale_factor, axes)
     sizes = tuple(int(n * scale) for n, scale in zip(shape[1:], scales, strict=True))
-    _need(
+    need(
         min(sizes) >= 1,
         f"its input is {written(shape)}, and {module.scale_factor} times that is nothing",
         "needs more",
@@ -243,7 +204,7 @@ def _upsample(module: Any, shape: Shape) -> Shape:
 def _pixel_shuffle(module: Any, shape: Shape) -> Shape:
     r = module.upscale_factor
     fits = len(shape) >= 3 and shape[-3] % (r * r) == 0
-    _need(
+    need(
         fits,
         f"its input is {written(shape)}, and {r * r} must divide its channels",
         f"needs a multiple of {r * r}",
@@ -254,7 +215,7 @@ def _pixel_shuffle(module: Any, shape: Shape) -> Shape:
 def _pixel_unshuffle(module: Any, shape: Shape) -> Shape:
     r = module.downscale_factor
     fits = len(shape) >= 3 and shape[-2] % r == 0 and shape[-1] % r == 0
-    _need(
+    need(
         fits,
         f"its input is {written(shape)}, and {r} must divide height and width",
         f"needs a multiple of {r}",
@@ -265,64 +226,14 @@ def _pixel_unshuffle(module: Any, shape: Shape) -> Shape:
 def _channel_shuffle(module: Any, shape: Shape) -> Shape:
     fits = len(shape) >= 2 and shape[0] % module.groups == 0
     problem = f"its input is {written(shape)}, and {module.groups} groups must divide its channels"
-    _need(fits, problem, f"needs a multiple of {module.groups}")
-    return shape
-
-
-# --- the same shape ----------------------------------------------------------------------------------------
-
-
-def _keep(module: nn.Module, shape: Shape) -> Shape:
-    return shape
-
-
-def _batch_norm(module: Any, shape: Shape) -> Shape:
-    if not (dimensions(module) == 1 and len(shape) == 1):
-        _need_axes(module, shape)
-    if module.weight is not None or module.running_mean is not None:
-        _need_channels(shape, module.num_features)
-    return shape
-
-
-def _instance_norm(module: Any, shape: Shape) -> Shape:
-    _need_axes(module, shape)
-    if module.affine or module.track_running_stats:
-        _need_channels(shape, module.num_features)
-    measured = module.training or not module.track_running_stats
-    problem = f"its input {written(shape)} has one pixel per channel, whose variance is not defined"
-    _need(not measured or prod(shape[1:]) > 1, problem, "needs at least 2 pixels")
-    return shape
-
-
-def _group_norm(module: Any, shape: Shape) -> Shape:
-    _need_channels(shape, module.num_channels)
-    return shape
-
-
-def _layer_norm(module: Any, shape: Shape) -> Shape:
-    expected = tuple(module.normalized_shape)
-    problem = f"its input is {shape} (channels first), and its last axes must be {times(expected)}"
-    _need(shape[-len(expected) :] == expected, problem, f"needs {times(expected)}")
-    return shape
-
-
-def _local_norm(module: nn.Module, shape: Shape) -> Shape:
-    _need(len(shape) >= 2, f"its input {written(shape)} has no pixels", "needs spatial axes")
-    return shape
-
-
-def _prelu(module: Any, shape: Shape) -> Shape:
-    if module.num_parameters != 1:
-        _need_channels(shape, module.num_parameters)
+    need(fits, problem, f"needs a multiple of {module.groups}")
     return shape
 
 
 def _glu(module: Any, shape: Shape) -> Shape:
     axis = module.dim + (len(shape) + 1 if module.dim < 0 else 0) - 1
     fits = 0 <= axis < len(shape) and shape[axis] % 2 == 0
-    _need(
-        fits, f"its input {written(shape)} cannot be halved along axis {module.dim}", "needs an even number"
-    )
+    need(fits, f"its input {written(shape)} cannot be halved along axis {module.dim}", "needs an even number")
     return (*shape[:axis], shape[axis] // 2, *shape[axis + 1 :])
 
 
@@ -362,17 +273,17 @@ RULES: tuple[Rule, ...] = (
     Rule((nn.Linear,), "dense", _linear),
     Rule((nn.Flatten,), "flatten", _flatten),
     Rule((nn.Unflatten,), "unflatten", _unflatten),
-    Rule((_InstanceNorm,), "instance norm", _instance_norm),
-    Rule((_BatchNorm,), "batch norm", _batch_norm),
-    Rule((nn.GroupNorm,), "group norm", _group_norm),
-    Rule((nn.LayerNorm, nn.RMSNorm), "layer norm", _layer_norm),
-    Rule((nn.LocalResponseNorm, nn.CrossMapLRN2d), "local norm", _local_norm),
-    Rule((_DropoutNd,), "dropout", _keep),
-    Rule(_SOFTMAX, "softmax", _keep),
-    Rule((nn.PReLU,), "prelu", _prelu),
+    Rule((_InstanceNorm,), "instance norm", keeping.instance_norm),
+    Rule((_BatchNorm,), "batch norm", keeping.batch_norm),
+    Rule((nn.GroupNorm,), "group norm", keeping.group_norm),
+    Rule((nn.LayerNorm, nn.RMSNorm), "layer norm", keeping.layer_norm),
+    Rule((nn.LocalResponseNorm, nn.CrossMapLRN2d), "local norm", keeping.local_norm),
+    Rule((_DropoutNd,), "dropout", keeping.keep),
+    Rule(_SOFTMAX, "softmax", keeping.keep),
+    Rule((nn.PReLU,), "prelu", keeping.prelu),
     Rule((nn.GLU,), "glu", _glu),
-    Rule(_ELEMENTWISE, "activation", _keep),
-    Rule((nn.Identity,), "identity", _keep),
+    Rule(_ELEMENTWISE, "activation", keeping.keep),
+    Rule((nn.Identity,), "identity", keeping.keep),
     Rule(_PADDING, "padding", _border),
     Rule((nn.Upsample,), "upsample", _upsample),
     Rule((nn.PixelShuffle,), "pixel shuffle", _pixel_shuffle),

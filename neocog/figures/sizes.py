@@ -25,7 +25,7 @@ from neocog.tasks.multilabel import MultiLabel
 from neocog.verbs.filter import filter_
 from neocog.verbs.summary import summary
 from neocog.zoo import ZOO
-from neocog.zoo.blocks import Border
+from neocog.zoo.borders import Border
 
 CONVOLUTIONS = ((28, 5, 1, 0), (32, 3, 1, 1), (227, 11, 4, 0), (33, 3, 2, 0), (7, 2, 1, 1), (12, 6, 3, 2))
 """I, F, S, P of the formula."""

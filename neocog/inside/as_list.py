@@ -8,10 +8,12 @@ from typing import Any
 from torch import nn
 
 from neocog.errors import UsageError
-from neocog.zoo.blocks import GlobalPool, L2Pool, Logistic, Network, Pad, Same, SameAveragePool
-from neocog.zoo.layer_list import AVERAGE_POOL, BATCH_NORM, CONV, MAX_POOL, Layer, parse
+from neocog.zoo.blocks import GlobalPool, Logistic, Network
+from neocog.zoo.borders import L2Pool, Pad, Same, SameAveragePool
+from neocog.zoo.layer_list import Layer, parse
 from neocog.zoo.layers.growing import LINEAR, TRANSPOSED
 from neocog.zoo.layers.layer import ACTIVATIONS, penalty_of
+from neocog.zoo.layers.plain import AVERAGE_POOL, BATCH_NORM, CONV, MAX_POOL
 
 Entry = dict[str, Any]
 WORDS = {kind: word for word, kind in ACTIVATIONS.items()}

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from neocog.errors import UsageError, unknown
 from neocog.inside.kernels import LARGEST, Kernel, Numbers
-from neocog.zoo.blocks import Border, Same
+from neocog.zoo.borders import Border, Same
 
 Pooling = Literal["max", "average", "l2"]
 POOLINGS: tuple[Pooling, ...] = ("max", "average", "l2")

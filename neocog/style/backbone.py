@@ -16,7 +16,8 @@ from neocog.model import Trained
 from neocog.pictures.preprocess import Preprocess
 from neocog.style.settings import Settings
 from neocog.world import World
-from neocog.zoo.blocks import Network, Same, SameAveragePool
+from neocog.zoo.blocks import Network
+from neocog.zoo.borders import Same, SameAveragePool
 
 CONTENT_SCALE = 4
 """The content is taken where the maps have been halved three times, as the paper's conv4_2."""

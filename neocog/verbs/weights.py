@@ -15,8 +15,9 @@ from neocog.pretrained.releases import RELEASES, Release
 from neocog.runs.run import Run
 from neocog.show.words import fitted, percent
 from neocog.zoo import ZOO
-from neocog.zoo.layer_list import Activate, meaning
+from neocog.zoo.layer_list import meaning
 from neocog.zoo.layers.layer import Layer
+from neocog.zoo.layers.plain import Activate
 
 _HEADINGS = ("network", "release", "top-1", "top-5", "MB", "parameters", "file", "licence")
 

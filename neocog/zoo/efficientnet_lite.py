@@ -16,7 +16,8 @@ from functools import partial
 from torch import nn
 
 from neocog.zoo.architectures import Architecture, Shape, Stem
-from neocog.zoo.blocks import Network, Residual, Same, pooled
+from neocog.zoo.blocks import Network, Residual, pooled
+from neocog.zoo.borders import Same
 from neocog.zoo.sizes import out_shape
 
 STEM, LAST = 32, 1280

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from neocog.errors import unknown
-from neocog.zoo.blocks import GlobalPool, Network, Same
+from neocog.zoo.blocks import GlobalPool, Network
+from neocog.zoo.borders import Same
 
 
 class Manner(BaseModel):

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from neocog.zoo.architectures import Architecture, Shape, Stem
-from neocog.zoo.blocks import Network, Pad
+from neocog.zoo.blocks import Network
+from neocog.zoo.borders import Pad
 from neocog.zoo.sizes import dense, out_shape
 
 TABLE_1 = (  # which maps of S2 (rows) feed which maps of C3 (columns 0 to 15)

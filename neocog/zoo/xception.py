@@ -15,7 +15,8 @@ from functools import partial
 from torch import nn
 
 from neocog.zoo.architectures import Architecture, Shape, Stem
-from neocog.zoo.blocks import Network, Residual, Same, conv, pooled
+from neocog.zoo.blocks import Network, Residual, conv, pooled
+from neocog.zoo.borders import Same
 from neocog.zoo.sizes import out_shape
 
 # Figure 5, entry flow: two plain convolutions, then modules of two separable ones that halve the size

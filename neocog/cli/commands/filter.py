@@ -46,7 +46,7 @@ COMMAND = Command(
         "padding": Option(kind="text", default="valid", help="valid, same, or pixels on every side."),
         "border": Option(
             kind="text",
-            accepts="neocog.zoo.blocks.Border",
+            accepts="neocog.zoo.borders.Border",
             default="zero",
             help=f"What padding holds: {ACCEPTED}.",
         ),

@@ -15,7 +15,8 @@ from torch.nn.modules.pooling import _AvgPoolNd, _LPPoolNd, _MaxPoolNd
 
 from neocog.errors import UsageError
 from neocog.inside.by_hand.windows import ADAPTIVE, Numbers, came_from, covered, inside, numbers, seen
-from neocog.zoo.blocks import GlobalPool, L2Pool, Pad, Same, SameAveragePool
+from neocog.zoo.blocks import GlobalPool
+from neocog.zoo.borders import L2Pool, Pad, Same, SameAveragePool
 from neocog.zoo.fastres import Scale
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from neocog.zoo.blocks import SameAveragePool
+from neocog.zoo.borders import SameAveragePool
 
 Numbers = npt.NDArray[np.float64]
 ADAPTIVE = (

@@ -7,7 +7,9 @@ from typing import Any
 
 from neocog.errors import UsageError
 from neocog.zoo.architectures import Shape
-from neocog.zoo.layer_list import (
+from neocog.zoo.layer_list import Layer
+from neocog.zoo.layers.growing import TransposedConv, Unflatten, Upsample
+from neocog.zoo.layers.plain import (
     Activate,
     BatchNorm,
     Conv,
@@ -15,12 +17,10 @@ from neocog.zoo.layer_list import (
     Dropout,
     Flatten,
     GlobalPooling,
-    Layer,
     Padded,
     Pool,
     per_axis,
 )
-from neocog.zoo.layers.growing import TransposedConv, Unflatten, Upsample
 
 Config = Mapping[str, Any]
 Entry = dict[str, Any]

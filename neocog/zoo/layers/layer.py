@@ -1,5 +1,5 @@
 """Layer: one entry of a layer list, of whatever kind, and what several kinds need; the kinds are in
-`layer_list` and `growing`. Penalty: what the size of a layer's weights adds to the loss.
+`plain` and `growing`. Penalty: what the size of a layer's weights adds to the loss.
 """
 
 from __future__ import annotations
