@@ -16,7 +16,7 @@ from neocog.data import DATASETS
 from neocog.errors import UsageError
 from neocog.recipes.chapters import RECIPES
 from neocog.runs.run import Run
-from neocog.verbs.list import list_
+from neocog.verbs.list import Listing, list_
 from neocog.zoo import ZOO
 
 
@@ -120,6 +120,8 @@ def test_runs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEOCOG_RUNS_DIR", str(run.path.parent))
     rows = {Path(row["run"]).name: row for row in list_("runs").json()}
     assert rows["digits"]["test_accuracy"] == run.json()["test_accuracy"]
+    table = Listing("runs", ({"run": "runs/a", "seconds": 4012.3}, {"run": "runs/b", "seconds": None})).text()
+    assert table.splitlines()[1].split(maxsplit=1) == ["runs/a", "1 h 06 min"]
 
 
 @pytest.mark.parametrize(

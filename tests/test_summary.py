@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 
 from neocog.arithmetic import walk
 from neocog.errors import ShapeError, UnreadableError, UsageError
+from neocog.inside import walk_table
 from neocog.inside.drawing import Fork, _part, draw
 from neocog.verbs.summary import summary
 from neocog.zoo import ZOO
@@ -52,6 +54,45 @@ def test_every_network_of_the_zoo_has_its_golden_figures(name: str) -> None:
     assert row.macs is None or abs(found.walk.macs - row.macs) <= 0.005 * row.macs
     assert found.walk.output == (row.classes,)
     assert found.walk.input == row.shape
+    assert not {layer.kind for layer in found.walk.layers} & {"sequential", "network"}
+    lines = found.text().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert _names(lines[4 : lines.index("", 4)]) == [layer.name for layer in found.walk.layers]
+
+
+def _names(lines: list[str]) -> list[str]:
+    """The names of the layers in a table, those parts that stand above them before them."""
+    names, above = [], ""
+    for line in lines:
+        words = line.split()
+        if len(words) == 1:
+            above = f"{words[0]}."
+        elif words[0].isdigit() and line.index(words[0]) < 4 and not line.startswith("      "):
+            names.append(f"{above}{words[1]}")
+    return names
+
+
+@pytest.mark.parametrize(
+    ("name", "window", "remark", "expected"),
+    [
+        ("a.conv", "3x3", "r" * 70, ["1 a.conv conv 3x3", "r" * 70]),
+        ("aaaa.b." + "x" * 27, "3x3", "", ["aaaa", "1 b." + "x" * 27]),
+        ("a.b." + "x" * 29, "3x3", "", ["a.b", "1 " + "x" * 29]),
+        ("a." + "x" * 28, "3x3 pad 1 depthwise", "", ["1 a." + "x" * 28, "3x3 pad 1 depthwise"]),
+        ("a." + "x" * 50, "3x3", "", ["a." + "x" * 50, "1 conv 3x3"]),
+        ("x" * 120, "3x3", "", ["x" * 97, "x" * 23, "1 conv 3x3"]),
+    ],
+)
+def test_wide_tables(name: str, window: str, remark: str, expected: list[str]) -> None:
+    """First remarks go below, then beginnings of names above, long windows below, whole names above; then all
+    is wrapped.
+    """
+    layer = summary("resnet18").walk.layers[0]
+    odd = replace(layer, index=1, name=name, window=window, remark=remark)
+    lines = walk_table.lines([odd])
+    assert max(map(len, lines)) <= 100
+    found = [" ".join(line.split()) for line in lines[2:]]
+    assert [line[: len(words)] for line, words in zip(found, expected, strict=True)] == expected
 
 
 def test_a_stem_for_small_pictures_is_said() -> None:

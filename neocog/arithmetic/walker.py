@@ -44,7 +44,7 @@ class Script(nn.Module):
 
 
 _SAME_HINT = (
-    "; TensorFlow pads more at the bottom and right there: so do neocog.zoo.blocks.Same, and "
+    "; TensorFlow pads more at the bottom and right there: so do neocog.zoo.borders.Same, and "
     '"padding": "same" in a layer list'
 )
 
@@ -283,7 +283,11 @@ def _watched(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _is_leaf(module: nn.Module) -> bool:
-    """A module that the walk writes as one row: it has no children, or a rule of its own."""
+    """A module that the walk writes as one row: it has no children, or a rule of its own. A sequence of
+    nothing is no layer.
+    """
+    if isinstance(module, nn.Sequential) and len(module) == 0:
+        return False
     childless = isinstance(module, Script) or next(module.children(), None) is None
     return childless or rule(module) is not None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from neocog.errors import NeocogError, UsageError, escaped, unknown
-from neocog.show.words import fitted, percent
+from neocog.show.words import duration, fitted, percent
 
 What = Literal["models", "data", "recipes", "runs"]
 BYTES = 4  # of a float32 parameter
@@ -182,6 +182,8 @@ def _shown(value: Any, column: str) -> str:
         return ""
     if column in ("top1", "top5", "expect", "test_accuracy"):
         return percent(value)
+    if column == "seconds":
+        return duration(value)
     if column == "macs":
         return f"{value / 1e6:,.1f} M" if value < 1e9 else f"{value / 1e9:,.2f} G"
     return f"{value:,}" if isinstance(value, int) and column != "year" else escaped(str(value))

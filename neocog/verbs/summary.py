@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from neocog import files, outputs
 from neocog.arithmetic import Impossible, Row, Shape, Walk, walk, written
 from neocog.errors import NeocogError, ShapeError, UnreadableError, UsageError, unknown
+from neocog.inside import walk_table
 from neocog.inside.as_list import as_list
 from neocog.inside.shape_doctor import built, cured, with_remedies
 from neocog.model import Trained, open_trained
@@ -24,14 +25,11 @@ from neocog.pretrained.network_files import layers_of
 from neocog.runs.run import Run
 from neocog.zoo import ZOO, Model, architecture, resolved
 from neocog.zoo.blocks import Network
-from neocog.zoo.layer_list import Dense, Layer, document
+from neocog.zoo.layer_list import Layer, document
+from neocog.zoo.layers.plain import Dense
 
 CLASSES = 10
 """Classes of a layer list that says "classes" where none are given."""
-
-_HEADINGS = ("#", "layer", "kind", "window", "output", "parameters", "MACs", "sees", "stride", "")
-_NUMBERS = {0, 5, 6, 7, 8}
-"""Columns that stand at the right."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +42,9 @@ class Summary:
     remarks: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """A table with one line for each layer, the totals below."""
-        rows = [_HEADINGS, *(_cells(row) for row in self.walk.layers)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-        lines = [_line(row, widths) for row in rows]
-        lines.insert(1, "-" * max(len(line) for line in lines))
-        return "\n".join([f"{self.title}, input {written(self.walk.input)}", "", *lines, "", *self._totals()])
+        """A table with one line for each layer, within 100 columns, the totals below."""
+        table = walk_table.lines(self.walk.layers)
+        return "\n".join([f"{self.title}, input {written(self.walk.input)}", "", *table, "", *self._totals()])
 
     def _totals(self) -> list[str]:
         totals = self.walk
@@ -95,11 +90,10 @@ class Summary:
         outputs.write_json(Path(path), document(layers))
 
     def _repr_html_(self) -> str:
-        head, *body = [_HEADINGS, *(_cells(row) for row in self.walk.layers)]
-        rows = "".join(_html_row(row, "td") for row in body)
         totals = html.escape("\n".join(self._totals()))
         caption = html.escape(f"{self.title}, input {written(self.walk.input)}")
-        return f"<table><caption>{caption}</caption>{_html_row(head, 'th')}{rows}</table><pre>{totals}</pre>"
+        rows = walk_table.in_html(self.walk.layers)
+        return f"<table><caption>{caption}</caption>{rows}</table><pre>{totals}</pre>"
 
 
 def summary(
@@ -228,45 +222,7 @@ def _of_zoo(name: str, shape: Shape | None, classes: int | None) -> Summary:
     return Summary(title=name, walk=found, network=network, remarks=remarks)
 
 
-# --- the table ---------------------------------------------------------------------------------------------
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    sees = "all" if row.receptive_field is None else _axes(row.receptive_field)
-    stride = "" if row.stride is None else _axes(row.stride)
-    kind = row.kind if row.kind != "activation" else row.label
-    counts = (f"{n:,}" if n else "" for n in (row.parameters, row.macs))
-    return (
-        str(row.index),
-        row.name,
-        kind,
-        row.window,
-        written(row.output),
-        *counts,
-        sees,
-        stride,
-        row.remark,
-    )
-
-
-def _axes(sizes: Sequence[float]) -> str:
-    """One number where all axes have the same."""
-    shown = [f"{n:g}" for n in sizes]
-    return shown[0] if len(set(shown)) == 1 else "x".join(shown)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    columns = enumerate(zip(cells, widths, strict=True))
-    return "  ".join(c.rjust(w) if n in _NUMBERS else c.ljust(w) for n, (c, w) in columns).rstrip()
-
-
-def _html_row(cells: Sequence[str], tag: str) -> str:
-    align = ("right" if column in _NUMBERS else "left" for column in range(len(cells)))
-    shown = (
-        f'<{tag} style="text-align:{side}">{html.escape(cell)}</{tag}>'
-        for cell, side in zip(cells, align, strict=True)
-    )
-    return f"<tr>{''.join(shown)}</tr>"
+# --- JSON ------------------------------------------------------------------------------------------------
 
 
 def _size(shape: Shape) -> list[int]:
