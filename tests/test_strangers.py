@@ -393,6 +393,17 @@ class Shortcut(nn.Module):
         return y  # type: ignore[no-any-return]
 
 
+class Sum(nn.Module):
+    """The sum of two layers of one input."""
+
+    def __init__(self, a: nn.Module, b: nn.Module) -> None:
+        super().__init__()
+        self.a, self.b = a, b
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a(x) + self.b(x)  # type: ignore[no-any-return]
+
+
 class Block(nn.Module):
     def __init__(self, width: int, out: int, stride: int) -> None:
         super().__init__()
@@ -442,6 +453,11 @@ CURES = [
     ),
     (Shortcut(), (33, 33, 3), "a square input, its side 4, 6, ... pixels"),
     (Block(3, 8, 2), (32, 32, 3), "nn.Conv2d(3, 8, 1, stride=2) as shortcut"),
+    (Sum(nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(3, 8, 1)), (32, 32, 3), "stride=2 in b"),
+    (Sum(nn.Conv2d(3, 8, 1), nn.Conv2d(3, 16, 1)), (8, 8, 3), "out_channels=8 in b"),
+    (Sum(nn.Conv1d(2, 8, 4, 4), nn.Conv1d(2, 6, 2, 2)), (16, 2), "out_channels=8 and stride=4 in b"),
+    (Sum(nn.Conv1d(2, 8, 3, dilation=2), nn.Conv1d(2, 8, 1)), (50, 2), "an input of length 5"),
+    (Sum(nn.Conv3d(1, 4, 3, 2, 1), nn.MaxPool3d(2)), (9, 9, 9, 1), "a cubic input, its side 4, 6, ..."),
     (Tutorial(), (40, 40, 3), "x.flatten(1) in place of the view and nn.Linear(784, 120) as fc1"),
     (Tutorial(), (28, 28, 1), "in_channels=1 in conv1 and x.flatten(1)"),
     (Tutorial(), (32, 32, 1), "x.expand(-1, 3, -1, -1)"),
@@ -485,6 +501,17 @@ def test_no_cure_is_the_layer_that_is_there() -> None:
     assert "size mismatch, m1: [240 x 30], m2: [7200 x 10]" in str(refusal.value)
     assert not any(words.startswith("nn.Linear(7200, 10)") for words in refusal.value.works)
     assert "would fit" not in str(refusal.value)
+
+
+def test_where_a_cure_leads_to_one_vector_no_other_is_named() -> None:
+    """A dense layer of another width would run along the last axis of the maps, so would a wider input."""
+    network = nn.Sequential(nn.Conv3d(1, 4, 3), nn.ReLU(), nn.Linear(4 * 6**3, 2))
+    with pytest.raises(Impossible) as refusal:
+        neocog.summary(network, input=(8, 8, 8, 1))
+    assert refusal.value.works == (
+        "nn.Flatten() before 2",
+        "nn.Flatten() and nn.Linear(864, 2) in place of 2",
+    )
 
 
 def test_the_sum_of_unequal_maps_is_refused_in_torchs_words() -> None:

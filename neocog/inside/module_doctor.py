@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -43,18 +44,19 @@ class Edit:
     adapts: bool = False  # a layer was put to what reaches it; the next may need the same
 
 
-def cures(network: nn.Module, shape: Shape, error: Impossible) -> tuple[str, ...]:
-    """The edits that make a network of `network` for inputs of `shape`, the most likely first."""
-    found: list[str] = []
+def cures(network: nn.Module, shape: Shape, error: Impossible) -> dict[str, Shape]:
+    """The edits that make a network of `network` for inputs of `shape`, the most likely first, and what the
+    network then gives.
+    """
+    found: dict[str, Shape] = {}
     for edit in _candidates(network, shape, error):
-        words = _tried(network, edit, DEPTH if edit.adapts else 1)
-        if words is not None and words not in found:
-            found.append(words)
-    return tuple(found)
+        if (works := _tried(network, edit, DEPTH if edit.adapts else 1)) is not None:
+            found.setdefault(*works)
+    return found
 
 
-def _tried(network: nn.Module, edit: Edit, depth: int) -> str | None:
-    """The words of `edit`, and of those that it asks for, where they lead to a network."""
+def _tried(network: nn.Module, edit: Edit, depth: int) -> tuple[str, Shape] | None:
+    """The words of `edit`, and of those that it asks for, where they lead to a network, and its output."""
     try:
         with torch.device("meta"):
             changed = edit.change(ghost(network))
@@ -62,12 +64,13 @@ def _tried(network: nn.Module, edit: Edit, depth: int) -> str | None:
     except Impossible as further:
         if depth > 1:
             for following in _candidates(changed, edit.shape, further):
-                if following.adapts and (words := _tried(changed, following, depth - 1)) is not None:
-                    return f"{edit.words} and {words}"
+                if following.adapts and (more := _tried(changed, following, depth - 1)) is not None:
+                    return f"{edit.words} and {more[0]}", more[1]
         return None
     except (NeocogError, ValueError, TypeError, RuntimeError, AttributeError, ZeroDivisionError):
         return None
-    return edit.words if not any("mixes the pictures" in remark for remark in found.remarks) else None
+    mixed = any("mixes the pictures" in remark for remark in found.remarks)
+    return (edit.words, found.output) if not mixed else None
 
 
 def _candidates(network: nn.Module, shape: Shape, error: Impossible) -> Iterator[Edit]:
@@ -76,7 +79,7 @@ def _candidates(network: nn.Module, shape: Shape, error: Impossible) -> Iterator
     leaf = dict(network.named_modules()).get(place)
 
     def put(words: str, made: Callable[[], nn.Module], *, adapts: bool = False) -> Edit:
-        return Edit(words, lambda copy: _replaced(copy, place, made()), shape, adapts)
+        return Edit(words, partial(_put, place=place, made=made), shape, adapts)
 
     if leaf is not None and given:
         name = error.shown.partition(" (")[0] if place else type(leaf).__name__
@@ -106,6 +109,10 @@ def _candidates(network: nn.Module, shape: Shape, error: Impossible) -> Iterator
     yield from _for_windows(network, shape, error)
     if any(word in str(error) for word in ("view", "reshape", "is invalid for input of size")):
         yield Edit("x.flatten(1) in place of the view", _Flattened, shape, adapts=True)
+
+
+def _put(network: nn.Module, place: str, made: Callable[[], nn.Module]) -> nn.Module:
+    return _replaced(network, place, made())
 
 
 def _replaced(network: nn.Module, place: str, made: nn.Module) -> nn.Module:
@@ -210,23 +217,34 @@ def _for_input(shape: Shape) -> Iterator[Edit]:
 
 
 def _for_widths(network: nn.Module, shape: Shape, error: Impossible) -> Iterator[Edit]:
-    """A 1x1 convolution for a shortcut that does nothing, where a sum meets unlike maps."""
-    if len(error.place.met) != 2 or any(len(size) != 3 for size in error.place.met):
+    """Where a sum meets unlike maps: a 1x1 convolution for a shortcut that does nothing, other strides and
+    filters for a convolution that makes one of them.
+    """
+    if len(error.place.met) != 2 or len({len(size) for size in error.place.met}) > 1:
         return
+    ways = (error.place.met, error.place.met[::-1])
     for name, module in network.named_modules():
         owner = name.rpartition(".")[0]
         idle = isinstance(module, nn.Identity) or (isinstance(module, nn.Sequential) and not len(module))
-        if name and idle and owner == error.layer:
-            for (width, *here), (out, *there) in (error.place.met, error.place.met[::-1]):
-                stride = max(1, round(here[0] / there[0]))
+        if name and idle and owner == error.layer and 2 <= len(ways[0][0]) <= 4:
+            for (width, *here), (out, *there) in ways:
+                kind, stride = _CONV[len(here) - 1], max(1, round(here[0] / there[0]))
                 yield Edit(
-                    f"nn.Conv2d({width}, {out}, 1, stride={stride}) as {name}",
-                    lambda copy, name=name, width=width, out=out, stride=stride: _replaced(  # type: ignore[misc]
-                        copy, name, nn.Conv2d(width, out, 1, stride=stride)
-                    ),
+                    f"nn.{kind.__name__}({width}, {out}, 1, stride={stride}) as {name}",
+                    partial(_put, place=name, made=partial(kind, width, out, 1, stride=stride)),
                     shape,
                     adapts=True,
                 )
+    for name, module in network.named_modules():
+        within = isinstance(module, _ConvNd) and name.startswith(f"{error.layer}." if error.layer else "")
+        for (width, *here), (out, *there) in ways if within and name else ():
+            fields: dict[str, Any] = {"out_channels": out} if out != width else {}
+            if (factor := max(round(n / m) for n, m in zip(here, there, strict=True))) > 1:
+                fields["stride"] = tuple(factor * s for s in module.stride)
+            if module.out_channels == width and module.groups == 1 and fields:
+                words = " and ".join(f"{field}={_short(value)}" for field, value in fields.items())
+                change = partial(_with_fields, name=name, fields=fields)
+                yield Edit(f"{words} in {name}", change, shape, adapts="stride" not in fields)
 
 
 def _for_windows(network: nn.Module, shape: Shape, error: Impossible) -> Iterator[Edit]:
@@ -243,7 +261,7 @@ def _for_windows(network: nn.Module, shape: Shape, error: Impossible) -> Iterato
             shown = name.rpartition(".")[2] if not name.rpartition(".")[2].isdigit() else name
             yield Edit(
                 f"{words} in {shown}",
-                lambda copy, name=name, fields=fields: _with_fields(copy, name, fields),  # type: ignore[misc]
+                partial(_with_fields, name=name, fields=fields),
                 shape,
             )
 
@@ -273,7 +291,7 @@ def _other_windows(
     axes = len(kernel)
     half = tuple(k // 2 for k in kernel)
     if any(half) and per_axis(module.padding, axes) != half:
-        yield f"padding={half[0] if len(set(half)) == 1 else half}", {"padding": half}
+        yield f"padding={_short(half)}", {"padding": half}
     if hasattr(module, "ceil_mode") and not module.ceil_mode:
         yield "ceil_mode=True", {"ceil_mode": True}
     if max(per_axis(getattr(module, "stride", None) or 1, axes)) > 1:
@@ -281,6 +299,11 @@ def _other_windows(
     if failing:
         for side in range(max(kernel) - 1, 0, -1):
             yield f"a window of {times((side,) * axes)}", {"kernel_size": (side,) * axes}
+
+
+def _short(value: Any) -> Any:
+    """One number where all axes have the same."""
+    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
 
 
 def _with_fields(network: nn.Module, name: str, fields: dict[str, Any]) -> nn.Module:
