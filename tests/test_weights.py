@@ -145,14 +145,19 @@ def test_a_state_dict_gives_the_same_logits_whatever_wraps_it(mobilenet, tmp_pat
     torch.save(
         {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "wrapped.pt"
     )
+    torch.save({"net": state, "acc": 92.6, "optimizer": {"lr": 0.1}}, tmp_path / "net.pth")
+    torch.save({"ema": {"a": torch.zeros(1)}, "net": state}, tmp_path / "two.pth")
     x = torch.randn(1, 3, 224, 224)
     with torch.inference_mode():
         expected = network(x)
-        for path in (file, tmp_path / "m.pth", tmp_path / "wrapped.pt"):
+        for path in (file, tmp_path / "m.pth", tmp_path / "wrapped.pt", tmp_path / "net.pth"):
             found = weights.load("mobilenet_v2", path)
             assert found.classes == tuple(f"class {n}" for n in range(7))
             assert torch.allclose(found.network(x), expected, atol=1e-6)
             assert weights.identify(path) == "mobilenet_v2"
+            assert found.provenance["assumed"] == "preprocessing: as in torchvision's releases"
+    with pytest.raises(UnreadableError, match="holds no state dict"):  # which of the two is not said
+        weights.identify(tmp_path / "two.pth")
 
 
 def test_what_does_not_fit_is_named_three_at_most(mobilenet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -239,6 +244,7 @@ def test_metadata_decide_padding_classes_and_preprocessing(mobilenet, tmp_path: 
     )
     assert prep.crop_share == 0.75
     assert (found.provenance["licence"], found.provenance["source"]) == ("CC0", "here")
+    assert "assumed" not in found.provenance
     assert all(p.dtype == torch.float32 for p in found.network.parameters())
     # an odd size pads alike on both sides in TensorFlow too; an even one does not
     with torch.inference_mode():

@@ -41,6 +41,8 @@ SUFFIXES = (*tensor_file.SAFE, *tensor_file.PICKLED, *keras_h5.SUFFIXES)
 """Endings of files of other libraries."""
 FOLDER = "weights"
 """Of the cache."""
+IMAGENET = 1000
+"""Classes of a network that is taken to name ImageNet's."""
 FOREIGN = {
     ".onnx": "an ONNX model, which cannot be read; save the state_dict or Keras model that it was made of",
     **dict.fromkeys(
@@ -276,11 +278,26 @@ def _preprocess(
     return Preprocess.model_validate({**base.model_dump(), **changes})
 
 
+def _assumed(found: Found, path: Path, release: Release | None) -> str | None:
+    """What neither the file nor its digest says, and is taken from the releases with such names."""
+    config = tensor_file.config_beside(path)
+    unsaid = {
+        "preprocessing": not {"mean", "std"} & {*found.metadata, *config},
+        "class names": "classes" not in found.metadata
+        and found.classes == IMAGENET
+        and not found.manner.until,
+    }
+    words = [what for what, missing in unsaid.items() if missing and release is None]
+    return f"{' and '.join(words)}: as in {found.source}'s releases" if words else None
+
+
 def _provenance(found: Found, path: Path, release: Release | None) -> dict[str, Any]:
     facts = {
         "weights": path.name,
         "sha256": sha256_file(path),
-        "source": found.metadata.get("source") or (release.url if release else found.source),
+        "source": found.metadata.get("source")
+        or (release.url if release else f"a file with {found.source}'s names"),
+        "assumed": _assumed(found, path, release),
         "licence": found.metadata.get("license") or (release.licence if release else None),
         "manner": found.manner.model_dump(exclude_none=True),
         "part": found.metadata.get("part"),

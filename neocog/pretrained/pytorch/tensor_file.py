@@ -84,15 +84,14 @@ def _unpickled(path: Path) -> Any:
 
 
 def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
-    """The state dict in what was read: itself, or under one of the usual keys."""
-    for key in _WRAPPERS:
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-            break
-    if isinstance(found, Mapping):
-        tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
-        if tensors and len(tensors) == len(found):
-            return tensors
+    """The state dict in what was read: itself, under one of the usual keys, or the only one under any key."""
+    if _is_state_dict(found):
+        return {str(name): tensor for name, tensor in found.items()}
+    inside = found if isinstance(found, Mapping) else {}
+    held = {key: value for key, value in inside.items() if _is_state_dict(value)}
+    for key in _WRAPPERS if len(held) > 1 else held:
+        if key in held:
+            return {str(name): tensor for name, tensor in held[key].items()}
     raise UnreadableError(f"{path} holds no state dict; save model.state_dict(), as safetensors if you can")
 
 
@@ -105,3 +104,7 @@ def config_beside(path: Path) -> dict[str, Any]:
         return {}
     pretrained = document.get("pretrained_cfg") if isinstance(document, dict) else None
     return dict(pretrained) if isinstance(pretrained, dict) else {}
+
+
+def _is_state_dict(found: Any) -> bool:
+    return isinstance(found, Mapping) and bool(found) and all(isinstance(v, Tensor) for v in found.values())
