@@ -304,6 +304,48 @@ def test_experiments_name_recipes_and_networks() -> None:
     assert set(ticked(prose)) >= set(ZOO), "docs/experiments.md: every network has a row"
 
 
+OPTIMIZERS = {
+    "SGD": "sgd", "momentum": "momentum", "Adam": "adam", "Adadelta": "adadelta", "RMSprop": "rmsprop",
+}  # fmt: skip
+
+
+def _settings(what: str, published: str) -> dict[str, Any]:
+    """The settings of a training that a row of the experiments says in words."""
+    found: dict[str, Any] = {}
+    epochs = re.findall(r"(\d+) epochs", published) or re.findall(r"(\d+) epochs", what)
+    for key, words in {"batch": r"batches of (\d+)", "limit": r"(\d+) pictures only"}.items():
+        found.update((key, int(n)) for n in re.findall(words, what)[:1])
+    for kind, lr in re.findall(rf"\b({'|'.join(OPTIMIZERS)})\b(?: ([\d.e-]*\d))?", what)[:1]:
+        found |= {"kind": OPTIMIZERS[kind], "lr": float(lr) if lr else None}
+    shares = {"a tenth held out": 0.1, "a fifth held out": 0.2}
+    said = {"scale": {"pixels 0..255": "raw", "pixels 0..1": "unit"}, "held_out": shares}
+    said["val"] = {"test set watched": "test"}
+    for key, ways in said.items():
+        found.update((key, value) for words, value in ways.items() if words in f"{what}.")
+    return found | ({"epochs": max(map(int, epochs))} if epochs else {})
+
+
+def test_recipes_are_set_as_their_rows_say() -> None:
+    """Rows that begin from another ('M3 with Adadelta', 'tried on C2', 'the same') have its settings too."""
+    known: dict[str, dict[str, Any]] = {}
+    last: dict[str, Any] = {}
+    for id_, what, published, recipe, _ in (
+        r for r in rows((DOCS / "experiments.md").read_text()) if len(r) == 5
+    ):
+        what, published = what.replace("†", ""), published.replace("†", "")
+        base = re.match(r"(?:.*tried on )?([A-Z]\d+)(?:'s network)? ?(?:with|on|anew|$)", what)
+        begun = last if what.startswith("the same") else known.get(base[1], {}) if base else {}
+        last = begun | _settings(what, published)
+        known.setdefault(id_, last)
+        for name in ticked(recipe):
+            given = RECIPES[name]
+            optim = given.phases[0].optim
+            settings = {"epochs": sum(p.epochs for p in given.phases), "scale": given.preprocess.scale}
+            settings |= {"batch": given.batch, "kind": optim.kind, "lr": optim.lr} | given.data.model_dump()
+            assert {"epochs", "batch", "kind"} <= last.keys(), f"docs/experiments.md: how is {name} trained?"
+            assert {key: settings[key] for key in last} == last, name
+
+
 def test_data_sets_and_their_recipes() -> None:
     table = rows(section(DOCS / "data.md", "The data sets"))
     assert {ticked(row[0])[0] for row in table} == set(DATASETS)

@@ -269,6 +269,7 @@ def test_a_few_pictures_are_learned_by_heart_unless_the_network_cannot() -> None
     data = digits()
     x, y = data.train.x[:32].float() / 255, data.train.y[:32][torch.randperm(32)]
     able = prepare(recipe(), data, find("cpu", "float32")).trained.network
+    able.requires_grad_(False)  # the copy learns all the same
     weights = {name: w.clone() for name, w in able.state_dict().items()}
     task = Classify(data.classes)
     assert learned_by_heart(able, recipe().model, task, x, y) >= 0.9

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 import neocog
 from neocog.cli import run as command
 from neocog.data import Data, load
+from neocog.errors import Interrupted
 from neocog.events import Epoch, Finished, Saved
 from neocog.recipes.chapters import RECIPES
 from neocog.recipes.recipe import override
@@ -144,21 +146,41 @@ def test_what_is_kept_of_frozen_stages_is_stretched_too(monkeypatch: pytest.Monk
 
 
 def test_seconds_add_up() -> None:
+    """And what is said of them."""
     one = Stage(epochs=3, epoch_seconds=2.0, before_seconds=1.0)
-    facts = {"device": "cpu", "precision": "float32", "threads": 1}
     found = Forecast(
-        stages=(one, one),
+        stages=(one, replace(one, epochs=1, before_seconds=0.0)),
         conclusion_seconds=0.5,
         reading_seconds=7.0,
-        memory=None,
-        disk=1,
-        pictures=1,
+        memory=1_000_000_000,
+        disk=4_500_000,
+        pictures=1200,
         steps=1,
-        facts=facts,
+        facts={"device": "cpu", "precision": "float32", "threads": 1},
+        remarks=("said",),
     )
-    assert found.seconds == 14.5
-    assert "phase 2: 3 epochs, 2 s each, 1 s before" in found.text()
-    assert "memory: not known" in found.text()
+    assert found.seconds == 9.5
+    assert found.text().splitlines() == [
+        "4 epochs of 1,200 pictures on cpu, float32, 1 thread",
+        "phase 1: 3 epochs, 2 s each, 1 s before",
+        "phase 2: 1 epoch, 2 s each",
+        "in all: 9.5 s, 0.5 s of them for the report",
+        "memory: 1.0 GB at most",
+        "disk: 4.5 MB",
+        "said",
+    ]
+    alone = replace(found, stages=(one,), memory=None)
+    assert alone.text().splitlines()[1:4:2] == ["3 epochs, 2 s each, 1 s before", "memory: not known"]
+
+
+def test_an_interrupt_is_of_the_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*given: object) -> None:
+        raise Interrupted("stopped after step 3; go on with --resume", exit_code=143)
+
+    monkeypatch.setattr("neocog.training.forecast._forecast", interrupted)
+    with pytest.raises(Interrupted, match=r"^the dry run was interrupted$") as caught:
+        neocog.forecast("digits")
+    assert caught.value.exit_code == 143
 
 
 def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -9,6 +9,7 @@ import math
 import subprocess
 import sys
 from collections import OrderedDict
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -57,6 +58,13 @@ def test_schedule(fields: dict[str, object], step: int, expected: float) -> None
 def test_schedules_end_near_zero() -> None:
     assert rate(999, schedule="cosine") < 1e-5
     assert rate(999, schedule="one-cycle") < 1e-4
+
+
+@pytest.mark.parametrize("kind", get_args(Optim.model_fields["kind"].annotation))
+def test_every_optimizer_steps_over_all_weights_at_once(kind: Any) -> None:
+    """A loop over the weights in Python would take longer than the steps themselves."""
+    defaults = Optimizer(Optim(kind=kind), nn.Linear(1, 1)).inner.defaults
+    assert defaults.get("foreach") or defaults.get("fused")
 
 
 def one_weight(optim: Optim, gradients: list[float]) -> list[float]:

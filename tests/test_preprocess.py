@@ -403,3 +403,67 @@ def test_describe_says_what_differs() -> None:
     texts = {Preprocess.model_validate(fields).describe() for fields in variants}
     assert len(texts) == len(variants)
     assert all(text.endswith(".") and "\n" not in text for text in texts)
+
+
+# What it is in words
+
+BOXED = "channels as in the data, fitted inside and padded with 0, bilinear"
+DIVIDED = "pixels divided by 255."
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, f"size as in the data, {BOXED}; {DIVIDED}"),
+        (
+            {"channels": 1, "size": (28, 32), "fill": 7},
+            f"28x32, grey, fitted inside and padded with 7, bilinear; {DIVIDED}",
+        ),
+        (
+            {"channels": 3, "order": "bgr", "fit": "stretch", "interpolation": "nearest", "scale": "raw"},
+            "size as in the data, colour in order BGR, stretched, nearest; pixels 0..255 as they are.",
+        ),
+        (
+            {"channels": 3, "fit": "crop", "crop_share": 0.875, "scale": "128"},
+            "size as in the data, colour, covering, the middle kept (share 0.875), bilinear; "
+            "pixels minus 128, divided by 128.",
+        ),
+        (
+            {"size": (8, 8), "reading": "reduced", "ground": 0, "levels": (16, 4095), "scale": "one"},
+            f"8x8, {BOXED}, JPEGs read reduced, samples 16 to 4095 of more than 8 bits, laid on 0; "
+            "standardised by one mean and one standard deviation of the training pictures.",
+        ),
+        (
+            {"size": (8, 8), "scale": "channels", "mean": (0.5, 0.25, 0.125), "std": (0.1, 0.2, 0.3)},
+            f"8x8, {BOXED}; standardised by each channel's mean and standard deviation over the training "
+            "pictures (mean 0.5 0.25 0.125, std 0.1 0.2 0.3).",
+        ),
+        (
+            {"size": (8, 8), "scale": "given", "mean": (0.5,), "std": (0.1,)},
+            f"8x8, {BOXED}; standardised by a given mean and standard deviation (mean 0.5, std 0.1).",
+        ),
+    ],
+)
+def test_described_in_words(fields: dict[str, object], words: str) -> None:
+    assert Preprocess.model_validate(fields).describe() == words
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"mean": (np.nan,), "std": (1.0,)}, "finite"),
+        ({"mean": (0.0,), "std": (np.inf,)}, "finite"),
+        ({"background": np.nan}, "finite"),
+        ({"levels": (0.0, np.inf)}, "finite"),
+        ({"scale": "given"}, "scale 'given' needs mean and std, as shares of 0..1"),
+        ({"mean": (0.0,)}, "mean and std come together; give both or neither"),
+        ({"mean": (0.0,) * 3, "std": (1.0,)}, r"mean and std have \[1, 3\] numbers"),
+        ({"mean": (0.0,) * 3, "std": (1.0,) * 3, "channels": 1}, r"mean and std have \[3\] numbers"),
+        ({"max_pixels": 2_000_000_001}, "less than or equal to 2000000000"),
+        ({"size": (16_385, 1)}, "less than or equal to 16384"),
+    ],
+)
+def test_fields_that_cannot_be(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Preprocess.model_validate(fields)
+    assert Preprocess(max_pixels=2_000_000_000, size=(16_384, 1)).max_pixels == 2_000_000_000

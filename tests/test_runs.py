@@ -9,7 +9,9 @@ import errno
 import itertools
 import json
 import os
+import re
 import shutil
+import socket
 import sys
 import types
 from collections.abc import Iterator
@@ -208,6 +210,30 @@ def test_a_lock_whose_file_was_replaced_binds_nobody(tmp_path: Path) -> None:
         os.unlink(tmp_path / ".lock")
         with lock.held(tmp_path), pytest.raises(UsageError), lock.held(tmp_path):
             pass
+
+
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="counts this process's open files")
+def test_a_lock_says_who_holds_it_and_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened() -> int:
+        return len(os.listdir("/dev/fd"))
+
+    before, who = opened(), f"process {os.getpid()} on {socket.gethostname()}"
+    with lock.held(tmp_path):
+        assert (tmp_path / ".lock").read_text() == f"{who}\n"
+        with pytest.raises(UsageError, match=re.escape(f"({who})")), lock.held(tmp_path):
+            pass
+        assert opened() == before + 1
+    assert opened() == before
+    answers = iter([False, True])  # the file was replaced, once
+    monkeypatch.setattr(lock, "_is", lambda handle, path: next(answers))
+    with lock.held(tmp_path):
+        assert opened() == before + 1
+    monkeypatch.setattr(lock, "_is", lambda handle, path: 1 / 0)
+    with pytest.raises(ZeroDivisionError), lock.held(tmp_path):
+        pass
+    assert opened() == before
 
 
 def test_nothing_that_one_system_lacks_is_imported_at_the_top() -> None:

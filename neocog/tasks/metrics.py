@@ -342,7 +342,8 @@ def _remarks(classes: tuple[str, ...], confusion: Tensor) -> list[str]:
             found.append(f"{said}: {', '.join(names[:10])}{more}")
     if len(classes) > 1 and int(confusion.trace()) <= max(truth):
         often = classes[truth.index(max(truth))]
-        found.append(f"always answering {often} would be right as often: {percent(max(truth) / sum(truth))}")
+        much = "as often" if int(confusion.trace()) == max(truth) else "more often"
+        found.append(f"always answering {often} would be right {much}: {percent(max(truth) / sum(truth))}")
     return found
 
 

@@ -90,7 +90,7 @@ class Forecast:
             )
         lines += [
             f"in all: {duration(self.seconds)}, {duration(self.conclusion_seconds)} of them for the report",
-            f"memory: {'not known' if self.memory is None else _size(self.memory)} at most",
+            "memory: not known" if self.memory is None else f"memory: {_size(self.memory)} at most",
             f"disk: {_size(self.disk)}",
         ]
         return "\n".join([*lines, *self.remarks])

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from neocog.recipes.recipe import Recipe
-from neocog.show.words import percent
+from neocog.show.words import percent, plural
 from neocog.training.diagnosis.evidence import Evidence
 
 
@@ -105,10 +105,11 @@ def frozen(case: Case) -> Diagnosis | None:
     one = len(case.recipe.phases) == 1
     changes = tuple("freeze=null" if one else f"phases.{n}.freeze=null" for n in phases)
     thaw = set_words(*changes) if changes else "requires_grad"
+    frozen = "is frozen as it was" if len(names) == 1 else "are frozen as they were"
     return Diagnosis(
         "a frozen part that was never trained",
-        f"{len(names)} weight tensors ({names[0]}{' ...' * (len(names) > 1)}) are frozen as they were drawn "
-        "at random: that part of the network learns nothing.",
+        f"{plural(len(names), 'weight tensor')} ({names[0]}{' ...' if len(names) > 1 else ''}) {frozen} "
+        "drawn at random: that part of the network learns nothing.",
         f"Thaw it ({thaw}), or begin with trained weights (--from).",
         changes,
         {"frozen tensors": float(len(names))},
@@ -241,25 +242,26 @@ def too_slow(case: Case) -> Diagnosis | None:
         "learning rate too low",
         f"At learning rate {case.rate:.3g} a step moves the weights by {pace:.1g} of their size: nothing "
         "has happened "
-        f"in {case.now.step} steps.",
+        f"in {plural(case.now.step, 'step')}.",
         f"Take a higher one: {set_words(*changes)}.",
         changes,
         {"share of its size that a step moves": pace, "learning rate": case.rate},
     )
 
 
+def _in_vain(case: Case) -> str:
+    steps = plural(case.now.step, "step")
+    return f"After {steps} the loss is that of a guess ({case.now.loss:.3g})"
+
+
 def labels_astray(case: Case, share: float) -> Diagnosis:
     """What is left where 64 pictures are learned by heart and no rule is found for all."""
     return Diagnosis(
         "labels that do not belong to their pictures",
-        f"After {case.now.step} steps the loss is that of a guess ({case.now.loss:.3g}), though a fresh "
-        "copy of the "
-        f"network learned {percent(share, digits=0)} of a few pictures by heart: nothing in the "
-        "pictures tells their "
-        "labels.",
+        f"{_in_vain(case)}, though a fresh copy of the network learned "
+        f"{percent(share, digits=0)} of a few pictures by heart: nothing in the pictures tells their labels.",
         "Look at pictures beside their labels (neocog look) and mend what pairs them: the order of a table, "
-        "the "
-        "names in it, the folders.",
+        "the names in it, the folders.",
         (),
         {"loss": case.now.loss, "loss of a guess": case.now.known, "learned by heart": share},
     )
@@ -269,13 +271,10 @@ def not_even_by_heart(case: Case, share: float) -> Diagnosis:
     """What is left where even a few pictures are too much."""
     return Diagnosis(
         "a network that cannot learn even a few pictures",
-        f"After {case.now.step} steps the loss is that of a guess ({case.now.loss:.3g}), and a fresh copy "
-        "of the "
-        f"network learned only {percent(share, digits=0)} of a few pictures by heart: it is the "
-        "network, not the pictures.",
+        f"{_in_vain(case)}, and a fresh copy of the network learned only "
+        f"{percent(share, digits=0)} of a few pictures by heart: it is the network, not the pictures.",
         "Look at it (neocog summary): a layer that is too narrow, a pool that leaves nothing, too many "
-        "layers without "
-        "batchnorm.",
+        "layers without batchnorm.",
         (),
         {"loss": case.now.loss, "loss of a guess": case.now.known, "learned by heart": share},
     )
