@@ -46,7 +46,9 @@ CORE = (
 MAP = ROOT / "scratch" / "mutants-map.json"
 RESULTS = ROOT / "results" / "mutants.json"
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.json")
-"""A list of {"file", "was", "becomes", "reason"}: mutants that change nothing that anybody could see."""
+"""A list of {"file", "line", "was", "becomes", "reason"}: mutants that change nothing that anybody could see;
+`line` is the line's text.
+"""
 
 
 def mutants() -> dict[tuple[str, int], list[Mutant]]:
@@ -99,9 +101,8 @@ def make_map(tests: list[str]) -> None:
         for part in parts.glob("*.json"):
             found |= json.loads(part.read_text())
     print(f"{MAP}: {len(found)} tests, {sum(t['seconds'] for t in found.values()):.0f} s")
-    if tests != ["tests"] and MAP.exists():  # of some files: the others' stand as they were
-        files = {name.split("::")[0] for name in found}
-        found |= {n: t for n, t in json.loads(MAP.read_text()).items() if n.split("::")[0] not in files}
+    if tests != ["tests"] and MAP.exists():  # of some tests: the others' stand as they were
+        found = json.loads(MAP.read_text()) | found
     MAP.write_text(json.dumps(found, indent=0, sort_keys=True))
 
 
@@ -190,15 +191,20 @@ def main() -> int:
             stream.write(json.dumps(row) + "\n")
             stream.flush()
             print(f"{row['noticed'] or 'SURVIVED'}  {row['mutant']}  ({row['seconds']} s)", flush=True)
-    report(given.seed, [known[key] | {"mutant": str(one)} for key, one in chosen])
+    report(given.seed, [known[key] | {"mutant": str(one), "line": _text(one)} for key, one in chosen])
     return 0
+
+
+def _text(mutant: Mutant) -> str:
+    return (ROOT / mutant.file).read_text().splitlines()[mutant.line - 1].strip()
 
 
 def report(seed: int, rows: list[dict[str, Any]]) -> None:
     """Print the share that was noticed and the survivors, and write RESULTS."""
-    listed = {(e["file"], e["was"], e["becomes"]): e["reason"] for e in json.loads(EQUIVALENT.read_text())}
+    fields = ("file", "line", "was", "becomes")
+    listed = {tuple(e[f] for f in fields): e["reason"] for e in json.loads(EQUIVALENT.read_text())}
     for row in rows:
-        row["equivalent"] = listed.get((row["file"], row["was"], row["becomes"]))
+        row["equivalent"] = listed.get(tuple(row[f] for f in fields))
     survivors = [row for row in rows if row["noticed"] is None]
     share = 1 - len(survivors) / len(rows)
     print(f"\nseed {seed}: {len(rows) - len(survivors)} of {len(rows)} mutants noticed, {share:.1%}")

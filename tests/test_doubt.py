@@ -123,6 +123,30 @@ def test_whitened_pictures_of_a_class_lie_about_one_away(monkeypatch: pytest.Mon
     torch.testing.assert_close(factors, deviation.rsqrt().float(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("widest", [6, 5])
+def test_a_tenth_of_the_covariance_is_a_sphere(widest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many pictures as wanted: of twelve, the variances are over the ten beyond the centres; pictures
+    without any label are a kind of their own; features that are all alike make no infinite distance.
+    """
+    monkeypatch.setattr(doubt, "WIDEST", widest)
+    x = torch.randn(12, 6, generator=torch.Generator().manual_seed(2))
+    x[6:] += 100
+    members = torch.zeros(12, 1, dtype=torch.bool)
+    members[:6] = True
+    centres, found = doubt._centres(x, members)
+    torch.testing.assert_close(centres, torch.stack([x[:6].mean(0), x[6:].mean(0)]))
+    apart = torch.cat([x[:6] - centres[0], x[6:] - centres[1]]).double()
+    covariance = apart.T @ apart / 10
+    sphere = covariance.diagonal().mean() * torch.eye(6)
+    drawn = 0.9 * covariance + 0.1 * sphere
+    if widest < 6:
+        torch.testing.assert_close(found.double(), drawn.diagonal().rsqrt(), rtol=1e-5, atol=1e-6)
+    else:
+        torch.testing.assert_close((found @ found.T).double(), torch.linalg.inv(drawn), rtol=1e-4, atol=1e-5)
+    alike = doubt._centres(torch.ones(3, 6), torch.ones(3, 1, dtype=torch.bool))[1]
+    assert torch.allclose(alike if widest < 6 else alike.diagonal(), torch.tensor(0.1).rsqrt())
+
+
 def test_leaving_out_in_turn_covers_further_pictures() -> None:
     torch.manual_seed(0)
     last, task = torch.nn.Linear(6, 2), Classify(("a", "b"))
