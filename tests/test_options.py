@@ -210,10 +210,10 @@ def test_words_are_checked_before_anything_is_read(capsys: Capture) -> None:
         ("list model", "unknown list 'model'; did you mean 'models'?"),
         ("train nothing --precision flat32", "unknown precision 'flat32'; did you mean 'float32'?"),
         ("filter 1 --kernel 1 --border x", "unknown border 'x' (accepted: constant, nearest, reflect, zero)"),
-        ("filter 1 --kernel 1 --seed -1", "Invalid value for '--seed'"),
+        ("filter 1 --kernel 1 --seed -1", "invalid value for '--seed'"),
         ("weights -o net.keras", "-o writes a network: give a run, a model file, or --file FILE"),
         ("look digits --size 3x", "'3x' is not a size; write HEIGHTxWIDTH, for example 32x32"),
-        ("trian", "No such command 'trian'. Did you mean 'train'?"),
+        ("trian", "unknown verb 'trian'; did you mean 'train'?"),
         ("train", "say what to train"),
         (
             "train mnist --resume runs/mnist",
@@ -222,6 +222,50 @@ def test_words_are_checked_before_anything_is_read(capsys: Capture) -> None:
     ):
         assert command(argv.split()) == 2, argv
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_no_verb_takes_is_one_line(verb: str, capsys: Capture) -> None:
+    """An option that there is not, one without its value, a switch with one, and too many words."""
+    options = described(verb).options.values()
+    valued = next(one.flag for one in options if one.kind != "switch" and one.parameter.place == "option")
+    for words, said in (
+        (
+            ["--jsno"],
+            f"error: unknown option of neocog {verb} '--jsno'; did you mean '--json'? (accepted: --",
+        ),
+        (["-z"], f"error: unknown option of neocog {verb} '-z' (accepted: --"),
+        ([valued], f"error: option '{valued}' requires an argument; see: neocog {verb} --help"),
+        (["--json=yes"], f"error: option '--json' does not take a value; see: neocog {verb} --help"),
+    ):
+        assert command([verb, *words]) == 2, words
+        err = capsys.readouterr().err
+        assert err.startswith(said)
+        assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("evaluate", "missing argument 'RUN'; see: neocog evaluate --help"),
+        ("evaluate a b c", "got unexpected extra argument(s) (b c); see: neocog evaluate --help"),
+        ("--verson", "unknown option of neocog '--verson'; did you mean '--version'?"),
+        ("-x train digits", "unknown option of neocog '-x'"),
+        ("predcit run a.png", "unknown verb 'predcit'; did you mean 'predict'? (accepted: compare"),
+    ],
+)
+def test_what_neocog_does_not_take_is_one_line(words: str, said: str, capsys: Capture) -> None:
+    assert command(words.split()) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {said}")
+    assert err.count("\n") == 1
+
+
+def test_without_a_word_there_is_help(capsys: Capture) -> None:
+    assert command([]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert all(f"\n  {verb} " in said.err for verb in VERBS)
 
 
 def test_a_command_hands_on_what_it_was_given() -> None:

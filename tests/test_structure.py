@@ -31,6 +31,7 @@ LAYERS: dict[str, int] = {
             "pictures",
             "sealed",
             "show",
+            "signals",
             "world",
         ],
         0,

@@ -16,7 +16,9 @@ from typer.core import TyperGroup
 from neocog import openmp
 from neocog._version import __version__
 from neocog.cli import streams
-from neocog.errors import NeocogError, UnreadableError, UsageError, error_line, escaped
+from neocog.cli.refusals import in_one_line
+from neocog.errors import NeocogError, UnreadableError, UsageError, error_line, escaped, unknown
+from neocog.signals import end_at_once
 
 VERBS = (
     "train",
@@ -68,6 +70,12 @@ class Verbs(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return list(VERBS)
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, cmd_name)
+        if found is None and not ctx.resilient_parsing and not cmd_name.startswith("-"):
+            raise unknown("verb", cmd_name, VERBS)
+        return found
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """What each verb is for; its options, for which its function is read, are not made for that."""
         from neocog.cli.command import command
@@ -82,7 +90,6 @@ app = typer.Typer(
     help="Train convolutional networks on pictures, measure them, use them, and see inside.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -90,6 +97,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def about(
+    asked: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
     ] = False,
@@ -97,6 +105,9 @@ def about(
     if version:
         print(f"neocog {__version__}")
         raise typer.Exit
+    if asked.invoked_subcommand is None:
+        print(asked.get_help(), file=sys.stderr)
+        raise typer.Exit(UsageError.exit_code)
 
 
 def run(argv: list[str]) -> int:
@@ -108,9 +119,6 @@ def run(argv: list[str]) -> int:
     except NeocogError as error:
         print(error_line(error), file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         _give_up_stdout()
         return 0
@@ -131,10 +139,20 @@ def _code(argv: list[str]) -> int:
     if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in argv):
         raise UsageError("an argument is empty (an unset variable?); leave it out, or say what it shall be")
     try:
-        app(argv, prog_name="neocog")
+        if COMPLETING in os.environ:
+            app(prog_name="neocog")
+        command = typer.main.get_command(app)
+        with in_one_line(argv), command.make_context("neocog", list(argv)) as asked:
+            command.invoke(asked)
+    except typer.Exit as end:
+        return int(end.exit_code)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     return 0
+
+
+COMPLETING = "_NEOCOG_COMPLETE"
+"""A shell's question how a line goes on stands there."""
 
 
 def _give_up_stdout() -> None:
@@ -144,5 +162,6 @@ def _give_up_stdout() -> None:
 
 def main() -> None:
     streams.settle()
+    end_at_once()
     openmp.wait_briefly(os.environ)
     sys.exit(run(sys.argv[1:]))

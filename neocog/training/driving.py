@@ -16,11 +16,11 @@ from neocog.events import Event, Finished, Started, Watcher
 from neocog.recipes.recipe import Recipe
 from neocog.runs.run import Run
 from neocog.runs.state import Live
+from neocog.signals import Signals, ended, signals
 from neocog.training.conclusion import Ended, conclude, first_batch, note
 from neocog.training.diagnosis.attend import Doctor
 from neocog.training.loop import Training
 from neocog.training.ranks import is_of_ranks, lost
-from neocog.training.signals import Signals, signals
 from neocog.training.watchers import Record
 from neocog.world import deterministic
 
@@ -69,6 +69,8 @@ def drive(
         raise _explained(error, job.recipe, run) from error
     except (OSError, UnreadableError) as error:
         raise _with_cure(error, run) from error
+    except KeyboardInterrupt as error:  # before the first step, in the report, or for the second time
+        raise ended(error, f"; to go on: neocog train --resume {run.path}") from error
     raise Interrupted(
         f"{heard.word}; the state is saved. To go on: neocog train --resume {run.path}",
         exit_code=heard.exit_code,

@@ -20,6 +20,7 @@ from neocog.outputs import write_bytes
 from neocog.pictures.decode import Pixels
 from neocog.show import grids
 from neocog.show.words import duration, plural
+from neocog.signals import Signals, signals
 from neocog.style import canvas
 from neocog.style.backbone import Backbone
 from neocog.style.events import Ended, Stroke, Watcher
@@ -30,7 +31,6 @@ from neocog.style.order import Order
 from neocog.style.order import from_json as order_from_json
 from neocog.style.painting import Painting
 from neocog.style.settings import Settings, from_json, override
-from neocog.training.signals import Signals, signals
 from neocog.world import World, deterministic, find, free_memory
 from neocog.world import facts as world_facts
 

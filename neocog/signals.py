@@ -1,4 +1,6 @@
-"""Signals: while a training runs, Ctrl-C, SIGTERM and SIGHUP are wishes, heard after each step."""
+"""Signals that ask for an end: Ctrl-C, SIGTERM, SIGHUP. While a training or painting runs they are wishes,
+heard after each step; whatever else a command does ends at once, in one line.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
-from neocog.errors import UnreadableError
+from neocog.errors import Interrupted, UnreadableError
 
 
 @dataclass(slots=True)
@@ -34,6 +36,20 @@ class Signals:
         return "interrupted, as the terminal is gone" if gone else "interrupted"
 
 
+class EndAtOnce(KeyboardInterrupt):
+    """What a signal raises where nobody waits for a step to end; to all who clean up it is a Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def ended(error: KeyboardInterrupt, more: str = "") -> Interrupted:
+    """`error` as one line and an exit code: what happened, and then what `more` says."""
+    heard = Signals(error.number if isinstance(error, EndAtOnce) else int(signal.SIGINT))
+    return Interrupted(heard.word + more, exit_code=heard.exit_code)
+
+
 def wishes() -> list[int]:
     """The signals of this system that ask for an end; SIGHUP not where nohup has it ignored. SIGINT even
     where a script's shell, which starts its background jobs so, has it ignored: `kill -INT` means it.
@@ -43,6 +59,21 @@ def wishes() -> list[int]:
     if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
         numbers.append(int(hangup))
     return numbers
+
+
+def end_at_once() -> None:
+    """From here on SIGTERM and SIGHUP raise `EndAtOnce`, as Ctrl-C raises `KeyboardInterrupt`: what is half
+    written is taken away, and one line says so. What is ignored stays ignored. Called in the main thread.
+    """
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGTERM:  # both the system and a shell say that a terminal is gone
+            signal.signal(number, signal.SIG_IGN)
+        raise EndAtOnce(number)
+
+    for number in wishes():
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -55,7 +86,7 @@ def signals() -> Iterator[Signals]:
 
     def handler(number: int, frame: FrameType | None) -> None:
         if seen.received is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
+            raise EndAtOnce(number)
         seen.received = number
 
     before = {number: signal.getsignal(number) for number in wishes()}
