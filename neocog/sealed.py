@@ -63,7 +63,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 raise UnreadableError(
                     f"{path} was changed after it was written (its SHA-256 does not match); restore it"
                 )
-        return load_file(str(path)), document(path)
+        # Copies: the file stays mapped as long as its own tensors live, and what is mapped can be cut under a
+        # reader everywhere, and not replaced on Windows.
+        return {name: tensor.clone() for name, tensor in load_file(str(path)).items()}, document(path)
     except OSError as error:
         raise UnreadableError(f"cannot read {path}: {error.strerror or error}") from error
     except (SafetensorError, ValueError, KeyError, torch.cuda.OutOfMemoryError) as error:

@@ -109,7 +109,7 @@ def features(
     made += [_copy(beginning, split, preprocess, world, copies, number) for number in others]
     if copies is not None and not CLASS_INDICES.fits(made[-1][1]):  # mixed pictures show shares of classes
         made[0] = made[0][0], form_of(split.y).shares(split.y, copies.classes)
-    x, y = (torch.stack(each) for each in zip(*made, strict=True))
+    x, y = (torch.stack(each) if len(each) > 1 else each[0][None] for each in zip(*made, strict=True))
     return Features(x, y)
 
 
