@@ -230,18 +230,35 @@ def cache_dir() -> Path:
     """Where downloads and decoded pictures are kept: NEOCOG_HOME, else the XDG cache. Safe to delete at
     any time. `UsageError` where there is neither, nor a home.
     """
-    for variable, folder in (("NEOCOG_HOME", ""), ("XDG_CACHE_HOME", "neocog")):
-        if place := os.environ.get(variable):
-            return Path(place) / folder
+    if place := os.environ.get("NEOCOG_HOME"):
+        return _of_the_user(place)
+    place = os.environ.get("XDG_CACHE_HOME", "")
+    if Path(place).is_absolute():  # else it is no place, says its standard
+        return Path(place) / "neocog"
     home = home_dir()
     if home is None:
         raise UsageError("there is no home folder for the cache; set NEOCOG_HOME to a folder of your choice")
     return home / ".cache" / "neocog"
 
 
-def home_dir() -> Path | None:
-    """The user's home; None for a user without one, as in many containers."""
+def _of_the_user(place: str) -> Path:
+    """The path `place` with the user's home for a ~ at its beginning, which a shell puts there, and the file
+    of a container does not.
+    """
     try:
-        return Path.home()
+        return Path(place).expanduser()
+    except RuntimeError:
+        raise UsageError(f"NEOCOG_HOME={place}: there is no home folder; give the whole path") from None
+
+
+def home_dir() -> Path | None:
+    """The user's home; None for a user without one, as in many containers: none is named, or what is named
+    is no folder that is there. A home is never made.
+    """
+    if os.environ.get("HOME") == "":
+        return None
+    try:
+        home = Path.home()
     except RuntimeError:
         return None
+    return home if home.is_absolute() and os.path.isdir(home) else None

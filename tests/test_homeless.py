@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+import neocog
 from neocog import files
 from neocog.errors import UsageError
 from neocog.runs.run import Run
+from neocog.show import plotting
 
 ROOT = Path(__file__).parent.parent
 NOBODY = 54321
@@ -72,15 +74,58 @@ def test_somebody_unknown_without_a_home_trains(tiny: Path, tmp_path: Path) -> N
     assert len(Run(place / "digits").metrics()) == 2
 
 
-def test_without_a_home_the_line_says_which_variable_gives_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none() -> Path:
-        raise RuntimeError("Could not determine home directory.")
+def nowhere(*given: object) -> Path:
+    raise RuntimeError("Could not determine home directory.")
 
+
+def test_without_a_home_the_line_says_which_variable_gives_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NEOCOG_HOME")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", none)
+    monkeypatch.setattr(Path, "home", nowhere)
     with pytest.raises(UsageError, match="NEOCOG_HOME"):
         files.cache_dir()
+
+
+@pytest.mark.parametrize("home", ["", "a/relative/one", "/not/there", "afile"])
+def test_a_home_that_is_none_is_not_made(home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `HOME=` in a unit's file, and /nonexistent, which many systems give to who has none."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "afile").touch()
+    monkeypatch.delenv("NEOCOG_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")  # a relative one is none, says its standard
+    monkeypatch.setenv("HOME", str(tmp_path / home) if home == "afile" else home)
+    monkeypatch.setenv(plotting.VARIABLE, "")  # so that it is put back
+    monkeypatch.delenv(plotting.VARIABLE)
+    monkeypatch.delitem(sys.modules, "matplotlib", raising=False)
+    with pytest.raises(UsageError, match="set NEOCOG_HOME"):
+        files.cache_dir()
+    plotting.settle()  # as before the first picture is drawn
+    assert [path.name for path in tmp_path.iterdir()] == ["afile"]
+    assert not Path("/not").exists()
+
+
+def test_a_tilde_is_the_home_wherever_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shell reads the environment of a container's file."""
+    monkeypatch.setenv("NEOCOG_HOME", "~/kept")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.cache_dir() == tmp_path / "kept"
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    with pytest.raises(UsageError, match="NEOCOG_HOME=~/kept: there is no home"):
+        files.cache_dir()
+
+
+@pytest.mark.parametrize("place", ["afile", "/proc/nothing"])
+def test_a_cache_that_takes_nothing_is_said_with_its_variable(
+    place: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "afile").touch()
+    monkeypatch.setenv("NEOCOG_HOME", place)
+    run = neocog.train(tiny / "pictures", model=tiny / "net.json", changes=["epochs=1"], out="run")
+    said = [remark for remark in run.facts()["remarks"] if "NEOCOG_HOME names another place" in remark]
+    assert len(said) == 1
+    assert place in said[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["afile", "run"]
 
 
 HOMELESS = """

@@ -119,11 +119,17 @@ def decoded(listing: Listing, preprocess: Preprocess, *, progress: Progress = no
     kept = _opened(path)
     if kept is not None and (kept.checked or _checked_now(path, listing, kept)):
         return kept
-    with contextlib.suppress(OSError, UnreadableError):  # no room or no permission: memory will do
+    try:
         _write(path, listing, preprocess, progress)
-        if (made := _opened(path)) is not None:
-            return made
-    return _in_memory(listing, preprocess, progress)
+    except (OSError, UnreadableError) as error:  # no room or no permission: memory will do
+        return _in_memory(listing, preprocess, progress, (f"decoded pictures are not kept: {_why(error)}",))
+    made = _opened(path)
+    return made if made is not None else _in_memory(listing, preprocess, progress)
+
+
+def _why(error: OSError | UnreadableError) -> str:
+    said = str(error).partition(";")[0]
+    return f"{said}; NEOCOG_HOME names another place for them"
 
 
 def _key(listing: Listing, preprocess: Preprocess) -> str:
@@ -215,7 +221,9 @@ def _sound(path: Path, rows: tuple[Row, ...], size: int) -> bool:
         return not file.read(1)
 
 
-def _in_memory(listing: Listing, preprocess: Preprocess, progress: Progress) -> Decoded:
+def _in_memory(
+    listing: Listing, preprocess: Preprocess, progress: Progress, why: tuple[str, ...] = ()
+) -> Decoded:
     rows: list[Row] = []
     skipped: list[Skipped] = []
     odds: list[Odds] = []
@@ -232,7 +240,7 @@ def _in_memory(listing: Listing, preprocess: Preprocess, progress: Progress) -> 
         rows.append(made.row)
         odds.append(made.odds)
     shape: Any = tuple(x.shape[1:])
-    families, said = _families(rows, prints), remarks(odds, preprocess)
+    families, said = _families(rows, prints), (*remarks(odds, preprocess), *why)
     return Decoded(tuple(rows), shape, tuple(skipped), families, memory=x[: len(rows)], remarks=said)
 
 
