@@ -4,6 +4,7 @@ that neocog did not write.
 
 from __future__ import annotations
 
+import ast
 import errno
 import io
 import os
@@ -12,7 +13,9 @@ import signal
 import socket
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -23,7 +26,10 @@ from neocog.cli.streams import Forgiving
 from neocog.errors import Interrupted, NeocogError, UnreadableError, UsageError
 from neocog.events import Event, Step
 from neocog.runs.run import Run
+from neocog.style import watchers
 from neocog.training.watchers import Console
+from neocog.transfer.labels import Suspect, Suspects
+from neocog.verbs.doctor import Findings
 
 QUICK = ["epochs=2", "optim.schedule=constant", "data.limit=320", "precision=float32"]
 
@@ -136,6 +142,69 @@ def test_the_verbs_replace_no_input_and_nothing_of_a_run(
     assert command(f"predict {run} in.png --picture out.png".split()) == 0
     assert command(f"predict {run} in.png --picture out.png".split()) == 0, "our own is replaced"
     capsys.readouterr()
+
+
+WRITERS = {"write_text", "write_bytes", "write_json", "replacing", "append"}
+OF_OUR_OWN = (
+    "sealed.py", "model.py", "runs/", "downloads/", "data/folders/picture_cache.py", "figures/",
+    "studies/reproduce.py",
+)  # fmt: skip
+"""Who writes what no user names: runs, caches, the experiments' own folder; `reproduce` looks first."""
+
+
+def test_whatever_a_user_names_is_written_as_an_output() -> None:
+    """Nobody else replaces files without a look at what is there, and nobody writes past both."""
+    package = Path(neocog.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        place = path.relative_to(package).as_posix()
+        if place in ("files.py", "outputs.py"):
+            continue
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "neocog.files":
+                taken = WRITERS & {name.name for name in node.names}
+                assert not taken or place.startswith(OF_OUR_OWN), f"{place}: {taken} of files, not of outputs"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                of = ast.unparse(node.func.value)
+                if node.func.attr in ("write_text", "write_bytes") and of not in ("outputs", "temporary"):
+                    assert place.startswith("downloads/"), f"{place}: {of}.{node.func.attr}"
+
+
+@pytest.mark.parametrize("name", ["suspects.csv", "suspects.png", "findings.json", "step-0001.png"])
+def test_outputs_of_every_verb_spare_what_is_there(name: str, tmp_path: Path) -> None:
+    """Those that nothing else tries: `study labels`, `doctor` in Python, the steps of a painting."""
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    suspects = Suspects((Suspect("a.png", "cat", "dog", 0.1, 0.9, pixels),), 1, "eyes")
+    stroke = SimpleNamespace(step=1, picture=lambda: pixels)
+    writes = {
+        "suspects.csv": lambda: suspects.save(tmp_path / name),
+        "suspects.png": lambda: suspects.save(tmp_path / name),
+        "findings.json": lambda: Findings("run", 1, True, ()).save(tmp_path / name),
+        "step-0001.png": lambda: steps_of_a_painting(tmp_path / "step.png", stroke),
+    }
+    theirs = {".csv": b"file,label\na.png,cat\n", ".png": png(), ".json": b'{"mine": 1}'}[Path(name).suffix]
+    (tmp_path / name).write_bytes(theirs)
+    with pytest.raises(UnreadableError, match="did not write"):
+        writes[name]()
+    assert (tmp_path / name).read_bytes() == theirs
+    (tmp_path / name).unlink()
+    for _ in range(2):
+        writes[name]()
+    assert (tmp_path / name).stat().st_size
+    assert not left_over(tmp_path)
+
+
+def steps_of_a_painting(out: Path, stroke: SimpleNamespace) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watchers, "Stroke", SimpleNamespace)
+        watchers.Pictures(out, 1)(stroke)  # type: ignore[arg-type]
+
+
+def test_a_result_takes_no_place_of_another_file(tmp_path: Path) -> None:
+    (tmp_path / "S7.json").write_text('{"mine": 1}')
+    with pytest.raises(UnreadableError, match=r"S7\.json is no result of an experiment"):
+        neocog.reproduce(["S7"], out=tmp_path, runs=tmp_path / "runs")
+    assert [path.name for path in tmp_path.iterdir()] == ["S7.json"]
 
 
 def test_a_run_among_the_pictures_is_refused(tmp_path: Path) -> None:

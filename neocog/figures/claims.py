@@ -16,6 +16,7 @@ from neocog.figures.entry import Asked, Check, Entry, ToCome
 from neocog.figures.row import Row, claim, seen
 from neocog.figures.sizes import counted
 from neocog.figures.training import trained
+from neocog.files import write_bytes
 from neocog.inside.by_hand.matrices import as_one
 from neocog.model import Trained, dataset_of, open_trained
 from neocog.recipes.chapters import RECIPES
@@ -56,7 +57,7 @@ def _robust(asked: Asked) -> Iterator[Row]:
             yield claim(f"{kind} {amount:g}: LeNet loses less", _shares(found), loses_less(ours, theirs))
         if kind != "zoom":  # whose amounts begin at 1, not at 0
             png = charts.curves(lines, title=f"accuracy under {kind}", x_label=kind, y_label="test accuracy")
-            asked.file(f"Q1-{kind}.png").write_bytes(png)
+            write_bytes(asked.file(f"Q1-{kind}.png"), png)
 
 
 def loses_less(ours: Tensor, theirs: Tensor) -> bool | None:

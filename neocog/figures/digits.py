@@ -8,6 +8,7 @@ from neocog.figures.entry import Asked, Check, Entry
 from neocog.figures.restoring import M12, M14, M15
 from neocog.figures.row import Row, seen
 from neocog.figures.training import Training, trained
+from neocog.files import write_bytes
 from neocog.model import dataset_of, open_trained
 from neocog.recipes.chapters import RECIPES
 from neocog.show import grids
@@ -55,7 +56,7 @@ def _mistakes(asked: Asked) -> Iterator[Row]:
     wrong = [i for i, item in enumerate(items) if item.top[0].name != item.truth]
     titles = [f"{items[i].truth} ({items[i].top[0].name})" for i in wrong]
     digits = list(dataset_of(open_trained(run)).split("test").x[wrong].numpy())
-    asked.file("M9-mistakes.png").write_bytes(grids.grid(digits, titles=titles, caption="truth (answer)"))
+    write_bytes(asked.file("M9-mistakes.png"), grids.grid(digits, titles=titles, caption="truth (answer)"))
     yield seen("test digits named wrong", f"{len(wrong)} of {len(items):,}")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from neocog.figures.entry import Asked, Check, Entry, ToCome
 from neocog.figures.row import Row, missing, seen
 from neocog.figures.training import Training, run_folder
+from neocog.files import write_bytes
 from neocog.recipes.chapters import RECIPES
 from neocog.runs.run import RECIPE_FILE, open_run
 from neocog.show import charts
@@ -30,7 +31,7 @@ def _charts(asked: Asked) -> Iterator[Row]:
             )
             continue
         png = charts.curves(curves, title=title, x_label="epoch", y_label="accuracy, held out")
-        asked.file(f"X1-{title.split(',')[0]}.png").write_bytes(png)
+        write_bytes(asked.file(f"X1-{title.split(',')[0]}.png"), png)
         yield seen(f"the chart of {title}", ", ".join(curves))
 
 

@@ -17,6 +17,7 @@ from neocog.data.dataset import Split
 from neocog.figures.entry import Asked, Check, Entry
 from neocog.figures.row import Row, Verdict, claim, seen
 from neocog.figures.training import trained
+from neocog.files import write_bytes
 from neocog.model import Trained, dataset_of, open_trained
 from neocog.recipes.chapters import RECIPES
 from neocog.report.sections.restored import sheet
@@ -52,8 +53,8 @@ def _shown(name: str, asked: Asked, id: str) -> Iterator[Row]:
     network = open_trained(run)
     test = dataset_of(network).split("test")
     answers = collect(network, test, "test", find(asked.device, "float32").device)
-    asked.file(f"{id}-restored.png").write_bytes(sheet(test, answers, range(10)))
-    asked.file(f"{id}-curves.png").write_bytes(charts.training_curves(run.metrics()))
+    write_bytes(asked.file(f"{id}-restored.png"), sheet(test, answers, range(10)))
+    write_bytes(asked.file(f"{id}-curves.png"), charts.training_curves(run.metrics()))
     result = run.facts()["result"]
     said = ", ".join(
         f"{word} {result[f'test_{key}psnr']:.2f} dB and {result[f'test_{key}ssim']:.3f}"
@@ -82,7 +83,7 @@ def _one_layer(asked: Asked) -> Iterator[Row]:
     maps = [false_colours.signed(weight[row, column].numpy()) for row, column in places]
     titles = [f"row {row}, column {column}" for row, column in places]
     caption = "784 weights for one pixel of the answer each: red adds, blue takes away"
-    asked.file("M12-one-layer.png").write_bytes(grids.grid(maps, titles=titles, caption=caption))
+    write_bytes(asked.file("M12-one-layer.png"), grids.grid(maps, titles=titles, caption=caption))
     yield seen("training loss of D's one layer", f"{run.metrics()[-1]['loss']:.4f}")
     near = [float(abs(weight[r, c, r, c]) / weight[r, c].abs().max()) for r, c in places]
     yield seen(
@@ -180,7 +181,7 @@ def _pretraining(asked: Asked) -> Iterator[Row]:
             holds = True if wins == DRAWS else False if wins == 0 else None
             yield claim(f"{count} labels, {when}: pretrained is better", said, holds)
     png = charts.curves(lines, title="M15: few labels", x_label="labels", y_label="test accuracy")
-    asked.file("M15-labels.png").write_bytes(png)
+    write_bytes(asked.file("M15-labels.png"), png)
 
 
 def _learned(network: Trained, labelled: Split, test: Split, *, anew: bool, seed: int) -> tuple[float, float]:

@@ -93,8 +93,9 @@ def reproduce(
     """
     place = Path(out) if out is not None else None
     entries = _asked_for(ids, which, effort, place)
+    known = [_known(one, place) for one in entries]  # what is there and is none is not written over
     if which == "list":
-        return Reproduction(tuple(Reproduced(one, _known(one, place)) for one in entries))
+        return Reproduction(tuple(map(Reproduced, entries, known)))
     asked = Asked(
         runs=kept_in(runs),
         effort=effort,
@@ -155,4 +156,6 @@ def kept(path: Path) -> tuple[Row, ...]:
     try:
         return tuple(read(row) for row in document["rows"])
     except (KeyError, TypeError) as error:
-        raise UnreadableError(f"{path} is no result of an experiment ({error}); write it anew") from error
+        raise UnreadableError(
+            f"{path} is no result of an experiment ({error}); take it away, or choose another folder"
+        ) from error

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from neocog.files import write_bytes
+from neocog.outputs import write_bytes
 from neocog.show import grids
 from neocog.show.words import duration, plural
 from neocog.style.events import Begun, Ended, Event, Grown, Stroke

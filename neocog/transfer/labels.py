@@ -21,9 +21,8 @@ from neocog.data.dataset import Dataset
 from neocog.data.folders.picture_cache import Progress
 from neocog.data.targets import CLASS_INDICES
 from neocog.errors import UsageError, escaped
-from neocog.files import write_bytes, write_text
 from neocog.model import Kept, Trained
-from neocog.outputs import cell
+from neocog.outputs import cell, write_bytes
 from neocog.pictures.decode import Pixels
 from neocog.recipes.borrowing import STRENGTH
 from neocog.show import grids
@@ -93,7 +92,7 @@ class Suspects:
         """Write `.csv` (all), or `.png` (the first 60, each with its given and its likely class)."""
         path = Path(path)
         if path.suffix == ".csv":
-            write_text(path, self._csv())
+            write_bytes(path, self._csv().encode())
         elif path.suffix == ".png":
             write_bytes(path, self._sheet())
         else:

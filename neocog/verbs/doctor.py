@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neocog.errors import UsageError
-from neocog.files import write_json
+from neocog.outputs import write_json
 from neocog.runs.run import Run, open_run
 from neocog.show.words import plural
 
