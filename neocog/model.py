@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,8 +22,9 @@ from neocog.data.dataset import Dataset, Split
 from neocog.data.names import some
 from neocog.data.posed import posed
 from neocog.errors import NeocogError, UnreadableError, UsageError, first_complaint, unknown
-from neocog.files import named_as_path, read_json, require_named, write_json
+from neocog.files import named_as_path, require_named, write_json
 from neocog.pictures.decode import Preprocess
+from neocog.runs import facts as facts_file
 from neocog.tasks.doubt import Doubt, Tempered, from_file
 from neocog.tasks.table import TASKS
 from neocog.tasks.task import Onlooker, Result, Task, nobody
@@ -161,7 +163,10 @@ def dataset_of(
 
     if data is None or where is None:
         return read("as trained")
-    if _trained_on(trained) == where.resolve():
+    there = None
+    with contextlib.suppress(UnreadableError):  # damaged facts say nothing
+        there = _trained_on(trained)
+    if there == where.resolve():
         return read("as trained")
     seen = read("as trained")  # a folder may have moved; what is in it decides
     return seen if seen.fingerprint == trained.provenance.get("data_fingerprint") else read("all as test")
@@ -170,7 +175,7 @@ def dataset_of(
 def _trained_on(trained: Trained) -> Path | None:
     """The folder that a run was trained on, as its facts have it."""
     facts = trained.path.with_name("facts.json") if trained.path else None
-    found = read_json(facts).get("where") if facts and facts.exists() else None
+    found = facts_file.read(facts)["where"] if facts and facts.exists() else None
     return Path(found) if found is not None else None
 
 

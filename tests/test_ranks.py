@@ -16,6 +16,7 @@ from torch import nn
 
 import neocog
 from neocog import sealed
+from neocog.cli import run as command
 from neocog.errors import Interrupted, UsageError
 from neocog.runs.run import Run
 from neocog.training.ranks import Ranks
@@ -129,6 +130,18 @@ def test_what_cannot_be_trained_together_and_what_differs() -> None:
     assert Ranks().require_possible(normalised, world, 1) == ()
     with pytest.raises(UsageError, match="--device cpu"):
         two.require_possible(normalised, World(torch.device("cuda"), "float32"), 8)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_forecast_is_of_one_process(
+    rank: int, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first says so, the others end without a word."""
+    for name, value in (("MASTER_ADDR", "127.0.0.1"), ("WORLD_SIZE", "2"), ("RANK", str(rank))):
+        monkeypatch.setenv(name, value)
+    assert command(["train", *words, "--dry-run"]) == 2
+    line = "error: --dry-run is for one process, and 2 were begun; give it without torchrun\n"
+    assert capsys.readouterr().err == (line if rank == 0 else "")
 
 
 def test_draws_are_told_apart() -> None:

@@ -27,10 +27,12 @@ from neocog.cli import run as command
 from neocog.data.batches import cuts
 from neocog.errors import CheckFailed, Interrupted, NeocogError, OutOfMemory, UnreadableError, UsageError
 from neocog.events import Event, Finished, Started, Step
+from neocog.recipes.recipe import Recipe
 from neocog.runs import lock
 from neocog.runs.beginning import Place
 from neocog.runs.run import Run, open_run
-from neocog.training import conclusion, driving, loop
+from neocog.training import conclusion, driving, loop, saving
+from neocog.training.resuming import COMING
 from neocog.verbs.list import list_
 
 QUICK = ["epochs=2", "optim.schedule=constant", "data.limit=320", "precision=float32", "model.name=m8"]
@@ -134,6 +136,30 @@ def test_a_resume_without_the_best_network_changes_no_byte(cut: Run, fate: str) 
     with pytest.raises(UnreadableError, match=r"model\.safetensors.*the network of epoch 1.*restore it"):
         neocog.resume(cut.path, epochs=3)
     assert contents(cut.path) == before
+
+
+@pytest.mark.parametrize("left", ["finished", "cut", "cut, without its metrics"])
+def test_a_resume_without_the_state_is_no_new_beginning(done: Run, cut: Run, left: str) -> None:
+    """It would write over all that was learnt."""
+    run = done if left == "finished" else cut
+    run.state_file.unlink()
+    if "without" in left:
+        run.metrics_file.unlink()
+    before = contents(run.path)
+    with pytest.raises(
+        UnreadableError, match=r"last\.safetensors is missing.*restore it.*neocog train .*json"
+    ):
+        neocog.resume(run.path, epochs=3)
+    assert contents(run.path) == before
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "facts.json"])
+def test_a_resume_without_a_file_says_which_and_what_to_do(cut: Run, name: str) -> None:
+    (cut.path / name).unlink()
+    with pytest.raises(
+        UnreadableError, match=rf"cut/{name} is missing; restore it, or begin a new run: neocog"
+    ):
+        neocog.resume(cut.path, epochs=3)
 
 
 @pytest.mark.parametrize("name", ["last.safetensors", "recipe.json", "facts.json"])
@@ -449,6 +475,61 @@ def test_a_kill_while_a_changed_recipe_is_written_leaves_a_pair_that_belongs_tog
         assert run.recipe().batch == 16
 
 
+@pytest.mark.parametrize("stopped", ["before the recipe", "after it"])
+def test_a_change_that_was_not_carried_out_is_not_said_to_be(
+    cut: Run, monkeypatch: pytest.MonkeyPatch, stopped: str
+) -> None:
+    """A full disk while a changed recipe is written, then a resume without the change: what facts.json
+    says is what recipe.json holds.
+    """
+    write = Run.write_recipe
+
+    def full(self: Run, recipe: Recipe) -> None:
+        if stopped == "after it":
+            write(self, recipe)
+        raise UnreadableError("No space left on device")
+
+    before = cut.facts()
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "write_recipe", full)
+        with pytest.raises(UnreadableError, match="No space"):
+            neocog.resume(cut.path, changes=["batch=16"])
+    assert {name: value for name, value in cut.facts().items() if name != COMING} == before
+    neocog.resume(cut.path)
+    carried_out = stopped == "after it"
+    facts = cut.facts()
+    assert cut.recipe().batch == (16 if carried_out else 32)
+    assert ("--set batch=16" in facts["command"]) == carried_out
+    assert any("batch is 16" in remark for remark in facts["remarks"]) == carried_out
+    assert facts["recipe_identity"] == cut.recipe().identity
+    assert COMING not in facts
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [(b"", "not a JSON document"), (b"{}\n junk", "not a JSON document"), (b'{"more": 1}', "recipe.json: ")],
+)
+def test_a_recipe_that_is_none_is_to_be_put_back(cut: Run, damage: bytes, words: str) -> None:
+    cut.recipe_file.write_bytes(damage)
+    before = contents(cut.path)
+    with pytest.raises(NeocogError, match=rf"{words}.*put it back, and give changes with --set"):
+        neocog.resume(cut.path)
+    assert contents(cut.path) == before
+
+
+@pytest.mark.parametrize("facts", [b"[]", b"", b'{"where": "/tmp"}', b'{"where": 5}'])
+def test_facts_that_are_none_tell_nobody_where_the_pictures_are(tmp_path: Path, facts: bytes) -> None:
+    run = neocog.train(
+        photos(tmp_path / "here"),
+        changes=["epochs=1", "preprocess.size=[16,16]", "batch=2"],
+        out=tmp_path / "run",
+    )
+    run.facts_file.write_bytes(facts)
+    with pytest.raises(UnreadableError, match=r"facts\.json"):
+        neocog.evaluate(run)
+    assert neocog.evaluate(run, data=tmp_path / "here").n > 0
+
+
 def photos(folder: Path) -> Path:
     for number in range(6):
         path = folder / "ab"[number % 2] / f"{number}.png"
@@ -497,7 +578,10 @@ def test_a_kill_before_the_first_state_doubles_no_epoch(
     assert run.json()["epochs"] == 2
 
 
-@pytest.mark.parametrize("damage", ["emptied", "zeroed", "gone", "cut", "changed", "no text", "longer"])
+@pytest.mark.parametrize(
+    "damage",
+    ["emptied", "zeroed", "gone", "cut", "changed", "no text", "longer", "of another run", "by an editor"],
+)
 def test_metrics_that_a_power_cut_damaged_are_brought_back(cut: Run, finished: Run, damage: str) -> None:
     path, good = cut.metrics_file, cut.metrics_file.read_bytes()
     bad = {
@@ -506,6 +590,8 @@ def test_metrics_that_a_power_cut_damaged_are_brought_back(cut: Run, finished: R
         "cut": good[:-9],
         "changed": good.replace(b'"epoch": 1', b'"epoch": 7'),
         "no text": b"\xff" * len(good),
+        "of another run": good.replace(b'"loss": ', b'"loss": 1'),
+        "by an editor": b"\xef\xbb\xbf" + good.replace(b"\n", b"\r\n"),
         "longer": good + good + b'{"epoch": 3',
     }
     if damage == "gone":
@@ -517,7 +603,7 @@ def test_metrics_that_a_power_cut_damaged_are_brought_back(cut: Run, finished: R
     assert same(cut, finished)
 
 
-@pytest.mark.parametrize("damage", ["another figure", "a line lost", "gone"])
+@pytest.mark.parametrize("damage", ["another figure", "a line lost", "gone", "by an editor", "turned around"])
 def test_damaged_metrics_of_a_finished_run_are_noticed_and_mended(
     done: Run, finished: Run, damage: str
 ) -> None:
@@ -525,6 +611,8 @@ def test_damaged_metrics_of_a_finished_run_are_noticed_and_mended(
     bad = {
         "another figure": good.replace(b'"step": 1', b'"step": 7', 1),
         "a line lost": good[: good.find(b"\n") + 1],
+        "by an editor": good.replace(b"\n", b"\r\n"),
+        "turned around": b"".join(reversed(good.splitlines(keepends=True))),
     }
     if damage == "gone":
         path.unlink()
@@ -554,6 +642,42 @@ def test_a_state_of_an_older_version_asks_for_its_metrics(cut: Run, damage: byte
     assert [m["epoch"] for m in cut.metrics()] == [1, 2]
 
 
+def test_a_kill_between_a_later_epoch_and_its_state_doubles_no_epoch(
+    tmp_path: Path, finished: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its line is there, and the state knows of the epoch before only."""
+    saves, save = itertools.count(1), Run.save
+
+    def killed(self: Run, *given: object) -> None:
+        if next(saves) == 2:
+            raise Stop
+        save(self, *given)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "save", killed)
+        patch.setattr(saving, "SAVE_SHARE", float("inf"))
+        with pytest.raises(Stop):
+            neocog.train("digits", changes=QUICK, out=tmp_path / "a")
+    run = Run(tmp_path / "a")
+    assert (len(run.metrics()), run.saved()["epoch"]) == (2, 1)
+    resumed(run)
+    assert same(run, finished)
+
+
+@pytest.mark.parametrize("damage", [b"", bytes(700), b"\xff\n[[[[", b"[]\n5\n"])
+def test_what_a_power_cut_leaves_of_status_and_events_stops_nothing(
+    cut: Run, finished: Run, damage: bytes
+) -> None:
+    """They are for who watches; nothing relies on them."""
+    for path in (cut.events_file, cut.path / "status.json"):
+        path.write_bytes(damage)
+    assert cut.steps() == cut.saved()["step"]
+    assert cut.findings() == []
+    resumed(cut)
+    assert same(cut, finished)
+    assert cut.steps() == 20
+
+
 BAD: dict[str, dict[str, bytes]] = {
     "line": {"metrics.jsonl": b"{\n", "facts.json": b"{}"},
     "result": {"facts.json": b'{"result": 5}'},
@@ -561,6 +685,9 @@ BAD: dict[str, dict[str, bytes]] = {
     "recipe": {"recipe.json": b"\xff\xfe"},
     "deep": {"facts.json": b"[" * 100_000},
     "zeros": {"facts.json": bytes(500), "recipe.json": bytes(300)},
+    "numbers": {"metrics.jsonl": b'{"epoch": 1e999}\n' * 3, "facts.json": b"1e999"},
+    "epochs": {"metrics.jsonl": b'{"epoch": "two"}\n', "last.safetensors": b""},
+    "state": {"metrics.jsonl": b"[" * 100_000 + b"\n", "last.safetensors": bytes(64)},
 }
 
 
@@ -622,6 +749,17 @@ def test_an_ending_that_was_cut_off_is_taken_up_again(
         neocog.resume(run.path)
 
 
+@pytest.mark.parametrize("name", ["report.html", "curves.png"])
+def test_what_a_finished_run_lost_of_its_ending_is_made_again(done: Run, finished: Run, name: str) -> None:
+    (done.path / name).unlink()
+    neocog.resume(done.path)
+    assert contents(done.path).keys() == contents(finished.path).keys()
+    assert same(done, finished)
+    assert done.facts()["result"] == finished.facts()["result"]
+    with pytest.raises(UsageError, match="is finished"):
+        neocog.resume(done.path)
+
+
 def test_a_beginning_that_was_cut_off_is_begun_again(done: Run, finished: Run) -> None:
     """What a kill after the first file leaves: facts, and no recipe."""
     facts = done.facts_file.read_bytes()
@@ -666,10 +804,44 @@ def test_an_interrupted_training_counts_whole_epochs(tmp_path: Path, steps: int,
     assert status["epoch"] == whole + 1
 
 
-@pytest.mark.parametrize(("epochs", "words"), [(1, "done 1 epoch, and epoch 2 is under way"), (0, "epochs")])
+@pytest.mark.parametrize(
+    ("epochs", "words"),
+    [
+        (1, "done 1 epoch, and epoch 2 is under way"),
+        (0, "--epochs 0: a run has at least 1 epoch$"),
+        (-3, "--epochs -3: a run has at least 1 epoch$"),
+    ],
+)
 def test_fewer_epochs_than_are_done_are_refused(cut: Run, epochs: int, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         neocog.resume(cut.path, epochs=epochs)
+
+
+def test_a_plan_that_is_cut_says_so_in_whole_epochs(cut: Run, tmp_path: Path) -> None:
+    """Of three planned two are asked; then the last phase of two is cut away."""
+    longer = Run(shutil.copytree(cut.path, tmp_path / "longer"))
+    steps = itertools.count(1)
+    with pytest.raises(Interrupted):
+        neocog.resume(longer.path, epochs=3, stop=lambda: next(steps) == 2)
+    said = remarks(resumed(longer, epochs=2))
+    assert "2 epochs in place of 3: the schedule is shortened from here" in said
+    phases = 'phases=[{"epochs":1},{"epochs":2}]'
+    run = neocog.train("digits", changes=[*QUICK[2:], phases], out=tmp_path / "phases")
+    with pytest.raises(UsageError, match="the last of the run's 2 phases begins after 1 epoch; ask for more"):
+        neocog.resume(run.path, epochs=1)
+
+
+def test_a_run_that_gave_up_goes_on_by_one_epoch_at_a_time(tmp_path: Path) -> None:
+    """Stopped early after so many of its epochs, and so counted everywhere."""
+    patient = [*QUICK, "epochs=5", "stop.patience=1", "optim.lr=1e-30"]
+    run = neocog.train("digits", changes=patient, out=tmp_path / "a")
+    done = run.facts()["result"]["epochs"]
+    assert (run.facts()["result"]["reason"], done < 5) == ("stopped early", True)
+    seen: list[Event] = []
+    neocog.resume(run.path, watchers=[lambda run: seen.append])
+    assert isinstance(seen[-1], Finished)
+    assert seen[-1].epoch == done + 1 == run.json()["epochs"] == len(run.metrics())
+    assert f"{done + 1} epochs in" in run.text()
 
 
 def test_as_many_epochs_as_are_done_end_the_run(tmp_path: Path) -> None:

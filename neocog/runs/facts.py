@@ -21,6 +21,7 @@ KINDS: dict[str, tuple[type, ...]] = {
 }
 """What every run's facts hold, and of which kind it is."""
 OPTIONAL: dict[str, tuple[type, ...]] = {
+    "coming": (dict,),
     "command": (str,),
     "own": (dict,),
     "remarks": (list,),

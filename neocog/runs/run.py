@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neocog import sealed
-from neocog.errors import UnreadableError
+from neocog.errors import UnreadableError, UsageError
 from neocog.files import append, read_json, sweep, write_bytes, write_json
 from neocog.model import MODEL_FILE, Trained
 from neocog.recipes.recipe import Recipe, from_json
@@ -57,8 +57,21 @@ class Run:
         return self.path / MODEL_FILE
 
     @property
+    def curves_file(self) -> Path:
+        return self.path / "curves.png"
+
+    @property
     def report_file(self) -> Path:
         return self.path / "report.html"
+
+    @property
+    def anew(self) -> str:
+        """How a training by the same recipe is begun, where this one cannot go on."""
+        return f"begin a new run: neocog train {self.recipe_file}"
+
+    def concluded(self) -> bool:
+        """Whether everything is there that the end of a training leaves behind."""
+        return all(path.exists() for path in (self.model_file, self.curves_file, self.report_file))
 
     def json(self) -> dict[str, Any]:
         """What a training came to: run, epochs, seconds, test_accuracy (None without a test split)."""
@@ -99,9 +112,14 @@ class Run:
         return f"<pre>{markup.text(self.text())}</pre>{curves}"
 
     def recipe(self) -> Recipe:
-        return from_json(read_json(self.recipe_file), within=str(self.recipe_file))
+        try:
+            return from_json(read_json(self.recipe_file), within=str(self.recipe_file))
+        except (UnreadableError, UsageError) as error:
+            raise type(error)(f"{error}; put it back, and give changes with --set FIELD=VALUE") from error
 
     def facts(self) -> dict[str, Any]:
+        if not self.facts_file.exists():
+            raise UnreadableError(f"{self.facts_file} is missing; restore it, or {self.anew}")
         return facts_file.read(self.facts_file)
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -146,9 +164,14 @@ class Run:
             )
 
     def steps(self) -> int:
-        """How many steps are done, as status.json says; 0 before it is there."""
-        status = self.path / "status.json"
-        return int(read_json(status)["step"]) if status.exists() else 0
+        """How many steps are done, as status.json says, else the state; 0 where neither does."""
+        found: Any = None
+        with contextlib.suppress(UnreadableError):
+            found = read_json(self.path / "status.json")
+        step = found.get("step") if isinstance(found, dict) else None
+        if not isinstance(step, int):
+            step = self.saved()["step"] if self.state_file.exists() else 0
+        return int(step)
 
     def findings(self) -> list[dict[str, Any]]:
         """What the training doctor found, each once, in order."""
@@ -188,8 +211,11 @@ def open_run(path: Path) -> Run:
     if run.recipe_file.exists():
         return run
     if run.facts_file.exists():
+        begun, command = run.state_file.exists(), run.facts().get("command", "neocog train ...")
         raise UnreadableError(
-            f"{path} is no run yet: its training was stopped before it began; "
-            f"begin it again: {run.facts().get('command', 'neocog train ...')} --out {path}"
+            f"{run.recipe_file} is missing; restore it, or begin a new run: {command}"
+            if begun
+            else f"{path} is no run yet: its training was stopped before it began; "
+            f"begin it again: {command} --out {path}"
         )
     raise UnreadableError(f"{path} is no run: it holds no {RECIPE_FILE}")

@@ -59,7 +59,7 @@ def conclude(job: Training, run: Run, ended: Ended) -> None:
     if job.recipe.data.name != GIVEN:
         job.dataset.free_train()
     give_back_memory()
-    run.write("curves.png", charts.training_curves(run.metrics()))
+    run.write(run.curves_file.name, charts.training_curves(run.metrics()))
     result: dict[str, Any] = {"reason": ended.reason, "epochs": ended.epochs, "test_accuracy": None}
     trained, dataset = load_model(run.model_file), job.dataset
     measured = next((name for name in ("test", "val") if name in dataset.splits), None)

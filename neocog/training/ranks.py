@@ -172,8 +172,8 @@ def joined() -> Iterator[Ranks]:
     """The ranks that the environment names, as torchrun does (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT);
     this process alone where it names none.
     """
-    number, rank = (_whole(name, default) for name, default in (("WORLD_SIZE", 1), ("RANK", 0)))
-    if number == 1 or "MASTER_ADDR" not in os.environ:
+    rank, number = _named()
+    if number == 1:
         yield ALONE
         return
     dist.init_process_group("gloo", timeout=PATIENT)
@@ -185,6 +185,25 @@ def joined() -> Iterator[Ranks]:
         raise
     finally:
         dist.destroy_process_group()
+
+
+def require_alone(what: str) -> None:
+    """For `what` one process does: where the environment names several, `UsageError` in the first, and the
+    others end without a word (`SystemExit`).
+    """
+    rank, number = _named()
+    if number == 1:
+        return
+    if rank:
+        raise SystemExit(UsageError.exit_code)
+    raise UsageError(f"{what} is for one process, and {number} were begun; give it without torchrun")
+
+
+def _named() -> tuple[int, int]:
+    """This process's rank and how many there are, as the environment says."""
+    if "MASTER_ADDR" not in os.environ:
+        return 0, 1
+    return _whole("RANK", 0), _whole("WORLD_SIZE", 1)
 
 
 def _whole(name: str, default: int) -> int:

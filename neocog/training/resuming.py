@@ -33,6 +33,9 @@ FIXED = {
 }
 """Fields that cannot change in a run under way, and why."""
 
+COMING = "coming"
+"""In the facts while a changed recipe is written: it, and the facts that belong to it."""
+
 ALIKE = (frozenset({"momentum", "nesterov"}), frozenset({"adam", "adamw"}))
 """Optimizers that remember the same of past gradients."""
 
@@ -50,9 +53,21 @@ def require_carriable(run: Run, before: Recipe, recipe: Recipe) -> None:
     for field in changed(before, recipe):
         if why := FIXED.get(field.split(".")[0]):
             raise UsageError(
-                f"{field} cannot change in a run under way, as it {why}; "
-                f"begin a new run: neocog train {run.recipe_file} --set {field}=..."
+                f"{field} cannot change in a run under way, as it {why}; {run.anew} --set {field}=..."
             )
+
+
+def require_unsaved(run: Run, facts: dict[str, Any]) -> None:
+    """`UnreadableError` where a state was saved, and is gone: a training that begins anew would end with
+    nothing of what was learnt.
+    """
+    metrics, events = (
+        path.read_bytes() if path.exists() else b"" for path in (run.metrics_file, run.events_file)
+    )
+    if "result" in facts or metrics.count(b"\n") > 1 or b'"event": "saved"' in events:
+        raise UnreadableError(
+            f"{run.state_file} is missing, which held all that was learnt so far; restore it, or {run.anew}"
+        )
 
 
 def goes_on(job: Training, run: Run, saved: Saved | None, before: Recipe) -> Going:
@@ -115,8 +130,11 @@ def _in_words(before: Recipe, recipe: Recipe, per_epoch: int) -> Iterator[str]:
             continue
         yield f"from here on {field} is {new} in place of {old}"
     if before.epochs != recipe.epochs:
-        asked = plural(recipe.epochs, "epoch")
-        yield f"{asked} in place of {before.epochs}: the schedule is stretched from here"
+        asked, done = (
+            plural(recipe.epochs, "epoch"),
+            "stretched" if recipe.epochs > before.epochs else "shortened",
+        )
+        yield f"{asked} in place of {before.epochs}: the schedule is {done} from here"
     if before.batch != recipe.batch:
         yield f"an epoch now takes {plural(per_epoch, 'step')}; each of its pictures still counts once"
 
@@ -130,7 +148,7 @@ def _require_best(run: Run, state: State) -> None:
     except UnreadableError as error:
         raise UnreadableError(
             f"{error}; it is the network of epoch {state.best_epoch}, the best so far: restore it, "
-            f"or begin a new run: neocog train {run.recipe_file}"
+            f"or {run.anew}"
         ) from error
 
 
@@ -215,9 +233,19 @@ def _average(network: Network, recipe: Recipe, saved: Saved) -> tuple[Average, t
     return average, (given_up,) if kept else ()
 
 
+def settled(facts: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """The facts that belong to `recipe`, which recipe.json holds: a resume that was stopped while it wrote a
+    changed one leaves both those of before and those that were to come.
+    """
+    coming = facts.get(COMING)
+    if coming is not None and coming["recipe"] == recipe.json():
+        return dict(coming["facts"])
+    return {name: value for name, value in facts.items() if name != COMING}
+
+
 def require_same_recipe(run: Run, recipe: Recipe, facts: dict[str, Any]) -> None:
-    """`CheckFailed` where recipe.json is not the recipe that the facts know. While a resume writes a changed
-    recipe, they know both.
+    """`CheckFailed` where recipe.json is not the recipe that the facts know. Of a version that did not keep
+    the facts to come they know both while a changed recipe is written.
     """
     known = recipe.identity in (facts["recipe_identity"], facts.get("recipe_identity_next"))
     if recipe.start is not None:  # the identity leaves its name out, which the model file tells on
@@ -229,11 +257,13 @@ def require_same_recipe(run: Run, recipe: Recipe, facts: dict[str, Any]) -> None
         )
 
 
-def change(run: Run, before: Recipe, recipe: Recipe, facts: dict[str, Any]) -> None:
-    """Write the recipe in force and the facts. A kill at any moment leaves a pair that belongs together."""
-    facts = {name: value for name, value in facts.items() if name != "recipe_identity_next"}
+def change(run: Run, before: Recipe, recipe: Recipe, facts: dict[str, Any], new: dict[str, Any]) -> None:
+    """Write the `recipe` in force, which was `before`, and the `new` facts in place of `facts`. A kill or a
+    full disk at any moment leaves a pair that belongs together, see `settled`.
+    """
+    new = {name: value for name, value in new.items() if name != "recipe_identity_next"}
+    new["recipe_identity"] = recipe.identity
     if recipe.json() != before.json():
-        between = {**facts, "recipe_identity": before.identity, "recipe_identity_next": recipe.identity}
-        run.write_facts(between)
+        run.write_facts({**facts, COMING: {"recipe": recipe.json(), "facts": new}})
         run.write_recipe(recipe)
-    run.write_facts({**facts, "recipe_identity": recipe.identity})
+    run.write_facts(new)

@@ -29,8 +29,15 @@ from neocog.training.forecast import forecast as foreseen
 from neocog.training.loop import prepare
 from neocog.training.order import Order, in_commands
 from neocog.training.own import NOTHING, Own
-from neocog.training.ranks import Ranks, joined
-from neocog.training.resuming import change, goes_on, require_carriable, require_same_recipe
+from neocog.training.ranks import Ranks, joined, require_alone
+from neocog.training.resuming import (
+    change,
+    goes_on,
+    require_carriable,
+    require_same_recipe,
+    require_unsaved,
+    settled,
+)
 from neocog.transfer.start import asked as borrowed_again
 from neocog.world import as_many_threads, find
 from neocog.world import facts as world_facts
@@ -121,8 +128,10 @@ def forecast(
     engine: Engine = "torch",
 ) -> Forecast:
     """What `train`, given the same, will cost in time, memory and disk, from a piece of it that is done in a
-    folder that is thrown away. Nothing is written but the caches that the training then finds.
+    folder that is thrown away. Nothing is written but the caches that the training then finds. `UsageError`
+    where several processes are to train together: it would say what one alone costs.
     """
+    require_alone("--dry-run")
     order = Order(
         what=what,
         data=data,
@@ -169,7 +178,8 @@ def resume(
         run.alone() if ranks.first else contextlib.nullcontext(()) as of_lock,
         as_many_threads(run.facts().get("threads")),
     ):
-        facts, before = run.facts(), run.recipe()
+        before = run.recipe()
+        facts = settled(run.facts(), before)
         require_same_recipe(run, before, facts)
         recipe = _longer(override(before, changes), epochs)
         require_carriable(run, before, recipe)
@@ -189,6 +199,8 @@ def resume(
         precision = facts["precision"] if recipe.precision == "auto" else recipe.precision
         world = find(device, precision, facts.get("masks", BEFORE["masks"]))
         saved = run.saved_state()
+        if saved is None:
+            require_unsaved(run, facts)
         lost = recipe.start if saved is None else None  # killed before a state held the borrowed features
         there = facts.get("start", {}).get("where")
         eyes = borrowed_again(lost, there) if lost is not None else None
@@ -213,17 +225,17 @@ def resume(
             new["state_recipe"] = then.json()
         ranks.wait()  # all have read what the first now writes
         if ranks.first:
-            change(run, before, recipe, new)
+            change(run, before, recipe, facts, new)
             put(run.metrics_file, wanted)
         return drive(job, run, going.live, remarks=said, watchers=watchers, stop=stop)
 
 
 def _require_unfinished(run: Run, facts: dict[str, Any], recipe: Recipe) -> None:
-    """`UsageError` where everything that is asked is done, with all that a training leaves behind. Where its
-    metrics are damaged, the ending is taken up again, which mends them.
+    """`UsageError` where everything that is asked is done, with all that a training leaves behind. Where
+    something of that is missing or its metrics are damaged, the ending is taken up again, which mends them.
     """
     done = facts.get("result", {}).get("epochs", 0)
-    if "result" not in facts or facts.get(UNREPORTED) or recipe.epochs > done:
+    if "result" not in facts or facts.get(UNREPORTED) or recipe.epochs > done or not run.concluded():
         return
     with contextlib.suppress(UnreadableError):
         run.metrics()
@@ -244,13 +256,15 @@ def _longer(recipe: Recipe, epochs: int | None) -> Recipe:
     """The recipe with so many epochs in all: the last phase is stretched, or cut."""
     if epochs is None or epochs == recipe.epochs:
         return recipe
-    last = recipe.phases[-1].epochs + epochs - recipe.epochs
-    if last < 1:
+    before = recipe.epochs - recipe.phases[-1].epochs
+    if epochs <= before or epochs < 1:
         raise UsageError(
-            f"--epochs {epochs}: the run has {plural(len(recipe.phases), 'phase')}, of which the last begins "
-            f"after {recipe.epochs - recipe.phases[-1].epochs} epochs; ask for more than that"
+            f"--epochs {epochs}: the last of the run's {len(recipe.phases)} phases begins after "
+            f"{plural(before, 'epoch')}; ask for more than that"
+            if before
+            else f"--epochs {epochs}: a run has at least 1 epoch"
         )
-    return override(recipe, [f"phases.{len(recipe.phases) - 1}.epochs={last}"])
+    return override(recipe, [f"phases.{len(recipe.phases) - 1}.epochs={epochs - before}"])
 
 
 def _same_own(run: Run, facts: dict[str, Any], own: Own) -> None:
