@@ -65,11 +65,12 @@ def lend(
     """
     if isinstance(start, str) and start.lower() == NOTHING:
         start = NOTHING
+    freeing = ("--tune", ",".join(tune)) if tune else ()
     if start is not None and str(start) != NOTHING:
         if chosen:
             raise UsageError("--from brings its network; leave out --model, or --from")
         eyes = borrowed(start)
-        words = ("--from", eyes.start.name, *(("--tune", ",".join(tune)) if tune else ()))
+        words = ("--from", eyes.start.name, *freeing)
         if not tune and recipe.start is not None and recipe.start.sha256 == eyes.start.sha256:
             return Lent(recipe, eyes, words=words)  # the recipe's own start, wherever it lies now
         return replace(_with(eyes, recipe, tune, found, ()), words=words)
@@ -80,7 +81,7 @@ def lend(
         helps, usual = borrowing.suits(found)
         if helps:
             try:
-                return _with(borrowed(EYES), recipe, tune, found, usual)
+                return replace(_with(borrowed(EYES), recipe, tune, found, usual), words=freeing)
             except ExtraMissing as error:
                 usual = (f"from nothing, since the eyes that would help are not installed: {error}",)
     if tune:
