@@ -154,8 +154,10 @@ def test_leaving_out_in_turn_covers_further_pictures() -> None:
     kept = []
     for _ in range(30):
         y = torch.arange(60) % 2
-        found = doubt.cross_fitted(last, task, [(torch.randn(60, 6) + centres[y], y)], 0.1, 0.9)
-        assert found is not None
+        pictures = [(torch.randn(60, 6) + centres[y], y)]
+        fixed = doubt.cross_fitted(last, task, pictures, 0.1, 0.9)
+        assert fixed is not None
+        found = doubt.doubtful(last, task, pictures, fixed, 0.9)
         assert found.n == 60
         assert found.threshold is not None
         further = found.distances(torch.randn(300, 6) + centres[torch.arange(300) % 2])

@@ -7,9 +7,6 @@ import itertools
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +36,7 @@ from neocog.tasks.multilabel import MultiLabel
 from neocog.training import sight
 from neocog.training.loop import prepare
 from neocog.transfer import features as kept
+from neocog.transfer import lending
 from neocog.transfer.start import borrowed
 from neocog.world import find
 from neocog.zoo import ZOO, Head, Model, Network, build
@@ -353,41 +351,6 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_bits(lender: neocog.Run, tm
         assert all(torch.equal(t, weights(again)[n]) for n, t in weights(whole).items())
 
 
-KILLED = """
-import json, os, signal, sys
-sys.path.insert(0, sys.argv[1])
-import test_transfer as here
-steps = iter(range(1000))
-def stop():
-    if next(steps) == int(sys.argv[3]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return False
-asked = here.from_json(json.loads(sys.argv[4]))
-here.neocog.train(asked, dataset=here.made(), out=sys.argv[2], stop=stop)
-"""
-
-
-def killed(path: Path, start: neocog.Run, asked: Recipe, step: int) -> None:
-    """The training of `train` in a process of its own that is killed after so many steps."""
-    begun = asked.model_copy(update={"start": Start(name=str(start.path))})
-    argv = [str(Path(__file__).parent), str(path), str(step), json.dumps(begun.json())]
-    done = subprocess.run([sys.executable, "-c", KILLED, *argv], capture_output=True, text=True, timeout=300)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "step", [1, 7, 11]
-)  # before any state is kept, in the frozen phase, in the freed one
-def test_killed_it_goes_on_to_the_same_bits(lender: neocog.Run, tmp_path: Path, step: int) -> None:
-    tune = Phase(epochs=2, optim=Optim(kind="momentum", lr=0.01), freeze="relu1")
-    asked = recipe(FROZEN, tune, stop=Stop(select="last"))
-    whole = train(tmp_path / "whole", lender, asked)
-    killed(tmp_path / "cut", lender, asked, step)
-    again = neocog.resume(tmp_path / "cut", dataset=made())
-    assert all(torch.equal(t, weights(again)[n]) for n, t in weights(whole).items())
-
-
 def test_without_a_state_it_begins_again_with_the_borrowed_features(
     lender: neocog.Run, tmp_path: Path
 ) -> None:
@@ -460,12 +423,10 @@ def test_what_is_unlike_is_fixed_without_holding_any_out(lender: neocog.Run, tmp
     assert kept is not None
     assert kept.n == 48, "every training picture was left out once"
     assert kept.threshold is not None
-    tuned = recipe(FROZEN, Phase(epochs=1, freeze="relu1"), coverage=0.9)
     hidden = recipe(head=Head(hidden=12, norm="standard"), coverage=0.9)
-    for name, asked in (("tuned", tuned), ("hidden", hidden)):
-        learned = train(tmp_path / name, lender, asked, data)
-        assert load(learned.model_file).doubt is None, "more than the last layer has seen every picture"
-        assert any("none was held out" in line for line in learned.facts()["remarks"])
+    learned = train(tmp_path / "hidden", lender, hidden, data)
+    assert load(learned.model_file).doubt is None, "more than the last layer has seen every picture"
+    assert any("none was held out" in line for line in learned.facts()["remarks"])
 
 
 def test_few_pictures_are_all_learned_from_and_many_are_not() -> None:
@@ -515,6 +476,15 @@ def test_from_a_run_a_file_and_a_name(lender: neocog.Run, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="unknown stage"):
         neocog.train("digits", start=lender, tune=["mixed8"], dataset=made(), out=tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+def test_the_command_says_what_is_freed(lender: neocog.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether eyes are named or are the usual ones."""
+    monkeypatch.setattr(lending, "EYES", str(lender.path))
+    found = Extent(48, 3, (200, 200))
+    assert lending.lend(recipe(), None, tune=("relu1",), found=found).words == ("--tune", "relu1")
+    assert lending.lend(recipe(), None, found=found).words == ()
+    assert lending.lend(recipe(), lender, tune=("relu1", "conv1")).words[2:] == ("--tune", "relu1,conv1")
 
 
 def test_another_file_under_the_recipes_name_is_refused(lender: neocog.Run, tmp_path: Path) -> None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,18 +18,24 @@ from test_transfer import FROZEN, made, recipe
 from torch import Tensor, nn
 
 import neocog
+from neocog.data.augment.augment import Augment
 from neocog.data.dataset import Dataset
-from neocog.errors import UsageError
+from neocog.errors import Interrupted, UsageError
+from neocog.model import load
 from neocog.optim.settings import Optim
 from neocog.pictures.preprocess import Preprocess
-from neocog.recipes.recipe import Phase, Recipe, Stop
+from neocog.recipes.recipe import Phase, Recipe, Stop, override
+from neocog.runs.run import Run
 from neocog.sealed import read
+from neocog.show.words import duration
 from neocog.studies.folds import Folds, together
 from neocog.tasks import logistic
+from neocog.tasks.doubt import quantile
 from neocog.training import tuning
 from neocog.training.loop import prepare
 from neocog.transfer.start import borrowed
 from neocog.world import find
+from neocog.zoo.head import answering
 from neocog.zoo.modes import learning
 
 TUNE = Phase(epochs=2, optim=Optim(kind="momentum", lr=0.02, rates=0.5), freeze="relu1", statistics="kept")
@@ -49,15 +60,17 @@ def weights(run: neocog.Run) -> dict[str, Tensor]:
 
 
 def test_the_course_is_that_of_trainings_without_each_fold(lender: neocog.Run, tmp_path: Path) -> None:
-    """Against five plain trainings, each on pictures of its own; the job itself is not trained by it."""
-    plain = {"stop": Stop(select="last"), "preprocess": Preprocess(scale="128")}
+    """Against five plain trainings, each on pictures of its own; the job itself is not trained by it. What is
+    unlike is fixed by the same trainings.
+    """
+    plain = {"stop": Stop(select="last"), "preprocess": Preprocess(scale="128"), "coverage": 0.9}
     asked, train = begun(lender, FROZEN, TUNE, **plain), ALL_LEARNED.train
     job = prepare(asked, ALL_LEARNED, find("cpu", "float32"), start=borrowed(lender))
     before = {name: t.clone() for name, t in job.trained.network.state_dict().items()}
     course = tuning.crossed(job)
     assert all(torch.equal(t, before[n]) for n, t in job.trained.network.state_dict().items())
     fold = logistic.folds(train.y, 5, asked.seed)
-    losses, right = [0.0] * 3, [0.0] * 3
+    losses, right, far = [0.0] * 3, [0.0] * 3, []
     for number in range(5):
         rows, left = (fold != number).nonzero()[:, 0], (fold == number).nonzero()[:, 0]
         part = Dataset("part", ALL_LEARNED.classes, train.subset(rows), val=train.subset(left))
@@ -65,8 +78,53 @@ def test_the_course_is_that_of_trainings_without_each_fold(lender: neocog.Run, t
         for place, epoch in enumerate(run.metrics()[FROZEN.epochs - 1 :]):
             losses[place] += float(epoch["val_loss"]) * len(left) / len(train)
             right[place] += float(epoch["val_accuracy"]) * len(left)
-    assert course.losses == pytest.approx(losses, rel=1e-4)
+        kept = load(run.model_file)
+        assert kept.doubt is not None
+        seen: list[Tensor] = []
+        with answering(kept.network, seen.append), torch.inference_mode():
+            kept.network(kept.preprocess.normalise(train.x[left]))
+        far.append(kept.doubt.distances(seen[0]))
+    assert course.losses.mean(1).tolist() == pytest.approx(losses, rel=1e-4)
     assert course.right == tuple(map(round, right))
+    assert len(course.limits) == 3
+    assert course.limits[-1].n == len(train)
+    assert course.limits[-1].threshold == pytest.approx(quantile(torch.cat(far), 0.9), rel=1e-4)
+    assert course.limits[0] != course.limits[-1]
+
+
+def test_what_tuned_features_never_saw_is_unlike(lender: neocog.Run, tmp_path: Path) -> None:
+    """The user says for how long; what is unlike comes of pictures left out, also after an interruption. A
+    run that goes on otherwise has none any more, and says so.
+    """
+    given = {"dataset": ALL_LEARNED, "changes": ["phases.1.epochs=2", "coverage=0.9"]}
+    asked = begun(lender, FROZEN, TUNE)
+    course = tuning.crossed(
+        prepare(
+            override(asked, given["changes"]), ALL_LEARNED, find("cpu", "float32"), start=borrowed(lender)
+        )
+    )
+    run = neocog.train(asked, out=tmp_path / "run", **given)
+    kept = load(run.model_file).doubt
+    assert kept is not None
+    assert kept.n == len(ALL_LEARNED.train)
+    assert (kept.threshold, kept.temperature) == (course.limits[-1].threshold, course.limits[-1].temperature)
+    steps = iter(range(1000))
+    with pytest.raises(Interrupted):
+        neocog.train(asked, out=tmp_path / "cut", stop=lambda: next(steps) == 10, **given)
+    again = neocog.resume(tmp_path / "cut", dataset=ALL_LEARNED)
+    assert again.model_file.read_bytes() == run.model_file.read_bytes()
+    more = neocog.resume(tmp_path / "cut", dataset=ALL_LEARNED, epochs=6)
+    assert load(more.model_file).doubt is None
+    assert any("none was held out" in line for line in more.facts()["remarks"])
+
+
+def test_a_gain_that_may_be_chance_is_none() -> None:
+    """Of 100 pictures half lose 1 and half gain a little more: one standard error is 0.1."""
+    spread = torch.ones(100)
+    spread[::2] = -1
+    for gain, best in ((0.05, 0), (0.09, 0), (0.11, 1), (0.3, 1)):
+        course = tuning.Course(torch.stack([torch.full((100,), 2.0), 2 - gain - spread]), (90, 90))
+        assert course.best == best
 
 
 @pytest.mark.parametrize("best", [0, 1, 3])
@@ -74,8 +132,9 @@ def test_tuning_ends_where_the_loss_of_those_left_out_is_lowest(
     lender: neocog.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, best: int
 ) -> None:
     later = TUNE.model_copy(update={"epochs": 2, "freeze": "conv1"})
-    losses = [1.0 - 0.1 * (k == best) for k in range(5)]
-    course = tuning.Course(tuple(losses), tuple(range(40, 45)), 48)
+    losses = torch.ones(5, 48)
+    losses[best] -= 0.1
+    course = tuning.Course(losses, tuple(range(40, 45)))
     monkeypatch.setattr(tuning, "crossed", lambda job: course)
     run = neocog.train(begun(lender, FROZEN, TUNE, later), dataset=ALL_LEARNED, out=tmp_path / "run")
     phases = run.recipe().phases
@@ -88,6 +147,103 @@ def test_tuning_ends_where_the_loss_of_those_left_out_is_lowest(
     if best == 0:
         alone = neocog.train(begun(lender, FROZEN), dataset=ALL_LEARNED, out=tmp_path / "alone")
         assert all(torch.equal(t, weights(alone)[n]) for n, t in weights(run).items()), "the head alone"
+
+
+KILLED = """
+import importlib, json, os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import test_tuning as here
+place, name = sys.argv[3].rpartition(".")[::2]
+calls = iter(range(1, 10_000))
+def counted(call=bool):
+    if next(calls) == int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return call
+stop = lambda: counted()() if name == "stop" else False
+if name != "stop":
+    module = importlib.import_module(place)
+    before = getattr(module, name)
+    setattr(module, name, lambda *given, **named: counted(before)(*given, **named))
+asked = here.Recipe.model_validate(json.loads(sys.argv[5]))
+here.learned(asked, sys.argv[2], watched=sys.argv[6] == "True", stop=stop)
+"""
+CHANGES = ("phases.1.epochs=2", "coverage=0.9")
+
+
+def learned(
+    asked: Recipe, out: Path | str, *, watched: bool, stop: Callable[[], bool] | None = None
+) -> neocog.Run:
+    """Tuned for two epochs of two kept copies, what is unlike fixed by pictures held out or left out."""
+    data = made() if watched else ALL_LEARNED
+    return neocog.train(asked, dataset=data, out=out, changes=CHANGES, stop=stop)
+
+
+@pytest.fixture(scope="module")
+def tuned(lender: neocog.Run, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, neocog.Run]:
+    """What `learned` comes to when nobody kills it."""
+    folder, asked = tmp_path_factory.mktemp("tuned"), copied_twice(lender)
+    return {watched: learned(asked, folder / str(watched), watched=watched) for watched in (True, False)}
+
+
+def copied_twice(lender: neocog.Run) -> Recipe:
+    varied = {"copies": 2, "augment": Augment(flip="horizontal")}
+    return begun(lender, FROZEN, TUNE.model_copy(update=varied), stop=Stop(select="last"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("watched", [True, False])
+@pytest.mark.parametrize(
+    ("call", "number", "there"),
+    [
+        ("neocog.transfer.features.channels_last", 2, False),  # the features of the pictures as they are
+        ("neocog.transfer.features.channels_last", 7, None),  # those of their copies
+        ("neocog.training.tuning._apart", 2, False),  # pictures are left out; not where some are watched
+        ("stop", 2, True),  # the head: its first epoch, its second, and where it ends
+        ("stop", 5, True),
+        ("stop", 9, True),
+        ("stop", 11, True),  # the stages behind it
+        ("stop", 13, True),
+        ("neocog.training.loop.Snapshot", 5, None),  # an epoch is closed; maybe of one that leaves some out
+        ("neocog.training.conclusion.doubtful", 1, True),
+        ("neocog.training.conclusion.html", 1, True),
+    ],
+)
+def test_killed_in_any_phase_it_goes_on_to_the_same_bits(
+    lender: neocog.Run,
+    tuned: dict[bool, neocog.Run],
+    tmp_path: Path,
+    watched: bool,
+    call: str,
+    number: int,
+    there: bool | None,
+) -> None:
+    asked, cut = copied_twice(lender), Run(tmp_path / "cut")
+    argv = [
+        str(Path(__file__).parent),
+        str(cut.path),
+        call,
+        str(number),
+        json.dumps(asked.json()),
+        str(watched),
+    ]
+    home = {**os.environ, "NEOCOG_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *argv], capture_output=True, text=True, timeout=300, env=home
+    )
+    if watched and call.endswith("_apart"):
+        assert done.returncode == 0, done.stderr
+        return
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert there in (None, cut.recipe_file.exists())
+    if cut.recipe_file.exists():
+        again = neocog.resume(cut.path, dataset=made() if watched else ALL_LEARNED)
+    else:
+        again = learned(asked, cut.path, watched=watched)
+    whole = tuned[watched]
+    assert again.model_file.read_bytes() == whole.model_file.read_bytes()
+    for name, tensor in read(whole.state_file)[0].items():
+        assert torch.equal(tensor, read(again.state_file)[0][name]), name
+    assert again.facts()["result"] == whole.facts()["result"]
 
 
 def test_who_decides_how_long_it_is_tuned(
@@ -157,6 +313,7 @@ def test_every_picture_is_answered_once_by_a_training_without_it(
     assert sum(int(row["right"]) for row in rows) == found.right
     assert json.loads(json.dumps(found.json()))["n"] == 93
     assert f"{found.right} right" in found.text()
+    assert duration(found.seconds[0]) in found.text().splitlines()[2]
     for refused, words in (
         ({"folds": 60}, "93 pictures are too few for 60 folds"),
         ({"folds": 3, "sizes": (10,)}, "belong to study data-size"),

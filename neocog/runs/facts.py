@@ -24,6 +24,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
     "coming": (dict,),
     "command": (str,),
     "own": (dict,),
+    "left_out": (dict,),
     "remarks": (list,),
     "result": (dict,),
     "seconds": (int, float),

@@ -21,7 +21,7 @@ from neocog.events import Watcher
 from neocog.model import Trained
 from neocog.outputs import cell, write_bytes
 from neocog.runs.run import Run
-from neocog.show.words import percent, table
+from neocog.show.words import duration, percent, table
 from neocog.tasks import logistic
 from neocog.tasks.intervals import wilson
 from neocog.training.order import Order
@@ -77,10 +77,10 @@ class Folds:
     def text(self) -> str:
         """The whole, and a line for each fold."""
         eyes = f"eyes of {escaped(self.start)}" if self.start else "from nothing"
-        rows = [("fold", "right", "of", "accuracy", "seconds")]
+        rows = [("fold", "right", "of", "accuracy", "took")]
         for number, seconds in enumerate(self.seconds, 1):
             right, n = self.of(number)
-            rows.append((str(number), f"{right:,}", f"{n:,}", percent(right / n), f"{seconds:.0f}"))
+            rows.append((str(number), f"{right:,}", f"{n:,}", percent(right / n), duration(seconds)))
         n = len(self.answers)
         whole = f"{percent(self.accuracy, self.interval)} of {n:,} pictures ({self.right:,} right)"
         heading = f"{escaped(self.photos)}, {eyes}, each picture left out once: {whole}"

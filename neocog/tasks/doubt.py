@@ -11,8 +11,8 @@ turn.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -96,25 +96,63 @@ class Tempered(nn.Module):
         return outputs / self.temperature
 
 
-@torch.inference_mode()
-def fitted(
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Pictures that a network did not learn from: how `far` (N,) each lies from the classes of those that it
+    did, the `outputs` (N, classes) that it is given, and its target in `y`.
+    """
+
+    far: Tensor
+    outputs: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What such pictures fix of a doubt; see `Doubt`."""
+
+    temperature: float
+    threshold: float | None
+    n: int
+
+    def json(self) -> dict[str, Any]:
+        return {"temperature": self.temperature, "threshold": self.threshold, "n": self.n}
+
+
+def together(parts: Sequence[Apart]) -> Apart:
+    """The pictures of all, each set apart from another training of the same kind."""
+    return Apart(*(torch.cat([getattr(p, name) for p in parts]) for name in ("far", "outputs", "y")))
+
+
+def limits(task: Task, found: Apart, coverage: float) -> Limits:
+    """What pictures set apart say of the training that they were set apart from, or of one with all."""
+    return Limits(temperature(task, found.outputs, found.y), quantile(found.far, coverage), len(found.y))
+
+
+def apart(
     network: nn.Module,
     task: Task,
     training: Iterable[tuple[Tensor, Tensor]],
     held_out: Iterable[tuple[Tensor, Tensor]],
+) -> Apart:
+    """How the pictures `held_out`, one at least, lie to those of `training` in the features of `network`."""
+    with evaluating(network), torch.inference_mode():
+        place = _placed(network, task, training)
+        features, y, outputs = _seen(network, held_out)
+    return Apart(place.distances(features), outputs, y)
+
+
+def doubtful(
+    network: nn.Module,
+    task: Task,
+    training: Iterable[tuple[Tensor, Tensor]],
+    found: Limits,
     coverage: float,
 ) -> Doubt:
-    """The doubt of `network`: centres by batches of training pictures, temperature and threshold by those
-    held out. At least one picture of each.
-    """
-    with evaluating(network):
-        features, y, _ = _seen(network, training)
-        centres, whitening = _centres(features, form_of(y).members(y, len(task.classes)))
-        far, truth, outputs = _seen(network, held_out)
-    plain = Doubt(1.0, coverage, None, len(truth), centres, whitening)
-    threshold = quantile(plain.distances(far), coverage)
-    warmth = temperature(task, outputs, truth)
-    return Doubt(warmth, coverage, threshold, len(truth), centres, whitening)
+    """The doubt of `network`: centres by batches of training pictures, all else as it was `found`."""
+    with evaluating(network), torch.inference_mode():
+        place = _placed(network, task, training)
+    return replace(place, coverage=coverage, **found.json())
 
 
 def cross_fitted(
@@ -123,8 +161,8 @@ def cross_fitted(
     training: Iterable[tuple[Tensor, Tensor]],
     strength: float,
     coverage: float,
-) -> Doubt | None:
-    """The doubt of `network` where nothing but its last layer learned, from its training pictures alone.
+) -> Limits | None:
+    """The limits of `network` where nothing but its last layer learned, from its training pictures alone.
 
     In each of `logistic.FOLDS` rounds some pictures are left out: their distances are those to the centres of
     the others, their outputs those of a layer that was fitted to the others under the L2 penalty `strength`.
@@ -142,10 +180,19 @@ def cross_fitted(
     far = features.new_empty(len(y))
     for number in range(int(fold.max()) + 1):
         out = fold == number
-        others = Doubt(1.0, coverage, None, 0, *_centres(features[~out], members[~out]))
-        far[out] = others.distances(features[out])
-    warmth = temperature(task, logistic.left_out(task, features, y, (strength,))[0], y)
-    return Doubt(warmth, coverage, quantile(far, coverage), len(y), *_centres(features, members))
+        far[out] = _without_limits(*_centres(features[~out], members[~out])).distances(features[out])
+    outputs = logistic.left_out(task, features, y, (strength,))[0]
+    return limits(task, Apart(far, outputs, y), coverage)
+
+
+def _placed(network: nn.Module, task: Task, training: Iterable[tuple[Tensor, Tensor]]) -> Doubt:
+    """Where the classes of the `training` pictures lie, without limits."""
+    features, y, _ = _seen(network, training)
+    return _without_limits(*_centres(features, form_of(y).members(y, len(task.classes))))
+
+
+def _without_limits(centres: Tensor, whitening: Tensor) -> Doubt:
+    return Doubt(1.0, 0.0, None, 0, centres, whitening)
 
 
 def _seen(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:

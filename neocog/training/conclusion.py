@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,8 +19,9 @@ from neocog.report.page import html
 from neocog.report.subject import Subject
 from neocog.runs.run import UNREPORTED, Run
 from neocog.show import charts, grids
-from neocog.tasks.doubt import cross_fitted, fitted
+from neocog.tasks.doubt import Limits, apart, cross_fitted, doubtful, limits
 from neocog.training.loop import Training
+from neocog.training.tuning import limits_of
 from neocog.transfer.features import ALL
 from neocog.world import give_back_memory
 
@@ -79,29 +81,33 @@ def conclude(job: Training, run: Run, ended: Ended) -> None:
 
 def _fix_doubt(job: Training, run: Run) -> tuple[str, ...]:
     """Where the recipe asks for a coverage: fix when the shipped network's answers are to be doubted, by the
-    pictures that are watched or, where the last layer alone learned, by leaving out each in turn, and keep
-    that in the model file. A remark where neither can be.
+    pictures that are watched or, where a last layer or features were tuned alone, by those left out in turn,
+    and keep that in the model file. A remark where neither can be.
     """
     coverage, watched = job.recipe.coverage, job.dataset.val
     if coverage is None:
         return ()
     trained, phase = load_model(run.model_file), job.recipe.phases[-1]
-    sight = job.sight(phase)
+    sight, task = job.sight(phase), trained.answers
     network = trained.network.to(job.world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learner, training = sight.learner(network), sight.plain(job.dataset.train)
-    doubt = None
+    learner, training = sight.learner(network), partial(sight.plain, job.dataset.train)
     if watched is not None:
-        doubt = fitted(learner, trained.answers, training, sight.held_out(watched), coverage)
+        held_out = sight.held_out(watched)
+        found: Limits | None = limits(task, apart(learner, task, training(), held_out), coverage)
     elif _last_layer_alone(job):
-        doubt = cross_fitted(learner, trained.answers, training, phase.optim.weight_decay, coverage)
-    if doubt is None:
+        strength = phase.optim.weight_decay
+        found = cross_fitted(learner, task, training(), strength, coverage)
+    else:
+        found = limits_of(run, job.recipe)
+    if found is None:
         return (
             "no picture will be called unlike those of the training: none was held out to fix what is "
             "(--set data.held_out=0.1 holds some out)",
         )
     run.require()
-    doubtful = replace(trained, doubt=doubt)
-    write_model(run.model_file, doubtful.tensors(), doubtful.document())
+    doubt = doubtful(learner, task, training(), found, coverage)
+    shipped = replace(trained, doubt=doubt)
+    write_model(run.model_file, shipped.tensors(), shipped.document())
     return ()
 
 

@@ -8,7 +8,7 @@ optimizer, step and the epoch's sums.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -282,17 +282,17 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some pictures of the job `of`: the training pictures `rows` and `left`, which are watched. What frozen
-    stages make of them is what they make of all.
+    """Some pictures of a job: the training pictures `rows` and `left`, which are watched. What frozen stages
+    make of them is what they make of all, in the `sights` of the job's phases.
     """
 
-    of: Training
+    sights: Sequence[tuple[Phase, Sight]]
     rows: Tensor
     left: Tensor
 
     def sight(self, phase: Phase, feed: Callable[[int], Feed]) -> Sight:
         """What `phase`, whose features are kept, trains and with what."""
-        whole = self.of.sight(phase)
+        whole = next(sight for each, sight in self.sights if each == phase)
         assert isinstance(whole, Kept)  # it is asked for nothing else
         return whole.part(self.rows, self.left, feed)
 

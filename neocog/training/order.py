@@ -94,10 +94,10 @@ class Order:
         recipe = recipe.model_copy(update={"model": resolved(recipe.model, dataset.shape)})
         recipe, why = lent.settled(recipe, dataset, world)
         recipe = override(recipe, self.changes)
-        job, decision = decided(prepare(recipe, dataset, world, self.own, lent.eyes), self.changes)
-        job, recipe = replace(job, ranks=self.ranks), job.recipe
+        decision = decided(prepare(recipe, dataset, world, self.own, lent.eyes), self.changes)
+        job, recipe = replace(decision.job, ranks=self.ranks), decision.job.recipe
         together = job.remarks_of_ranks()
-        reasons = (*reasons, *why, *decision, *filter(None, map(job.why_not, recipe.phases)))
+        reasons = (*reasons, *why, *decision.said, *filter(None, map(job.why_not, recipe.phases)))
         if self.engine == "numpy":
             if self.ranks.number > 1:
                 raise UsageError("--engine numpy trains in one process; leave it out, or torchrun")
@@ -126,6 +126,7 @@ class Order:
             **({"start": recipe.start.model_dump() | lent.where} if recipe.start is not None else {}),
             **({"own": self.own.names()} if self.own.names() else {}),
             **({"engine": self.engine} if self.engine != "torch" else {}),
+            **decision.facts(),
             **world_facts(world),
             "processes": self.ranks.number,
         }

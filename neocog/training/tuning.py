@@ -2,18 +2,22 @@
 
 Few pictures are soon learned by heart, and their features with them. So the whole training is done five times
 over, each time without a fifth of the pictures, and what is left out is measured after every epoch: tuning
-ends where their loss is lowest, which may be before it begins. What is frozen is computed once for all.
+ends where their loss is lowest, and does not begin where that is no more than chance (the rule of one
+standard error, Breiman et al. 1984). What is frozen is computed once for all.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from neocog.events import Epoch
 from neocog.recipes.borrowing import FEW
@@ -22,51 +26,105 @@ from neocog.runs.beginning import write as begin
 from neocog.runs.run import Run
 from neocog.show.words import percent, plural
 from neocog.tasks import logistic
+from neocog.tasks.doubt import Apart, Limits, apart, limits, together
 from neocog.tasks.intervals import wilson
 from neocog.training.loop import Part, Training
+from neocog.training.sight import Sight
 from neocog.transfer.features import ALL, cut, features, last_stage
 from neocog.world import deterministic
 from neocog.zoo.blocks import Network
 
+LEFT_OUT = "left_out"
+"""In the facts of a run: what pictures left out of it fixed."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Course:
-    """What happened to `n` pictures, each left out once: the mean `losses`, and how many were answered
-    `right` as a whole, when the head had been trained and after each epoch of tuning.
+    """What happened to N pictures, each left out once: their `losses`, (1 + epochs, N), and how many were
+    answered `right` as a whole, when the head had been trained and after each epoch of tuning. Where the
+    recipe asks for a coverage, `limits` are what they say of when to doubt the network of then.
     """
 
-    losses: tuple[float, ...]
+    losses: Tensor
     right: tuple[int, ...]
-    n: int
+    limits: tuple[Limits, ...] = ()
+
+    @property
+    def n(self) -> int:
+        return self.losses.shape[1]
 
     @property
     def best(self) -> int:
-        """The epochs of tuning after which the loss is lowest; 0: none."""
-        return self.losses.index(min(self.losses))
+        """The epochs of tuning after which the mean loss is lowest, if it is lower than before tuning by more
+        than its standard error, picture by picture; else 0: none.
+        """
+        found = int(self.losses.double().mean(1).argmin())
+        gains = (self.losses[0] - self.losses[found]).double()
+        return found if float(gains.mean()) > float(gains.std()) / math.sqrt(self.n) else 0
+
+    def loss(self, epochs: int) -> float:
+        """The mean after so many epochs."""
+        return float(self.losses[epochs].double().mean())
 
 
-def decided(job: Training, changes: Sequence[str]) -> tuple[Training, tuple[str, ...]]:
-    """`job` with as many epochs of tuning as pictures that are left out speak for, and why, in a sentence.
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The `job` as it is to be trained, why so in sentences, and when to doubt what comes of it, where
+    pictures that were left out say that (else None).
+    """
+
+    job: Training
+    said: tuple[str, ...] = ()
+    limits: Limits | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What the run has to remember of it."""
+        return (
+            {} if self.limits is None else {LEFT_OUT: self.limits.json() | {"of": self.job.recipe.identity}}
+        )
+
+
+def decided(job: Training, changes: Sequence[str]) -> Decided:
+    """`job` with as many epochs of tuning as pictures that are left out speak for.
 
     Left as it is where nothing is tuned; where pictures are watched, which then decide; and where `changes`
-    of the recipe say for how many epochs.
+    of the recipe say for how many epochs: pictures left out then only say when to doubt the network.
     """
     recipe = job.recipe
-    if not _is_tuned(job) or any(c.startswith("phases.") and ".epochs" in c for c in changes):
-        return job, ()
-    if job.dataset.val is not None and job.dataset.watched != "test":
-        return job, ()
+    if not _is_tuned(job) or (job.dataset.val is not None and job.dataset.watched != "test"):
+        return Decided(job)
+    chosen = any(c.startswith("phases.") and ".epochs" in c for c in changes)
+    if chosen and recipe.coverage is None:
+        return Decided(job)
     why_not = _why_not(job)
     if why_not is not None:
-        return job, (f"nothing was left out to see whether tuning helps, since {why_not}",)
+        return Decided(job, (f"nothing was left out to see whether tuning helps, since {why_not}",))
     course = crossed(job)
+    if chosen:
+        return Decided(job, limits=course.limits[-1])
     best = course.best
     left = f"left out in turn, {_share(course, 0)} of {course.n:,} are answered right before tuning"
     if best:
-        said = f"{left} and {_share(course, best)} after {plural(best, 'epoch')}, where their loss is lowest"
+        said = (
+            f"{left} and {_share(course, best)} after {plural(best, 'epoch')}, where their loss is lowest: "
+            f"{course.loss(best):.4f} in place of {course.loss(0):.4f}"
+        )
     else:
-        said = f"nothing is tuned: {left}, and no epoch of it lowers their loss ({course.losses[0]:.4f})"
-    return job.with_recipe(cut_short(recipe, best)), (said,)
+        lowest = min(map(course.loss, range(len(course.losses))))
+        said = (
+            f"nothing is tuned: {left}, and no epoch of it lowers their loss by more than chance does "
+            f"({course.loss(0):.4f}, at best {lowest:.4f})"
+        )
+    found = course.limits[best] if course.limits else None
+    return Decided(job.with_recipe(cut_short(recipe, best)), (said,), found)
+
+
+def limits_of(run: Run, recipe: Recipe) -> Limits | None:
+    """What pictures that were left out of the training of `recipe` said of when to doubt its network, as the
+    run remembers it. None where none were, or another recipe is followed since.
+    """
+    kept = dict(run.facts().get(LEFT_OUT, {}))
+    return Limits(**kept) if kept.pop("of", None) == recipe.identity else None
 
 
 def cut_short(recipe: Recipe, epochs: int) -> Recipe:
@@ -89,19 +147,24 @@ def crossed(job: Training) -> Course:
     fold = logistic.folds(y, min(logistic.FOLDS, len(y)), job.recipe.seed)
     before = sum(phase.epochs for phase in job.recipe.phases if phase.freeze == ALL) - 1
     epochs = job.recipe.epochs - before
-    losses, right = [0.0] * epochs, [0.0] * epochs
-    figure = job.task.figure
+    parts: list[list[Apart]] = [[] for _ in range(epochs)]
+    sights = [(phase, job.sight(phase)) for phase in job.recipe.phases]
     for number in range(int(fold.max()) + 1):
-        out = fold == number
-        part = _without(job, seen, out)
-        for place, epoch in enumerate(_trained(part)[before:]):
-            losses[place] += epoch.held_out["loss"] * int(out.sum())  # type: ignore[operator]
-            right[place] += epoch.held_out[figure] * int(out.sum())  # type: ignore[operator]
-    return Course(tuple(loss / len(y) for loss in losses), tuple(map(round, right)), len(y))
+        for place, found in enumerate(_trained(_without(job, seen, fold == number, sights), after=before)):
+            parts[place].append(found)
+    task, answers, coverage = job.task, job.trained.answers, job.recipe.coverage
+    whole = [together(each) for each in parts]
+    return Course(
+        torch.stack([task.losses(each.outputs, each.y) for each in whole]),
+        tuple(int(task.right(task.predicted(task.probabilities(e.outputs)), e.y).sum()) for e in whole),
+        tuple(limits(answers, each, coverage) for each in whole) if coverage is not None else (),
+    )
 
 
-def _without(job: Training, seen: torch.Tensor, out: torch.Tensor) -> Training:
-    """`job` without the pictures `out`, which are watched; `seen` are the features of all."""
+def _without(job: Training, seen: Tensor, out: Tensor, sights: Sequence[tuple[Phase, Sight]]) -> Training:
+    """`job` without the pictures `out`, which are watched; `seen` are the features of all, `sights` what it
+    trains with.
+    """
     rows, left = ((~out).nonzero()[:, 0], out.nonzero()[:, 0])
     whole = job.dataset
     part = replace(
@@ -109,22 +172,34 @@ def _without(job: Training, seen: torch.Tensor, out: torch.Tensor) -> Training:
         recipe=job.recipe.model_copy(update={"stop": Stop(select="last"), "probes": "off"}),
         dataset=replace(whole, train=whole.train.subset(rows), val=whole.train.subset(left), test=None),
         trained=replace(job.trained, network=copy.deepcopy(job.trained.network)),
-        part=Part(job, rows, left),
+        part=Part(sights, rows, left),
     )
     part.open_head(lambda: seen[rows])
     return part
 
 
-def _trained(job: Training) -> list[Epoch]:
-    """The epochs of `job`, in a folder that is thrown away."""
+def _trained(job: Training, *, after: int) -> Iterator[Apart]:
+    """How the watched pictures lie to those that `job` learns from, when so many epochs are done and after
+    each further one. It is trained in a folder that is thrown away.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="neocog-left-out-") as folder,
         deterministic(),
         torch.random.fork_rng(devices=[]),
     ):
-        run = Run(Path(folder))
+        run, live = Run(Path(folder)), job.begun()
         begin(run, job.recipe, {})
-        return [event for event in job.events(run, stop=lambda: False) if isinstance(event, Epoch)]
+        for event in job.events(run, stop=lambda: False, live=live):
+            if isinstance(event, Epoch) and event.epoch > after:
+                yield _apart(job, live.average.network, event.epoch)
+
+
+def _apart(job: Training, network: Network, epoch: int) -> Apart:
+    """How the watched pictures lie to those that `network` has learned from, after `epoch` (from 1)."""
+    sight, data = job.sight(job.plan.phase(epoch - 1)[0]), job.dataset
+    assert data.val is not None  # what is left out is watched
+    learner, task = sight.learner(network), job.trained.answers
+    return apart(learner, task, sight.plain(data.train), sight.held_out(data.val))
 
 
 def _is_tuned(job: Training) -> bool:
