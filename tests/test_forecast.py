@@ -169,6 +169,16 @@ def test_seconds_add_up() -> None:
         "disk: 4.5 MB",
         "said",
     ]
+    phases = [
+        {"epochs": 3, "epoch_seconds": 2.0, "before_seconds": 1.0},
+        {"epochs": 1, "epoch_seconds": 2.0, "before_seconds": 0.0},
+    ]
+    assert replace(found, conclusion_seconds=0.50049, reading_seconds=7.12349).json() == {
+        "epochs": 4, "steps": 1, "pictures": 1200, "seconds": 9.5, "conclusion_seconds": 0.5,
+        "phases": phases, "reading_seconds": 7.123, "memory_bytes": 1_000_000_000,
+        "disk_bytes": 4_500_000, "device": "cpu",
+        "precision": "float32", "threads": 1, "remarks": ["said"],
+    }  # fmt: skip
     alone = replace(found, stages=(one,), memory=None)
     assert alone.text().splitlines()[1:4:2] == ["3 epochs, 2 s each, 1 s before", "memory: not known"]
 

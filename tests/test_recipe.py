@@ -123,3 +123,51 @@ def test_folder_recipe_follows_the_folder() -> None:
     assert digits.phases[0].augment.flip == "none"
     assert digits.balance == "loss"
     assert any("8 times" in word for word in words)
+
+
+WORDS = {
+    "lenet-mnist": ("LeNet on MNIST (M9, 10 epochs)", "A, M9: 99.15 % after 20 epochs, 99.1 % after 10"),
+    "digits": ("M7's network on the embedded 8x8 digits", "ours"),
+    "m0": ("dense 100 sigmoid", "B, M0: 94 %"),
+    "m1": ("softmax regression", "A, M1: 90.71 %"),
+    "m2": ("dense 400 sigmoid, pixels 0..255", "B, M2: 96.5 %"),
+    "m3": ("M2 with pixels 0..1", "B, M3: a little over 92 %"),
+    "m4": ("M3 with Adadelta", "B, M4: 98.25 %"),
+    "m5": ("M4 with ReLU", "B, M5: 98.4 %"),
+    "m6": ("one convolution", "B, M6: 98.55 %"),
+    "m7": ("two convolutions", "B, M7: 98.9 %"),
+    "m8": ("two convolutions and dropout", "B, M8: over 99 %"),
+    "m9": ("LeNet, 20 epochs", "A, M9: 99.15 %"),
+    "m10": ("conv 8, conv 16, dense 32 with batch norm", "C, M10: 98.44 %"),
+    "e1": ("three convolutions on Fashion-MNIST", "E, E1: 91.00 %"),
+    "e2": ("500 pictures only", "E, E2: 79.24 %"),
+    "e3": ("E2 with augmentation", "E, E3: 81.09 %"),
+    "e7-dense": ("C's dense network on Fashion-MNIST", "C, E7"),
+    "e7": ("C's convolutional network on Fashion-MNIST", "C, E7: 91.12 %"),
+    "c0": ("dense network", "B, C0: about 50 %"),
+    "c1": ("one convolution, dense 512", "A, C1: 66.86 %"),
+    "c2": ("three blocks of two convolutions", "A, C2: 82 %"),
+    "c3": ("C2 with augmentation", "A, C3: 85.91 %"),
+    "c4": ("M8's network, pixels 0..255", "B, C4: 66 % after 10 epochs"),
+    "c5": ("C4 with two more convolutions", "B, C5: 75 % after 20 epochs"),
+    "c6": ("two pairs of convolutions, dense 512", "C, C6: about 74 %"),
+    "c7": ("D's network, pixels 0..255, no shuffling", "D, C7: training accuracy 72.27 %"),
+    "c9": ("C2 with strides in place of pooling", "B, C9: similar or better"),
+    "g1": ("name the colour", "C, G1: 96.3 %"),
+    "g2": ("name the shape", "C, G2: 96 %"),
+    "g3": ("name colour and shape", "C, G3: 97 %"),
+    "m12": (
+        "restoring digits of which half is lost, dense 64-32-64",
+        "D, M12: training loss 0.0777 after 10 epochs",
+    ),
+    "m12-fresh": ("M12 with damage drawn anew in every epoch", "ours"),
+    "m12-conv": ("M12 with a convolutional network", "ours"),
+    "m12-one-layer": ("M12 with one layer", "D: the 784 weights of a pixel as a picture"),
+    "m14": ("restoring digits of 32x16 pixels, logistic 32-16-512", "D, M14: an exercise without a figure"),
+    "restore": ("restoring photos of one's own", "ours"),
+}
+"""What a recipe is, and which book's experiment with which figure; A to E are the chapters' sources."""
+
+
+def test_titles_and_sources() -> None:
+    assert {name: (recipe.title, recipe.source) for name, recipe in RECIPES.items()} == WORDS

@@ -11,11 +11,14 @@ from neocog.errors import UsageError
 from neocog.tasks.classify import Classify
 from neocog.tasks.metrics import Report, Tally, from_confusion
 from neocog.tasks.multilabel import LabelTally, MultiLabel
-from neocog.tasks.restore import Nearness, RestoreReport
+from neocog.tasks.restore import Nearness, Restore, RestoreReport
 
 TRUTH, SAID = torch.tensor([0, 0, 1, 2, 3, 4, 5, 6]), [0, 1, 1, 2, 2, 4, 5, 0]
 LOGITS = torch.zeros(8, 7).index_put_((torch.arange(8), torch.tensor(SAID)), torch.tensor(2.0))
 LOGITS[7, :6] += 1
+
+
+SHOWN = torch.full((1, 1, 2, 2), 7, dtype=torch.uint8)
 
 
 def classified() -> Report:
@@ -179,5 +182,9 @@ said"""
     alone = RestoreReport("val", 1, None, None)
     assert alone.text() == "val: 1 picture\n\npictures  PSNR  SSIM"
     assert (alone.figures(), alone.score) == ({"loss": None, "psnr": None}, (0.0, 0.0))
+    task = Restore(())
+    assert task.sureness(SHOWN, SHOWN, SHOWN, 0.12345) == ["loss 0.1235"]
+    assert (task.named(SHOWN), task.right(SHOWN, SHOWN).tolist()) == ("", [True])
+    assert task.right(SHOWN, SHOWN + 1).tolist() == [False]
     with pytest.raises(UsageError, match="no classes to group"):
         found.grouped({"a": ["b"]})

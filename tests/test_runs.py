@@ -256,6 +256,17 @@ def test_a_lock_says_who_holds_it_and_leaves_no_file_open(
     monkeypatch.setattr(lock, "_is", lambda handle, path: next(answers))
     with lock.held(tmp_path):
         assert opened() == before + 1
+    monkeypatch.undo()
+    with (tmp_path / "one").open("w") as one:
+        assert lock._is(one.fileno(), tmp_path / "one")
+        (tmp_path / "other").touch()
+        assert not lock._is(one.fileno(), tmp_path / "other")
+        assert not lock._is(one.fileno(), tmp_path / "gone")
+    with (
+        pytest.raises(UnreadableError, match=r"cannot write in .*one: .*make room"),
+        lock.held(tmp_path / "one"),
+    ):
+        pass
     monkeypatch.setattr(lock, "_is", lambda handle, path: 1 / 0)
     with pytest.raises(ZeroDivisionError), lock.held(tmp_path):
         pass

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -333,3 +335,49 @@ def test_folds_of_several_labels(lender: neocog.Run) -> None:
     found = neocog.study("folds", "digits", start=lender, dataset=data, changes=short, folds=2)
     assert any("+" in each.truth for each in found.answers)
     assert found.right == sum(each.truth == each.answer for each in found.answers)
+
+
+def test_why_nothing_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pictures(SimpleNamespace):
+        def __len__(self) -> int:
+            return len(self.y)
+
+    def why(y: Any = (0, 0, 0, 1, 1, 1), phases: Any = ("all", "conv2"), kept: Any = None) -> str | None:
+        data = SimpleNamespace(train=Pictures(y=torch.tensor(y)), classes=("a", "b"))
+        job: Any = SimpleNamespace(dataset=data, recipe=SimpleNamespace(phases=phases))
+        job.trained, job.why_not = SimpleNamespace(network=None), kept or (lambda phase: None)
+        return tuning._why_not(job)
+
+    places = {"all": 9, "conv2": 2, "conv1": 1}
+    monkeypatch.setattr(tuning, "_place", lambda network, phase: places[phase])
+    assert why() is None
+    assert why(y=(0, 0, 0, 1)) == "a class has a single picture"
+    assert why(kept=lambda phase: "one" if phase == "conv2" else None) == "features are not kept"
+    assert why(phases=("all", "conv1", "conv2")) == "a phase freezes what one before it freed"
+    assert why(phases=("all", "conv2", "conv1")) is None
+    many = [0, 1] * (tuning.FEW // 2)
+    assert why(y=many) is None
+    assert why(y=[*many, 0]) == f"there are more than {tuning.FEW}; data.held_out=0.1 holds some out"
+
+
+def test_what_was_decided_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+    for best in (0, 1, 2):
+        losses = tuple(1.0 - 0.1 * (k == best) for k in range(3))
+        monkeypatch.setattr(
+            tuning, "crossed", lambda job, losses=losses: tuning.Course(losses, (40, 42, 44), 48)
+        )
+        monkeypatch.setattr(tuning, "_is_tuned", lambda job: True)
+        monkeypatch.setattr(tuning, "_why_not", lambda job: None)
+        data = SimpleNamespace(val=None, watched="held out")
+        job: Any = SimpleNamespace(recipe=recipe(FROZEN, TUNE), dataset=data)
+        job.with_recipe = lambda made: made
+        found, words = tuning.decided(job, ())
+        assert found.epochs == FROZEN.epochs + best  # type: ignore[attr-defined]
+        said += words
+    before = "left out in turn, 83.33 % [70.42, 91.30] of 48 are answered right before tuning"
+    assert said == [
+        f"nothing is tuned: {before}, and no epoch of it lowers their loss (0.9000)",
+        f"{before} and 87.50 % [75.30, 94.14] after 1 epoch, where their loss is lowest",
+        f"{before} and 91.67 % [80.45, 96.71] after 2 epochs, where their loss is lowest",
+    ]
