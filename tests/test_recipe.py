@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -123,6 +124,103 @@ def test_folder_recipe_follows_the_folder() -> None:
     assert digits.phases[0].augment.flip == "none"
     assert digits.balance == "loss"
     assert any("8 times" in word for word in words)
+
+
+MODEST = "are few for a network that starts from nothing: expect modest accuracy"
+VARIED = {"rotation": 10.0, "shift_height": 0.1, "shift_width": 0.1, "zoom": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("found", "changes", "filters", "reasons"),
+    [
+        (
+            Extent(100, 2, (480, 640)),
+            {
+                "preprocess": {"size": [96, 96], "channels": 3, "scale": "channels"},
+                "augment": {"flip": "horizontal", **VARIED},
+                "epochs": 60,
+                "batch": 16,
+                "title": "100 pictures of one's own in 2 classes",
+            },
+            [32, 64, 128, 256],
+            (
+                "size 96x96, padded so that nothing is cut off: a CPU trains that in minutes",
+                "colour, as the pictures are",
+                "60 epochs in batches of 16, about 420 steps: few pictures need as many as many do",
+                "flips, shifts, small rotations and zooms make up for few pictures; label smoothing against "
+                "overconfidence",
+                f"about 50 pictures a class {MODEST}",
+            ),
+        ),
+        (
+            Extent(1000, 10, (28, 30), grey=True, imbalance=8.0),
+            {
+                "preprocess": {"size": [28, 30], "channels": 1, "scale": "channels"},
+                "augment": VARIED,
+                "epochs": 26,
+                "batch": 32,
+                "balance": "loss",
+                "title": "1000 pictures of one's own in 10 classes",
+            },
+            [32, 64, 128],
+            (
+                "size 28x30, as the pictures are",
+                "grey, as the pictures are",
+                "26 epochs in batches of 32, about 832 steps: few pictures need as many as many do",
+                "shifts, small rotations and zooms, but no flips: small grey pictures may be signs, which "
+                "mirroring changes",
+                "the largest class has 8 times the smallest: the loss lets each class count alike",
+                f"about 100 pictures a class {MODEST}",
+            ),
+        ),
+    ],
+)
+def test_a_folders_recipe_in_full(
+    found: Extent, changes: dict[str, object], filters: list[int], reasons: tuple[str, ...]
+) -> None:
+    recipe, said = for_folder(found)
+    document = recipe.json()
+    layers = document.pop("model")["layers"]
+    changes = dict(changes)
+    optim = {"kind": "adamw", "lr": 0.003, "weight_decay": 0.05, "clip": 1.0, "schedule": "one-cycle"}
+    phase = {"epochs": changes.pop("epochs"), "optim": optim, "augment": changes.pop("augment")}
+    assert document == {
+        "data": {"name": "folder", "held_out": 0.15}, "phases": [phase], "label_smoothing": 0.1,
+        "coverage": 0.95, "source": "ours", **changes,
+    }  # fmt: skip
+    body = [
+        layer
+        for n in filters
+        for layer in (
+            {"kind": "conv", "filters": n, "kernel": 3, "padding": "same", "bias": False},
+            {"kind": "batchnorm", "momentum": 0.9},
+            {"kind": "relu"},
+            {"kind": "maxpool", "padding": "same"},
+        )
+    ]
+    head = {"kind": "dense", "units": "classes", "activation": "softmax"}
+    assert layers == [*body, {"kind": "globalpool"}, {"kind": "dropout", "rate": 0.3}, head]
+    assert recipe.model.init == "he"
+    assert said == reasons
+
+
+def test_where_a_folders_recipe_changes() -> None:
+    def made(pictures: int = 4000, size: tuple[int, int] | None = (64, 64), **more: Any) -> Any:
+        recipe, reasons = for_folder(Extent(pictures, 2, size, **more))
+        return recipe, " ".join(reasons)
+
+    assert [made(n)[0].batch for n in (319, 320)] == [16, 32]
+    assert [made(n)[0].epochs for n in (10**9, 1, 640)] == [15, 60, 40]
+    assert [made(size=(9, n))[0].preprocess.size for n in (64, 65)] == [(9, 64), (96, 96)]
+    assert made(size=None)[0].preprocess.size == (96, 96)
+    assert [made(imbalance=n)[0].balance for n in (5.0, 5.01)] == ["none", "loss"]
+    assert [made(size=(n, n), grey=True)[0].phases[0].augment.flip for n in (64, 65)] == [
+        "none",
+        "horizontal",
+    ]
+    assert [MODEST in made(n)[1] for n in (3999, 4000)] == [True, False]
+    other = made(levels=(0.0, 4095.0), ground=0)[0].preprocess
+    assert (other.levels, other.ground) == ((0.0, 4095.0), 0)
 
 
 WORDS = {
