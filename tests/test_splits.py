@@ -133,3 +133,66 @@ def test_counted_takes_numbers_beyond_64_bits():
     assert counted(2**64 + 5) == counted(5)
     assert 0 <= counted(-1) < 2**63
     assert len({counted(k) for k in np.arange(1000).tolist()}) == 1000
+
+
+TRAIN, VAL, TEST = torch.arange(40), torch.arange(40, 50), torch.arange(50, 55)
+NONE = torch.empty(0, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("rows", "fields", "divide", "sizes", "remarks"),
+    [
+        ((TRAIN, VAL, TEST), {}, "as trained", (40, 10, 5), []),
+        (
+            (TRAIN, VAL, NONE),
+            {},
+            "as trained",
+            (36, 4, 10),
+            [
+                "val is what is tested, since there is no test; it is never selected by",
+                "4 of 40 training pictures are held out as val",
+            ],
+        ),
+        (
+            (TRAIN, NONE, NONE),
+            {},
+            "as trained",
+            (29, 3, 8),
+            [
+                "8 of 40 pictures are the test set, about a fifth of each class, chosen by a hash of the "
+                "file",
+                "3 of 32 training pictures are held out as val",
+            ],
+        ),
+        (
+            (TRAIN, VAL, TEST),
+            {"val": "none"},
+            "as trained",
+            (40, 0, 5),
+            ["the folder's val is not used: what is watched is 'none'"],
+        ),
+        ((TRAIN, NONE, TEST), {"held_out": 0.0}, "as trained", (40, 0, 5), []),
+        ((TRAIN, VAL, TEST), {"limit": 40}, "as trained", (40, 10, 5), []),
+        (
+            (TRAIN, VAL, TEST),
+            {"limit": 39},
+            "as trained",
+            (39, 10, 5),
+            ["39 of 40 training pictures are used"],
+        ),
+        ((TRAIN, NONE, NONE), {}, "as given", (40, 0, 0), []),
+        (
+            (TRAIN, NONE, NONE),
+            {},
+            "all as test",
+            (0, 0, 40),
+            ["all 40 pictures are tested: the data say no test of their own"],
+        ),
+    ],
+)
+def test_what_is_said_of_a_division(rows, fields, divide, sizes, remarks):
+    own = dict(zip(("train", "val", "test"), rows, strict=True))
+    found, said = divided(own, torch.arange(55) % 2, Data(name="folder", **fields), divide=divide)
+    assert (tuple(map(len, found.values())), said) == (sizes, remarks)
+    taken = torch.cat(list(found.values()))
+    assert len(set(taken.tolist())) == len(taken), "no picture stands in two splits"
