@@ -56,9 +56,11 @@ def test_changes_in_words() -> None:
     assert list(resuming._in_words(M1, other, 7)) == [
         "from here on optim.lr is 0.5 in place of 0.01",
         "from here on batch is 64 in place of 128",
-        "1 epoch in place of 20: the schedule is stretched from here",
+        "1 epoch in place of 20: the schedule is shortened from here",
         "an epoch now takes 7 steps; each of its pictures still counts once",
     ]
+    longer = "30 epochs in place of 20: the schedule is stretched from here"
+    assert list(resuming._in_words(M1, override(M1, ["epochs=30"]), 7)) == [longer]
     assert list(resuming._in_words(M1, M1, 7)) == []
 
 
@@ -119,8 +121,6 @@ def test_the_order_changes_between_epochs_only() -> None:
 class Written:
     """A run that notes what is written into it, in order."""
 
-    path, recipe_file = Path("a"), Path("a/recipe.json")
-
     def __init__(self) -> None:
         self.done: list[Any] = []
 
@@ -133,17 +133,24 @@ class Written:
 
 def test_recipe_and_facts_belong_together_at_every_moment() -> None:
     other, run = override(M1, ["batch=64"]), Written()
-    facts = {"n": 1, "recipe_identity": M1.identity, "recipe_identity_next": "of a kill before"}
-    resuming.change(run, M1, other, facts)  # type: ignore[arg-type]
-    between = {"n": 1, "recipe_identity": M1.identity, "recipe_identity_next": other.identity}
-    assert run.done == [between, other.identity, {"n": 1, "recipe_identity": other.identity}]
-    for recipe in (M1, other):
-        resuming.require_same_recipe(run, recipe, between)  # type: ignore[arg-type]
-    with pytest.raises(CheckFailed, match=r"^a/recipe.json was changed since a was begun; put it back"):
-        resuming.require_same_recipe(run, override(M1, ["batch=9"]), between)  # type: ignore[arg-type]
+    facts, new = (
+        {"n": 1, "recipe_identity": M1.identity},
+        {"n": 2, "recipe_identity_next": "of a kill before"},
+    )
+    resuming.change(run, M1, other, facts, new)  # type: ignore[arg-type]
+    after = {"n": 2, "recipe_identity": other.identity}
+    between = {**facts, resuming.COMING: {"recipe": other.json(), "facts": after}}
+    assert run.done == [between, other.identity, after]
     same = Written()
-    resuming.change(same, M1, M1, facts)  # type: ignore[arg-type]
-    assert same.done == [{"n": 1, "recipe_identity": M1.identity}]
+    resuming.change(same, M1, M1, facts, new)  # type: ignore[arg-type]
+    assert same.done == [{"n": 2, "recipe_identity": M1.identity}]
+    older = {"recipe_identity": M1.identity, "recipe_identity_next": other.identity}
+    for recipe in (M1, other):
+        resuming.require_same_recipe(RUN, recipe, older)
+    with pytest.raises(
+        CheckFailed, match=r"^runs/a/recipe.json was changed since runs/a was begun; put it back"
+    ):
+        resuming.require_same_recipe(RUN, override(M1, ["batch=9"]), older)
 
 
 def test_borrowed_eyes_of_another_name_are_another_recipe() -> None:
