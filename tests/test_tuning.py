@@ -361,23 +361,26 @@ def test_why_nothing_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_decided_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "_is_tuned", lambda job: True)
+    monkeypatch.setattr(tuning, "_why_not", lambda job: None)
     said = []
     for best in (0, 1, 2):
-        losses = tuple(1.0 - 0.1 * (k == best) for k in range(3))
-        monkeypatch.setattr(
-            tuning, "crossed", lambda job, losses=losses: tuning.Course(losses, (40, 42, 44), 48)
-        )
-        monkeypatch.setattr(tuning, "_is_tuned", lambda job: True)
-        monkeypatch.setattr(tuning, "_why_not", lambda job: None)
+        losses = torch.ones(3, 48)
+        losses[best] -= 0.25
+        course = tuning.Course(losses, (40, 42, 44))
+        monkeypatch.setattr(tuning, "crossed", lambda job, course=course: course)
         data = SimpleNamespace(val=None, watched="held out")
         job: Any = SimpleNamespace(recipe=recipe(FROZEN, TUNE), dataset=data)
         job.with_recipe = lambda made: made
-        found, words = tuning.decided(job, ())
-        assert found.epochs == FROZEN.epochs + best  # type: ignore[attr-defined]
-        said += words
+        found = tuning.decided(job, ())
+        assert found.job.epochs == FROZEN.epochs + best  # type: ignore[attr-defined]
+        said += found.said
     before = "left out in turn, 83.33 % [70.42, 91.30] of 48 are answered right before tuning"
     assert said == [
-        f"nothing is tuned: {before}, and no epoch of it lowers their loss (0.9000)",
-        f"{before} and 87.50 % [75.30, 94.14] after 1 epoch, where their loss is lowest",
-        f"{before} and 91.67 % [80.45, 96.71] after 2 epochs, where their loss is lowest",
+        f"nothing is tuned: {before}, and no epoch of it lowers their loss by more than chance does (0.7500, "
+        "at best 0.7500)",
+        f"{before} and 87.50 % [75.30, 94.14] after 1 epoch, where their loss is lowest: 0.7500 in place of "
+        "1.0000",
+        f"{before} and 91.67 % [80.45, 96.71] after 2 epochs, where their loss is lowest: 0.7500 in place of "
+        "1.0000",
     ]
