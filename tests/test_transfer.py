@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import itertools
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from neocog.pictures.preprocess import Preprocess
 from neocog.pretrained.keras.names import keras
 from neocog.recipes.borrowing import TUNE_EPOCHS, borrowing, suits
 from neocog.recipes.recipe import Phase, Recipe, Start, Stop, from_json
-from neocog.runs.run import open_run
+from neocog.runs.run import Run, open_run
 from neocog.sealed import read
 from neocog.studies.comparison import Comparison, embedding
 from neocog.tasks.classify import Classify
@@ -351,15 +352,28 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_bits(lender: neocog.Run, tm
         assert all(torch.equal(t, weights(again)[n]) for n, t in weights(whole).items())
 
 
+class Killed(BaseException):
+    """What nothing catches."""
+
+
+@contextlib.contextmanager
+def killed_before_a_state() -> Iterator[None]:
+    def killed(run: Run, *given: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "save", killed)
+        with pytest.raises(Killed):
+            yield
+
+
 def test_without_a_state_it_begins_again_with_the_borrowed_features(
     lender: neocog.Run, tmp_path: Path
 ) -> None:
     whole = train(tmp_path / "whole", lender, recipe())
-    counted = iter(range(100))
     begun = recipe().model_copy(update={"start": Start(name=str(lender.path))})
-    with pytest.raises(Interrupted):
-        neocog.train(begun, dataset=made(), out=tmp_path / "cut", stop=lambda: next(counted) >= 1)
-    (tmp_path / "cut" / "last.safetensors").unlink()  # as a kill before the first would leave it
+    with killed_before_a_state():
+        neocog.train(begun, dataset=made(), out=tmp_path / "cut")
     again = neocog.resume(tmp_path / "cut", dataset=made())
     assert all(torch.equal(t, weights(again)[n]) for n, t in weights(whole).items())
 
@@ -372,21 +386,13 @@ def test_a_start_is_found_again_from_anywhere(
     monkeypatch.chdir(tmp_path)
     short = [*FLOAT32, "phases.0.epochs=2"]
     for number, given in enumerate(("lent", tmp_path / "lent", tmp_path / "lent" / "model.safetensors")):
-        out, counted = tmp_path / f"run{number}", itertools.count()
+        out = tmp_path / f"run{number}"
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(Interrupted):
-            neocog.train(
-                "digits",
-                start=given,
-                dataset=made(),
-                changes=short,
-                out=out,
-                stop=lambda n=counted: next(n) >= 1,
-            )
+        with killed_before_a_state():
+            neocog.train("digits", start=given, dataset=made(), changes=short, out=out)
         where = open_run(out).facts()["start"]["where"]
         assert where == str((tmp_path / given).resolve())
         assert str(tmp_path) not in (out / "recipe.json").read_text(), "a recipe is given away"
-        (out / "last.safetensors").unlink()  # as a kill before the first would leave it
         monkeypatch.chdir("/")
         neocog.resume(out, dataset=made())
     asked = from_json(json.loads((tmp_path / "run1" / "recipe.json").read_text()))
