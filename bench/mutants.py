@@ -30,6 +30,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from queue import SimpleQueue
@@ -107,8 +108,8 @@ def make_map(tests: list[str]) -> None:
 
 
 def reaching(mutant: Mutant, tests: dict[str, Any]) -> list[str]:
-    """The tests that run the function around the mutant (outside of functions: anything of the file), the
-    likeliest first; after them those that start processes.
+    """The tests that run the function around the mutant (outside of functions: anything of the file, or that
+    name its module), the likeliest first; after them those that start processes.
     """
     inside = None
     for node in ast.walk(ast.parse((ROOT / mutant.file).read_bytes())):
@@ -121,6 +122,8 @@ def reaching(mutant: Mutant, tests: dict[str, Any]) -> list[str]:
         for n, t in tests.items()
         if any(r == wanted or (not inside and r.startswith(wanted)) for r in t["reached"])
     ]
+    if not inside:  # a table, which tests read that call nothing of its file
+        hits += [name for name in tests if name not in set(hits) and _names(name, mutant.file)]
     others = [name for name, test in tests.items() if test["elsewhere"] and name not in set(hits)]
 
     def chance(name: str) -> float:
@@ -129,6 +132,17 @@ def reaching(mutant: Mutant, tests: dict[str, Any]) -> list[str]:
         return float((test["seconds"] + 0.01) * len(test["reached"]) ** 0.5)
 
     return sorted(hits, key=chance) + sorted(others, key=chance)
+
+
+def _names(test: str, file: str) -> bool:
+    """Whether the file of a test names the module `file`."""
+    module = file.removesuffix(".py").replace("/", ".")
+    return module in _source(test.split("::")[0])
+
+
+@cache
+def _source(file: str) -> str:
+    return (ROOT / file).read_text()
 
 
 # Trying them

@@ -196,8 +196,11 @@ def test_an_interrupt_is_of_the_dry_run(monkeypatch: pytest.MonkeyPatch) -> None
 def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("neocog.training.forecast.PROBED", 0.0)
+    monkeypatch.setattr("neocog.training.forecast._of_one_picture", lambda job, split: 1000.0)
     assert command(["train", "digits", "--dry-run", "--json", "-q", "--epochs", "2"]) == 0
-    assert json.loads(capsys.readouterr().out)["epochs"] == 2
+    found = json.loads(capsys.readouterr().out)
+    assert found["epochs"] == 2
+    assert found["conclusion_seconds"] // 1000 == 359 - MEASURED, "test pictures that were not measured"
     assert list(tmp_path.iterdir()) == []
     assert command(["train", "--resume", "runs/digits", "--dry-run"]) == 2
     assert "--dry-run" in capsys.readouterr().err
