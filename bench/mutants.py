@@ -197,8 +197,11 @@ def main() -> int:
         kept.open("a") as stream,
     ):
         trees: SimpleQueue[Tree] = SimpleQueue()
-        for n in range(given.processes if todo else 0):
-            trees.put(Tree(Path(folder) / str(n)))
+        if todo:
+            first = Tree(Path(folder) / "0")
+            trees.put(first)
+            for n in range(1, given.processes):
+                trees.put(Tree(Path(folder) / str(n), like=first))
         rows = pool.map(lambda pair: {"key": pair[0], **tried(pair[1], tests, trees, given.most)}, todo)
         for row in rows:
             known[row["key"]] = row

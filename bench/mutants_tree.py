@@ -25,32 +25,39 @@ TREE = (
 PRELOADED = ["torch", "numpy", "PIL.Image", "matplotlib.figure", "pytest"]
 LEAST_SECONDS = 90.0
 """How long tests may take at least, however fast they were."""
-FIRST = 60
-"""Tests that run before the rest is collected."""
+FILES, FIRST = 4, 60
+"""Files of tests, and tests of them, that run before the rest is collected."""
 
 
 class Tree:
     """A copy of the working tree in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, like: Tree | None = None) -> None:
+        """`like` is a copy that has its compiled code already."""
         self.place = folder / "tree"
-        self.place.mkdir(parents=True)
+        self._usable: dict[str, bool] = {}
+        os.makedirs(folder)
+        os.symlink(ROOT.parent / "shared", folder / "shared")
+        if like is not None:
+            shutil.copytree(like.place, self.place)
+            return
+        self.place.mkdir()
         for name in TREE:
             source = ROOT / name
             if source.is_dir():
                 shutil.copytree(source, self.place / name, ignore=shutil.ignore_patterns("__pycache__"))
             elif source.exists():
                 shutil.copy2(source, self.place / name)
-        os.symlink(ROOT.parent / "shared", folder / "shared")
         if wrong := self._pytest(["--collect-only", "tests"], names=[], most=600, write=True):
             raise RuntimeError(f"{wrong}: see {folder / 'said'}")
-        self._usable: dict[str, bool] = {}
 
     def noticed(self, mutant: Mutant, names: list[str], seconds: dict[str, float]) -> str | None:
         """What notices `mutant`: the first of the tests `names` that fails with it and passes without, or
         that they took ten times their `seconds`; None where all pass.
         """
-        for part in (names[:FIRST], names[FIRST:]):
+        files = list(dict.fromkeys(_file(name) for name in names))[:FILES]
+        first = [name for name in names if _file(name) in files][:FIRST]
+        for part in (first, [name for name in names if name not in set(first)]):
             left = [name for name in part if self._usable.get(name, True)]
             while left:
                 found = self._first_failure(left, seconds, mutant)
@@ -71,7 +78,7 @@ class Tree:
         self, names: list[str], seconds: dict[str, float], mutant: Mutant | None = None
     ) -> str | None:
         most = max(LEAST_SECONDS, 10 * sum(seconds[name] for name in names))
-        files = sorted({name.split("::")[0] for name in names})
+        files = sorted({_file(name) for name in names})
         if mutant is None:
             return self._pytest(files, names=names, most=most)
         path = self.place / mutant.file
@@ -112,6 +119,10 @@ class Tree:
             return f"pytest ended with {child.exitcode}"
         words = failed.split(" ", 1)[1]
         return max((name for name in names if words.startswith(name)), key=len, default=words)
+
+
+def _file(test: str) -> str:
+    return test.split("::")[0]
 
 
 def _below(process: int) -> list[int]:
