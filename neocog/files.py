@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,7 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         _require_plain(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=PART, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
@@ -62,6 +62,14 @@ def replacing(path: Path) -> Iterator[Path]:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def _make(folder: Path) -> None:
+    """Make `folder` and what is above it. `NotADirectoryError` where a file is in the way."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from error
 
 
 def _require_plain(path: Path) -> None:
@@ -126,11 +134,11 @@ def _end_of_lines(file: io.FileIO) -> int:
     return 0
 
 
-def sweep(folder: Path, *, older_than: float = 0.0) -> None:
-    """Take away the temporary files and folders that a kill left in `folder`: those that nobody has written
-    to for `older_than` seconds, where others may be writing there.
+def sweep(folder: Path, *, of: Iterable[str] = ("*",), older_than: float = 0.0) -> None:
+    """Take away the temporary files and folders that a kill left in `folder`, of the files named in `of`:
+    those that nobody has written to for `older_than` seconds, where others may be writing there.
     """
-    for left in folder.glob(f".*{PART}"):
+    for left in (path for name in of for path in folder.glob(f".{name}.*{PART}")):
         with contextlib.suppress(OSError):
             if older_than and time.time() - _last_written(left) <= older_than:
                 continue

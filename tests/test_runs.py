@@ -30,7 +30,7 @@ from neocog.events import Event, Finished, Started, Step
 from neocog.recipes.recipe import Recipe
 from neocog.runs import lock
 from neocog.runs.beginning import Place
-from neocog.runs.run import Run, open_run
+from neocog.runs.run import WRITTEN, Run, open_run
 from neocog.training import conclusion, driving, loop, saving
 from neocog.training.resuming import COMING
 from neocog.verbs.list import list_
@@ -792,6 +792,36 @@ def test_the_files_of_another_run_are_not_trained_over(done: Run) -> None:
     with pytest.raises(UsageError, match="left of a run"):
         neocog.train("digits", changes=QUICK, out=done.path)
     assert contents(done.path) == before
+
+
+def test_every_file_of_a_run_is_known_by_name(finished: Run) -> None:
+    begun = {".lock", finished.recipe_file.name, finished.facts_file.name}
+    assert {path.name for path in finished.path.iterdir()} == begun | set(WRITTEN)
+
+
+@pytest.mark.parametrize("name", ["report.html", "model.json", "events.jsonl", "facts.json", "curves.png"])
+def test_a_run_takes_the_place_of_nobody_elses_files(tmp_path: Path, name: str) -> None:
+    """Such as those of another program, in the folder that one works in."""
+    for mine in (name, "notes.txt", ".video.mp4.part"):
+        (tmp_path / mine).write_text('{"mine": 1}')
+    before = contents(tmp_path)
+    with pytest.raises(UsageError, match=rf"holds {name}, which a run would write over"):
+        neocog.train("digits", changes=QUICK, out=tmp_path)
+    assert contents(tmp_path) == before
+    (tmp_path / name).unlink()
+    run = neocog.train("digits", changes=[*QUICK, "epochs=1"], out=tmp_path)
+    kept = contents(run.path)
+    assert kept["notes.txt"] == kept[".video.mp4.part"] == b'{"mine": 1}'
+
+
+def test_a_run_takes_the_place_of_no_link(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "metrics.jsonl").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match=r"holds metrics\.jsonl"):
+        neocog.train("digits", changes=QUICK, out=tmp_path / "a")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file is no folder"):
+        neocog.train("digits", changes=QUICK, out=tmp_path / "file")
 
 
 # --- 9: counting in words ----------------------------------------------------------------------------

@@ -11,10 +11,11 @@ from typing import Any
 
 from neocog.errors import UnreadableError, UsageError
 from neocog.files import flush_folder
+from neocog.pictures.names import some
 from neocog.recipes.recipe import Recipe
 from neocog.runs.facts import FACTS_FILE
 from neocog.runs.lock import LOCK_FILE
-from neocog.runs.run import RUNS, Run
+from neocog.runs.run import RUNS, WRITTEN, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +26,29 @@ class Place:
     out: Path | None = None
 
     def require_free(self) -> None:
-        """`UsageError` where `out` holds a run, or is no folder. Asked before the work begins, and again when
-        the folder is locked.
+        """`UsageError` where `out` holds a run or files of the names of a run's, or is no folder. Asked
+        before the work begins, and again when the folder is locked.
         """
         out = self.out
         if out is None:
             return
         run = Run(out)
         try:
-            if run.recipe_file.exists() or (out.exists() and not out.is_dir()):
+            if out.exists() and not out.is_dir():
+                raise UsageError(f"{out} is no folder; choose another --out")
+            if run.recipe_file.exists():
                 raise UsageError(
                     f"{out} exists already; choose another --out, or go on with: neocog train --resume {out}"
                 )
             if run.state_file.exists() or run.model_file.exists():
                 raise UsageError(f"{out} holds what is left of a run; choose another --out")
+            taken = [name for name in WRITTEN if os.path.lexists(out / name)]
+            if not taken and run.facts_file.exists() and not _is_of_a_beginning(run):
+                taken = [FACTS_FILE]
+            if taken:
+                raise UsageError(
+                    f"{out} holds {some(taken, 3)}, which a run would write over; choose another --out"
+                )
         except OSError as error:
             raise UnreadableError(
                 f"cannot use {out}: {error.strerror or error}; choose another --out"
@@ -92,6 +102,15 @@ class Place:
                 f"cannot make the folder {error.filename or folder}: {error.strerror or error}; "
                 "choose another --out"
             ) from error
+
+
+def _is_of_a_beginning(run: Run) -> bool:
+    """Whether the facts are those that a kill left before the recipe was there."""
+    try:
+        run.facts()
+    except UnreadableError:
+        return False
+    return True
 
 
 def _take_back(folder: Path) -> None:

@@ -20,6 +20,11 @@ from neocog.show.words import duration, percent, plural
 
 RUNS = "runs"
 RECIPE_FILE = "recipe.json"
+WRITTEN = (
+    "model.safetensors", "model.json", "last.safetensors", "metrics.jsonl", "events.jsonl", "status.json",
+    "first_batch.png", "curves.png", "report.html", "answers.safetensors",
+)  # fmt: skip
+"""Every file that a training writes once its folder is a run, that is, after facts.json and recipe.json."""
 UNREPORTED = "unreported"
 """In the facts while a result is there and its report is not yet."""
 
@@ -181,7 +186,7 @@ class Run:
     def alone(self) -> Iterator[tuple[str, ...]]:
         """Hold the folder's lock; a second training in the same folder is refused. Yields remarks."""
         with lock.held(self.path) as remarks:
-            sweep(self.path)
+            sweep(self.path, of=(facts_file.FACTS_FILE, RECIPE_FILE, *WRITTEN))
             yield remarks
 
     def save(self, live: Live, recipe: Recipe) -> None:
