@@ -20,6 +20,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 HEAD = 33
 """Bytes of a PNG up to the end of its first chunk, after which the mark stands."""
 MARK = b"tEXtSoftware\0neocog"
+SEALED = b'{"__metadata__":{"neocog":'
+"""How the header of a tensor file of `sealed` begins."""
 LARGEST_JSON = 8 << 20
 OF_A_RUN = frozenset({".safetensors", ".json", ".jsonl"})
 """Endings of a run's own files, which are no place for an output."""
@@ -87,7 +89,7 @@ def _kind(path: Path) -> tuple[str, ...]:
     if text.startswith((b"{", b"[")):
         return ("json", *_keys(path))
     if start[8:9] == b"{":
-        return ("safetensors",)
+        return ("safetensors", "neocog" if start[8:].startswith(SEALED) else "another's")
     return ("other", start[:7].hex())
 
 

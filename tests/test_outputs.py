@@ -17,7 +17,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import neocog
 from neocog import files, outputs
@@ -198,6 +200,54 @@ def steps_of_a_painting(out: Path, stroke: SimpleNamespace) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(watchers, "Stroke", SimpleNamespace)
         watchers.Pictures(out, 1)(stroke)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["a.png", "./a.png", "b/../a.png", "hard.png", "link.png"])
+def test_what_is_read_is_not_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even where neocog wrote it, and it would be replaced by its like."""
+    monkeypatch.chdir(tmp_path)
+    Path("b").mkdir()
+    Path("in.png").write_bytes(png())
+    assert command(["filter", "in.png", "--kernel", "edges", "-o", "a.png", "-q"]) == 0
+    os.link("a.png", "hard.png")
+    os.symlink("a.png", "link.png")
+    before = Path("a.png").read_bytes()
+    capsys.readouterr()
+    assert command(f"filter a.png --kernel edges -o {name}".split()) == 2
+    assert "is read by this command" in capsys.readouterr().err
+    assert Path("a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(("model", "out"), [("net.keras", "net.keras"), ("net.h5", "./net.h5")])
+def test_a_network_is_not_written_over_itself(
+    model: str, out: str, copied_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pytest.importorskip("h5py")
+    assert command(["weights", str(copied_run.path), "-o", model, "-q"]) == 0
+    before = Path(model).read_bytes()
+    assert command(["weights", "--file", model, "-o", out, "-q"]) == 2
+    assert Path(model).read_bytes() == before
+
+
+def test_weights_of_somebody_else_stay_and_what_is_refused_leaves_nothing(
+    copied_run: Run, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs.safetensors"
+    save_file({"w": torch.ones(3)}, theirs, metadata={"format": "pt"})
+    before = theirs.read_bytes()
+    found = neocog.weights(copied_run)
+    with pytest.raises(UnreadableError, match="did not write"):
+        found.save(theirs)
+    assert theirs.read_bytes() == before
+    (tmp_path / "mine.json").write_text('{"layers": []}')
+    with pytest.raises(UnreadableError, match=r"mine\.json.*did not write"):
+        found.save(tmp_path / "mine.safetensors")
+    assert not (tmp_path / "mine.safetensors").exists()
+    for _ in range(2):
+        found.save(tmp_path / "ours.safetensors")
 
 
 def test_a_result_takes_no_place_of_another_file(tmp_path: Path) -> None:

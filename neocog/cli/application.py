@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from neocog.cli.command import Command, Given, command
 from neocog.cli.options import ACCEPTED, JSON, QUIET, Option
 from neocog.cli.signature import REQUIRED, Kind, Parameter, Signature, literal, module_of, read
 from neocog.cli.values import alternatives, one_of
-from neocog.errors import escaped
+from neocog.errors import UsageError, escaped
 from neocog.hearing import hearing
 
 
@@ -159,8 +160,25 @@ def _value(verb: str, one: Named, value: Any) -> Any:
     return one.words.parse(value) if one.words.parse is not None else value
 
 
+def _require_apart(given: Given) -> None:
+    """`UsageError` where a file that is to be written is one that is read, under whatever name."""
+    values = (
+        value for part in (given.own, given.more) for key, value in part.items() if key not in given.files
+    )
+    texts = (text for value in values for text in (value if isinstance(value, list | tuple) else (value,)))
+    read = [str(text) for text in texts if isinstance(text, str | Path)]
+    for place in given.files.values():
+        for name in read:
+            with contextlib.suppress(OSError, ValueError):  # no file, or no name of one
+                if Path(name).is_file() and os.path.samefile(name, place):
+                    raise UsageError(
+                        f"{place} is read by this command; choose another name for what it writes"
+                    )
+
+
 def _run(found: Verb, given: Given, *, as_json: bool) -> int:
     """Call the verb, write what is to be written, print the result; the exit code."""
+    _require_apart(given)
     module = importlib.import_module(module_of(found.name))
     with contextlib.nullcontext() if given.quiet else hearing(progress.downloading):
         result = found.command.call(getattr(module, found.signature.function), given)

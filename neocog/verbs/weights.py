@@ -80,7 +80,7 @@ class Weights:
         if path.suffix == ".safetensors":
             with outputs.replacing(path) as temporary:
                 sealed.fill(temporary, t.tensors(), t.document())
-            outputs.write_json(path.with_suffix(".json"), t.document())
+                outputs.write_json(path.with_suffix(".json"), t.document())  # the weights stay with theirs
         elif path.suffix not in (".h5", ".keras", ".json"):
             raise UsageError(
                 f"'{path.name}': weights are written as .safetensors, .h5, .weights.h5, .keras or .json"
