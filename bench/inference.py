@@ -3,9 +3,9 @@
     python bench/inference.py [--onnx onnx-env/bin/python] [--keras keras-env/bin/python] [--rounds 5]
 
 All sides answer inputs of the same shape, float32 and scaled already, with the same network, in turn:
-'plain' is what `evaluate` does and `predict` unless told otherwise; 'folded' has each batch normalisation
-folded into the convolution before it, which answers the same but for rounding, and is no part of neocog: it
-is measured to see whether it should be; 'bfloat16' is folded and computes in bfloat16. The environment for
+'plain' is what `evaluate` does and `predict` unless told otherwise; 'bfloat16' is `predict --precision
+bfloat16`, whose batch normalisations are folded into the convolutions before them; 'folded' is that in
+float32, which no verb does: it is measured to see whether one should. The environment for
 ONNX Runtime needs onnx and onnxruntime, and the Python version of this one, whose export borrows its onnx.
 Keras' side is LeNet and VGG16 alone.
 """
@@ -47,29 +47,19 @@ x = torch.randn(case["batch"], *shape, generator=torch.Generator().manual_seed(1
 OURS = (
     NETWORK
     + """
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from neocog.inside.folded import folded, in_precision
+from neocog.world import find
 
-def fold(parent):
-    before = None
-    for place, child in list(parent.named_children()):
-        if isinstance(child, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
-            setattr(parent, at, fuse_conv_bn_eval(before, child))
-            setattr(parent, place, nn.Identity())
-        else:
-            fold(child)
-        before, at = child, place
-
+world = find("cpu", "bfloat16" if precision == "bfloat16" else "float32")
 if precision != "plain":
-    fold(network)
+    network = in_precision(folded(network, shape), world.dtype)
 network = network.to(memory_format=torch.channels_last)
 x = x.contiguous(memory_format=torch.channels_last)
-if precision == "bfloat16":
-    network, x = network.to(torch.bfloat16), x.to(torch.bfloat16)
 
 @torch.inference_mode()
 def answer():
-    return network(x).float()
+    with world.autocast():
+        return network(x).float()
 """
 )
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from neocog.arithmetic import Row, walk
 from neocog.errors import UsageError, unknown
 from neocog.inside.capture import capture
+from neocog.inside.folded import in_precision
 from neocog.model import Trained
 from neocog.pictures.preprocess import Preprocess
 from neocog.style.settings import Settings
@@ -82,7 +83,7 @@ class Backbone:
         if settings.border == "nearest":
             _see_nearest(beginning)
         self.names = {f"features.{name}": name for name in self.layers.all}
-        self.network = _in_precision(beginning, world).to(
+        self.network = in_precision(beginning, world.dtype).to(
             device=world.device, memory_format=torch.channels_last
         )  # type: ignore[call-overload]
 
@@ -231,11 +232,3 @@ def _see_nearest(network: nn.Module) -> None:
     if first is not None and not isinstance(first.padding, str) and max(first.padding) > 0:
         first.padding_mode = "replicate"
         first._reversed_padding_repeated_twice = [n for n in reversed(first.padding) for _ in range(2)]
-
-
-def _in_precision(network: nn.Module, world: World) -> nn.Module:
-    """Convolutions and dense layers in the world's precision; normalisations stay in float32."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.to(world.dtype)
-    return network

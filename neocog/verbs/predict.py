@@ -19,6 +19,7 @@ from torch import Tensor
 from neocog.data.batches import channels_last
 from neocog.data.targets import form_of
 from neocog.errors import UnreadableError, UsageError, escaped
+from neocog.inside.folded import folded, in_precision
 from neocog.model import Trained, dataset_of, open_trained
 from neocog.outputs import cell, write_bytes
 from neocog.pictures import reading
@@ -232,6 +233,9 @@ class _Namer:
     """A trained network, ready to name placed pictures."""
 
     def __init__(self, trained: Trained, top: int, world: World) -> None:
+        if world.precision != "float32":  # answers differ by more than folding makes them
+            quick = in_precision(folded(trained.network, trained.shape), world.dtype)
+            trained = replace(trained, network=quick)
         self.trained, self.top, self.world, self.device = trained, top, world, world.device
         self.network = trained.judge.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.doubt = trained.doubt.to(self.device) if trained.doubt is not None else None
