@@ -32,17 +32,40 @@ def replacing(path: Path) -> Iterator[Path]:
     """As `files.replacing`. `UnreadableError` where `path` holds what is not of the kind that neocog
     writes there, or a file of a run.
     """
+    _require_no_run(path)
+    with files.replacing(path) as temporary:
+        yield temporary
+        _require_same_kind(path, temporary)
+
+
+def require_place(path: Path, like: bytes) -> None:
+    """What `write_bytes` would refuse, refused before long work: `like` is a small output of the same kind.
+    It is written beside `path` and taken away again; what stands at `path` stays.
+    """
+    _require_no_run(path)
+    with contextlib.suppress(_Tried), files.replacing(path) as temporary:
+        temporary.write_bytes(_marked(like) if like.startswith(PNG) else like)
+        _require_same_kind(path, temporary)
+        raise _Tried
+
+
+class _Tried(Exception):
+    """Ends an attempt."""
+
+
+def _require_no_run(path: Path) -> None:
     if path.suffix in OF_A_RUN and (path.parent / "recipe.json").exists() and path.exists():
         raise UnreadableError(
             f"cannot write {path}: it belongs to the run in {path.parent}; choose another name"
         )
-    with files.replacing(path) as temporary:
-        yield temporary
-        if path.is_file() and path.stat().st_size and _kind(path) != _kind(temporary):
-            raise UnreadableError(
-                f"cannot write {path}: there is another file, which neocog did not write; "
-                "choose another name, or take it away first"
-            )
+
+
+def _require_same_kind(path: Path, temporary: Path) -> None:
+    if path.is_file() and path.stat().st_size and _kind(path) != _kind(temporary):
+        raise UnreadableError(
+            f"cannot write {path}: there is another file, which neocog did not write; "
+            "choose another name, or take it away first"
+        )
 
 
 def write_bytes(path: Path, data: bytes) -> None:

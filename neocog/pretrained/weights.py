@@ -92,7 +92,8 @@ def load_file(path: Path) -> Published:
         if known is None and stored.config is None:
             raise UnreadableError(
                 f"{path} holds weights without their network, and its names are of no network of "
-                'keras.applications; save the whole model: model.save("model.keras")'
+                'keras.applications; save the whole model: model.save("model.keras"), or name the network of '
+                "the zoo that they are of and give the file as its --weights"
             )
         return whole.load(path) if known is None else load(known, path)
     return load(identify(path), path)

@@ -35,6 +35,11 @@ WIDTH = 100
 """Columns of a table on a terminal, at most."""
 
 
+def storage(count: float) -> str:
+    """Bytes in memory or on disk: 1.5 GB, 28.0 MB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
 def fitted(rows: Sequence[Sequence[str]]) -> list[str]:
     """Like `table`, within WIDTH columns: the last cells of a row, where they do not fit, stand below
     it, indented. A word that is longer stands alone.

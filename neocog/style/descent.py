@@ -41,9 +41,10 @@ class Descent:
             self.inner = _made(pixels, settings)
 
     @torch.no_grad()
-    def step(self, evaluate: Evaluate) -> Tensor:
-        """One step; the losses (3,) of the picture before it."""
+    def step(self, evaluate: Evaluate, rate: float) -> Tensor:
+        """One step of that size; the losses (3,) of the picture before it."""
         found: list[Tensor] = []
+        self.inner.param_groups[0]["lr"] = rate
 
         def closure() -> Any:
             losses, gradient = evaluate(self.pixels)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neocog.errors import OutOfMemory, UsageError
-from neocog.show.words import duration
+from neocog.show.words import duration, storage
 from neocog.style.backbone import Backbone
 from neocog.style.descent import VECTORS
 from neocog.style.goal import Goal, goal
@@ -29,6 +29,8 @@ _PASSES = 4 / 3
 """Time of a step in tiles over that of a step without, the surroundings of tiles not counted: a forward
 pass more, where a backward pass takes as long as two."""
 SMALLEST_TILE = 128
+FIRST_STEP = 30_000_000
+"""Bytes that torch and its kernels take once, at the first step, whatever the picture (measured: 28 MB)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Forecast:
 
     def text(self) -> str:
         pieces = f", in tiles of {self.tile} pixels" if self.tile else ""
-        return f"forecast: about {duration(self.seconds)} and {self.memory / 1e9:.1f} GB{pieces}"
+        return f"forecast: about {duration(self.seconds)} and {storage(self.memory)}{pieces}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +115,14 @@ def _fitting(backbone: Backbone, scene: Scene, settings: Settings, tried: Tried,
             side //= 2
     need = _memory(backbone, scene, settings, tried, None)
     raise OutOfMemory(
-        f"a picture of {settings.size} pixels needs about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
-        f"free; try --size {max(64, int(settings.size * math.sqrt(USED * free / need)) // 16 * 16)}"
+        f"a picture of {settings.size} pixels needs about {storage(need)}, and {storage(free)} are free; "
+        f"try --size {max(64, int(settings.size * math.sqrt(USED * free / need)) // 16 * 16)}"
     )
 
 
 def _memory(backbone: Backbone, scene: Scene, settings: Settings, tried: Tried, tile: int | None) -> int:
-    """Bytes at the last size: what autograd keeps; what comes and goes, which is three of the largest maps
-    and a style's maps twice in float32; the pixels; the content's maps.
+    """Bytes at the last size: what the first step takes for ever; what autograd keeps; what comes and goes,
+    which is three of the largest maps and a style's maps twice in float32; the pixels; the content's maps.
     """
     height, width = scene.sides(settings.size)
     pieces = cut(height, width, tile, backbone.places(height, width))
@@ -131,7 +133,7 @@ def _memory(backbone: Backbone, scene: Scene, settings: Settings, tried: Tried, 
     passing = (3 * bytes_each * backbone.largest(height, width) + 2 * 4 * style) / (height * width)
     content = bytes_each * sum(maps[name] for name in backbone.layers.content)
     pixels = height * width * _PER_PIXEL[settings.optimizer]
-    return int(seen * (tried.held + passing)) + content + pixels
+    return FIRST_STEP + int(seen * (tried.held + passing)) + content + pixels
 
 
 def _seen(backbone: Backbone, scene: Scene, size: int, tile: int | None) -> float:

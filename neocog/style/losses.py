@@ -61,6 +61,13 @@ def style_loss(found: Tensor, target: Tensor) -> Tensor:
     return (found - target).square().mean()
 
 
+def over_absolute(squares: Tensor, absolutes: Tensor) -> Tensor:
+    """Squared errors over absolute ones, as sums: the scaled loss of K. Crowson's style-transfer-pytorch.
+    Whatever the errors' size, the absolute values of its gradient sum to about 1; 0 where there are none.
+    """
+    return squares / (absolutes + 1e-8)
+
+
 def total_variation(x: Tensor) -> Tensor:
     """The mean squared difference of neighbours in pictures (N, C, H, W), below one another plus beside one
     another; 0 along a side of one pixel.

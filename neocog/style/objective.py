@@ -9,12 +9,16 @@ from torch import Tensor
 
 from neocog.style.backbone import Backbone
 from neocog.style.goal import LEAST, Goal
-from neocog.style.losses import gram_sum, style_loss, total_variation
+from neocog.style.losses import gram_sum, over_absolute, style_loss, total_variation
 from neocog.style.settings import Settings
 from neocog.style.tiles import Tile
 
+CONTENT = -1
+"""In the place of a region's number."""
 Sums = dict[tuple[int, str], Tensor]
-"""Sums of products of channels, (C, C) float32, by region and layer."""
+"""What is summed over positions, float32, by region and layer: products of channels (C, C); by `CONTENT` and
+layer: squared errors, (1,), and with scaling "gradient" absolute ones too, (2,).
+"""
 
 
 class Objective:
@@ -22,7 +26,7 @@ class Objective:
 
     def __init__(self, backbone: Backbone, goal: Goal, settings: Settings) -> None:
         self.backbone, self.goal, self.settings, self.layers = backbone, goal, settings, backbone.layers
-        paper = settings.scaling == "paper"
+        self.by_errors, paper = settings.scaling == "gradient", settings.scaling == "paper"
         self.content_scale = {
             name: maps.numel() / 2 if paper else 1 / max(float(maps.float().square().mean()), LEAST)
             for name, maps in goal.content.items()
@@ -43,7 +47,8 @@ class Objective:
         if len(self.goal.tiles) == 1:
             (tile,) = self.goal.tiles
             maps = self.backbone.maps(x)
-            style, content = self._style(self._sums(maps, tile)), self._content(maps, tile)
+            sums = self._sums(maps, tile)
+            style, content = self._style(sums), self._content(sums)
             (gradient,) = torch.autograd.grad(style + content + variation, x)
         else:
             (gradient,) = torch.autograd.grad(variation, x)
@@ -60,18 +65,15 @@ class Objective:
                 for key, part in self._sums(self.backbone.maps(tile.seen(x)), tile).items():
                     sums[key] = sums[key] + part if key in sums else part
         leaves = {key: value.requires_grad_() for key, value in sums.items()}
-        style = self._style(leaves)
-        slopes = dict(zip(leaves, torch.autograd.grad(style, list(leaves.values()))))
-        total = x.new_zeros(())
+        style, content = self._style(leaves), self._content(leaves)
+        slopes = dict(zip(leaves, torch.autograd.grad(style + content, list(leaves.values()))))
         for tile in self.goal.tiles:
             piece = tile.seen(x).detach().requires_grad_()
-            maps = self.backbone.maps(piece)
-            content = self._content(maps, tile)
-            pulls = [(slopes[key] * value).sum() for key, value in self._sums(maps, tile).items()]
-            (pull,) = torch.autograd.grad(torch.stack(pulls).sum() + content, piece)
+            parts = self._sums(self.backbone.maps(piece), tile)
+            pulls = [(slopes[key] * value).sum() for key, value in parts.items()]
+            (pull,) = torch.autograd.grad(torch.stack(pulls).sum(), piece)
             tile.seen(gradient).add_(pull)
-            total += content.detach()
-        return style.detach(), total
+        return style.detach(), content.detach()
 
     def _sums(self, maps: Mapping[str, Tensor], tile: Tile) -> Sums:
         """What the core of one tile adds to the sums."""
@@ -82,6 +84,11 @@ class Objective:
             for number, region in enumerate(self.goal.regions):
                 mask = None if region.masks is None else tile.of_whole(region.masks[name], stride)
                 found[number, name] = gram_sum(core, mask)
+        for name in self.layers.content:
+            stride, target = self.goal.places[name].stride, self.goal.content[name]
+            errors = tile.core(maps[name], stride).float() - tile.of_whole(target, stride).float()
+            sums = [errors.square().sum(), errors.abs().sum()] if self.by_errors else [errors.square().sum()]
+            found[CONTENT, name] = torch.stack(sums)
         return found
 
     def _style(self, sums: Sums) -> Tensor:
@@ -91,15 +98,21 @@ class Objective:
             for name, weight in zip(self.layers.style, self.layers.weights):
                 height, width = self.goal.sizes[name]
                 gram = sums[number, name] / region.extent(name, height * width)
-                loss = style_loss(gram, region.grams[name])
-                found.append(region.weight * weight * self.style_scale[number, name] * loss)
+                found.append(region.weight * weight * self._apart(gram, region.grams[name], (number, name)))
         return torch.stack(found).sum()
 
-    def _content(self, maps: Mapping[str, Tensor], tile: Tile) -> Tensor:
-        """The content's loss in the core of one tile; those of all tiles add up to the whole."""
+    def _apart(self, gram: Tensor, wanted: Tensor, which: tuple[int, str]) -> Tensor:
+        """How far a Gram matrix is from the one that is wanted."""
+        if self.by_errors:
+            errors = gram - wanted
+            return over_absolute(errors.square().sum(), errors.abs().sum())
+        return self.style_scale[which] * style_loss(gram, wanted)
+
+    def _content(self, sums: Sums) -> Tensor:
+        """The content's loss, likewise."""
         found = []
         for name in self.layers.content:
-            stride, target = self.goal.places[name].stride, self.goal.content[name]
-            difference = tile.core(maps[name], stride).float() - tile.of_whole(target, stride).float()
-            found.append(self.content_scale[name] * difference.square().sum() / target.numel())
+            squares, *absolutes = sums[CONTENT, name]
+            scale = self.content_scale[name] / self.goal.content[name].numel()
+            found.append(over_absolute(squares, *absolutes) if self.by_errors else scale * squares)
         return self.settings.content / len(found) * torch.stack(found).sum()

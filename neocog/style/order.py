@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neocog.errors import UsageError
-from neocog.pictures.decode import decode
+from neocog.pictures.decode import AS_IT_IS, Pixels, decode
 from neocog.style.scene import Scene, Style
 
 
@@ -41,8 +41,8 @@ class Order:
             Style(
                 decode(Path(name)),
                 self.weights[n] if self.weights else 1.0,
-                decode(Path(self.masks[n])) if self.masks else None,
-                decode(Path(self.style_masks[n])) if self.style_masks else None,
+                _mask(self.masks[n]) if self.masks else None,
+                _mask(self.style_masks[n]) if self.style_masks else None,
             )
             for n, name in enumerate(self.styles)
         )
@@ -59,6 +59,11 @@ class Order:
             "eyes": None if self.eyes is None else _absolute(self.eyes),
             "eyes_weights": None if self.eyes_weights is None else _absolute(self.eyes_weights),
         }
+
+
+def _mask(name: str) -> Pixels:
+    """A mask, read; what is transparent there counts as little as what is black."""
+    return decode(Path(name), wanted=AS_IT_IS.model_copy(update={"ground": 0}))
 
 
 def from_json(document: dict[str, Any]) -> Order:

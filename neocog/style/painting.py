@@ -20,6 +20,7 @@ from neocog.style.goal import goal
 from neocog.style.objective import Objective
 from neocog.style.scene import Scene
 from neocog.style.settings import Settings
+from neocog.world import give_back_memory
 
 KEEP_EVERY = 30.0
 """Seconds between two savings of the state."""
@@ -102,11 +103,12 @@ class Painting:
         while state.step < self.steps:
             number, done = divmod(state.step, self.settings.steps)
             if done == 0 or objective is None:
-                objective = None  # the maps of the size before go first
+                objective = None  # the maps of the size before go first, and leave no holes
+                give_back_memory()
                 objective = self._objective(number, done)
                 height, width = state.pixels.shape[2:]
                 yield Grown(state.step, height, width, number + 1, len(self.settings.sizes))
-            losses = state.descent.step(objective)
+            losses = state.descent.step(objective, self.settings.rate_at(state.step))
             if state.step % _LOOK_EVERY == 0:
                 _require_finite(losses, state.step, self.settings)
             state.average(self.settings.average)

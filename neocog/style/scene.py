@@ -53,6 +53,16 @@ class Scene:
         """Height and width of the result whose longer side has `size` pixels."""
         return fitted(self.content, size)
 
+    def stretched(self, size: int) -> str:
+        """What to know where a result of that size has other proportions than the content; or ''."""
+        (height, width), (h, w) = self.content.shape[:2], self.sides(size)
+        if min(h, w) > LEAST or round(size * min(height, width) / max(height, width)) >= LEAST:
+            return ""
+        return (
+            f"the content is {height}x{width}; at {h}x{w} it is stretched, since no side is below {LEAST}: "
+            "a larger --size keeps its proportions"
+        )
+
     def content_at(self, size: int) -> Tensor:
         """The content (1, 3, h, w), float32 in 0..1, its longer side `size`, enlarged where it is smaller."""
         return resized(self.content, *self.sides(size))

@@ -30,10 +30,13 @@ class Settings(BaseModel):
     content        weight of the content's loss; that of style is 1
     variation      weight of the mean squared difference of neighbouring pixels, in 0..1; None: 1, and 50 for
                    a network that begins with a stride, which hardly sees single pixels
-    scaling        relative: a loss is divided by its target's mean square; paper: as it is
+    scaling        relative: a loss is divided by its target's mean square; paper: as it is; gradient: by the
+                   sum of absolute errors, so that every layer pulls alike at its maps, however far they are
     optimizer      adam, or lbfgs (limited-memory BFGS without line search, 20 vectors; its pixels are within
                    0..1 only where they are shown)
     lr             step size in parts of the pixels' range 0..1; None: 0.02 for adam, 1 for lbfgs
+    settling       share of the steps at the last size over which the step size falls to nothing, in a line:
+                   pixels then rest where the loss is least, in place of trembling around it
     start          content, style (the first one) or noise
     pooling        of the network: max (as it is) or average in its place
     border         what the first convolution sees outside the picture: nearest pixels, or zeros
@@ -57,9 +60,10 @@ class Settings(BaseModel):
     content_layers: tuple[str, ...] | None = Field(default=None, min_length=1)
     content: Weight = 0.05
     variation: Weight | None = None
-    scaling: Literal["relative", "paper"] = "relative"
+    scaling: Literal["relative", "paper", "gradient"] = "relative"
     optimizer: Literal["adam", "lbfgs"] = "adam"
     lr: float | None = Field(default=None, gt=0)
+    settling: float = Field(default=0.0, ge=0, le=1)
     start: Literal["content", "style", "noise"] = "content"
     pooling: Literal["max", "average"] = "max"
     border: Literal["nearest", "zero"] = "nearest"
@@ -95,6 +99,11 @@ class Settings(BaseModel):
     def rate(self) -> float:
         """`lr`, or the optimizer's own."""
         return self.lr if self.lr is not None else {"adam": 0.02, "lbfgs": 1.0}[self.optimizer]
+
+    def rate_at(self, step: int) -> float:
+        """The rate of the step with that number; the first of all sizes is 0."""
+        left, settling = len(self.sizes) * self.steps - step, self.settling * self.steps
+        return self.rate * min(1.0, left / settling) if settling else self.rate
 
     def json(self) -> dict[str, Any]:  # type: ignore[override]
         """Every field as JSON."""

@@ -31,7 +31,7 @@ class Console:
     def __call__(self, event: Event) -> None:
         match event:
             case Begun():
-                self.steps, self.first = event.steps, event.share
+                self.steps, self.first, self.begun = event.steps, event.share, self.clock()
                 for remark in event.remarks:
                     self._line(remark)
             case Grown():

@@ -24,7 +24,7 @@ from neocog.events import Epoch, Event, Finished, Saved
 from neocog.recipes.recipe import Phase
 from neocog.runs.beginning import write as begin
 from neocog.runs.run import Run
-from neocog.show.words import duration, plural
+from neocog.show.words import duration, plural, storage
 from neocog.tasks.task import measure
 from neocog.training.driving import drive, is_out_of_memory, too_large
 from neocog.training.loop import Training
@@ -90,8 +90,8 @@ class Forecast:
             )
         lines += [
             f"in all: {duration(self.seconds)}, {duration(self.conclusion_seconds)} of them for the report",
-            "memory: not known" if self.memory is None else f"memory: {_size(self.memory)} at most",
-            f"disk: {_size(self.disk)}",
+            "memory: not known" if self.memory is None else f"memory: {storage(self.memory)} at most",
+            f"disk: {storage(self.disk)}",
         ]
         return "\n".join([*lines, *self.remarks])
 
@@ -117,10 +117,6 @@ class Forecast:
             **{name: self.facts[name] for name in ("device", "precision", "threads")},
             "remarks": list(self.remarks),
         }
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def forecast(

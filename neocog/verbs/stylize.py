@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from neocog.errors import CheckFailed, Interrupted, OutOfMemory, UsageError, escaped
 from neocog.model import Kept as HasPath
 from neocog.model import Trained
-from neocog.outputs import write_bytes
+from neocog.outputs import require_place, write_bytes
 from neocog.pictures.decode import Pixels
 from neocog.show import grids
 from neocog.show.words import duration, plural
@@ -34,7 +35,7 @@ from neocog.style.settings import Settings, from_json, override
 from neocog.world import World, deterministic, find, free_memory
 from neocog.world import facts as world_facts
 
-LATER = ("content", "variation", "lr", "average", "colours")
+LATER = ("content", "variation", "lr", "settling", "average", "colours")
 """Fields of the settings that may be changed when an unfinished painting goes on."""
 
 
@@ -151,7 +152,7 @@ def stylize(
         "seconds": 0.0,
         **world_facts(world),
     }
-    remarks = [remark, told.text()] if remark else [told.text()]
+    remarks = [line for line in (remark, scene.stretched(how.size), told.text()) if line]
     return _drive(painting, place, facts, remarks, watchers, stop)
 
 
@@ -221,6 +222,7 @@ def _drive(
     stop: Callable[[], bool] | None,
 ) -> Stylized:
     """Paint to the end, hand every event to every watcher, and write the picture."""
+    require_place(out, grids.alone(np.zeros((1, 1, 3), np.uint8)))
     before, begun, path = float(facts["seconds"]), time.monotonic(), canvas.beside(out)
     losses = torch.zeros(3)
 
