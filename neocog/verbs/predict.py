@@ -234,7 +234,8 @@ class _Namer:
 
     def __init__(self, trained: Trained, top: int, world: World) -> None:
         if world.precision != "float32":  # answers differ by more than folding makes them
-            quick = in_precision(folded(trained.network, trained.shape), world.dtype)
+            quick = folded(trained.network, trained.shape)
+            in_precision(quick, world.dtype)
             trained = replace(trained, network=quick)
         self.trained, self.top, self.world, self.device = trained, top, world, world.device
         self.network = trained.judge.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
