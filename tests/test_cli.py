@@ -175,7 +175,7 @@ def test_grouped_classes(capsys: Capture, run: Run) -> None:
         (["train", "digits", "--model", "lenett"], 2, "did you mean 'lenet'"),
         (["train", "digits", "--model", "none.json"], 3, "cannot read none.json"),
         (["train", "digits", "--model", "lenet"], 5, "8x8"),
-        (["train", "--resume", "nowhere"], 3, "is no run"),
+        (["train", "--resume", "nowhere"], 3, "nowhere is no run: there is no such folder; those that there"),
         (["train", "digits", "--resume", "nowhere"], 2, "without WHAT"),
         (["evaluate", "nowhere"], 2, "unknown run"),
         (["evaluate", "no/run"], 3, "there is no run or model file"),

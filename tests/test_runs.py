@@ -25,6 +25,7 @@ import neocog
 from neocog import files, sealed
 from neocog.cli import run as command
 from neocog.data.batches import cuts
+from neocog.data.own import open_own
 from neocog.errors import CheckFailed, Interrupted, NeocogError, OutOfMemory, UnreadableError, UsageError
 from neocog.events import Event, Finished, Started, Step
 from neocog.recipes.recipe import Recipe
@@ -539,6 +540,19 @@ def test_facts_that_are_none_tell_nobody_where_the_pictures_are(tmp_path: Path, 
     with pytest.raises(UnreadableError, match=r"facts\.json"):
         neocog.evaluate(run)
     assert neocog.evaluate(run, data=tmp_path / "here").n > 0
+
+
+def test_a_place_that_is_none_is_said_in_one_line(cut: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pictures' place with a data set's name, where there is no such folder; and the run's."""
+    monkeypatch.chdir(cut.path)
+    with pytest.raises(UnreadableError) as said:
+        open_own(Path("mnist"))
+    assert "mnist does not exist" in str(said.value)
+    assert "\n" not in str(said.value)
+    assert "lies here" not in str(said.value)
+    for given, words in (("recipe.json", "is a file of a run; give its folder"), ("x", "is no such folder")):
+        with pytest.raises(UnreadableError, match=words):
+            neocog.resume(cut.path / given)
 
 
 def photos(folder: Path) -> Path:

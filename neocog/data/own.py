@@ -7,6 +7,7 @@ Dataset, as often and divided as one likes, walks and hashes nothing again.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -78,13 +79,13 @@ def find_own(where: Path) -> OwnData | None:
 
 def _opened(where: Path, classes: tuple[str, ...] | None) -> OwnData | None:
     """As `open_own`; where a built-in data set has the same name, that is said."""
-    if str(where) not in DATASETS:
+    if str(where) not in DATASETS or not os.path.lexists(where):
         return _found(where, classes)
     said = f"{where} is what lies here under that name, not the data set that is built in"
     try:
         own = _found(where, classes)
     except UnreadableError as error:
-        raise UnreadableError(f"{error}\n({said}; to have that, rename this or work elsewhere)") from error
+        raise UnreadableError(f"{error} ({said}; to have that, rename this or work elsewhere)") from error
     return own.remarking(said) if own is not None else None
 
 

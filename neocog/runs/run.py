@@ -223,4 +223,7 @@ def open_run(path: Path) -> Run:
             else f"{path} is no run yet: its training was stopped before it began; "
             f"begin it again: {command} --out {path}"
         )
-    raise UnreadableError(f"{path} is no run: it holds no {RECIPE_FILE}")
+    if path.is_file() and (path.parent / RECIPE_FILE).exists():
+        raise UnreadableError(f"{path} is a file of a run; give its folder: {path.parent}")
+    what = f"it holds no {RECIPE_FILE}" if path.exists() else "there is no such folder"
+    raise UnreadableError(f"{path} is no run: {what}; those that there are: neocog list runs")
