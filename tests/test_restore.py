@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from neocog.data.damage import KINDS, Damage
 from neocog.data.dataset import Dataset, Split
 from neocog.data.posed import posed
 from neocog.errors import Interrupted, ShapeError, UsageError
-from neocog.figures.restoring import k_means, loss_verdict, purity
+from neocog.figures.entry import Asked
+from neocog.figures.restoring import Restoring, k_means, loss_verdict, purity
 from neocog.model import Trained
 from neocog.pictures.decode import Preprocess
 from neocog.recipes.chapters import RECIPES
@@ -304,7 +306,8 @@ def test_photos_of_ones_own_are_learned_and_restored(tmp_path: Path, capsys: Cap
     (photos / "no.jpg").write_text("no picture")
     run = tmp_path / "run"
     few = ["--set", "preprocess.size=[16,16]", "--epochs", "1", "-q"]
-    assert command(["train", "restore", "--data", str(photos), "-o", str(run), *few]) == 0
+    assert command(["train", "restore", str(photos), "--data", str(photos), "-o", str(run), *few]) == 2
+    assert command(["train", "restore", str(photos), "-o", str(run), *few]) == 0
     facts = json.loads((run / "facts.json").read_text())
     assert facts["counts"]["train"] + facts["counts"]["val"] == 2 * 3 + 2 * 4 + 5
     assert [skipped["path"].rpartition("/")[2] for skipped in facts["skipped"]] == ["no.jpg"]
@@ -319,6 +322,36 @@ def test_photos_of_ones_own_are_learned_and_restored(tmp_path: Path, capsys: Cap
     assert items[3]["error"]
     assert command(["restore", str(run), str(photos / "0.png"), "-o", str(tmp_path / "one.png")]) == 0
     assert "tiles" in capsys.readouterr().out
+
+
+def test_a_restoration_is_proved(trained: Run, tmp_path: Path) -> None:
+    """Its PSNR and SSIM are measured again; a figure that was changed, and sealed again, is found."""
+    copy = Run(Path(shutil.copytree(trained.path, tmp_path / "copy")))
+    (proof,) = neocog.prove(copy.path).proofs
+    assert [link.name for link in proof.links][-2:] == ["answers", "nearness"]
+    assert proof.verdict == "proved to the bit", proof.text()
+    facts = copy.facts()
+    for factor, verdict in ((1.001, "proved within its interval"), (1.1, "broken here")):
+        result = {**facts["result"], "test_psnr": factor * facts["result"]["test_psnr"]}
+        copy.write_facts({**facts, "result": result})
+        assert neocog.prove(copy.path).proofs[0].verdict == verdict
+
+
+def test_a_restoration_is_an_experiment_and_its_rows_are_made_again(
+    trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Restoring(recipe="m12-fresh", files="x", name="small", changes=tuple(QUICK))
+    monkeypatch.setattr("neocog.figures.restoring.trained", lambda *args, **more: trained)
+    asked = Asked(runs=tmp_path)
+    loss, nearness = part.rows(asked)
+    assert loss.ours == f"{trained.metrics()[-1]['loss']:.4f}"
+    assert loss.what.startswith("small: training loss after ")
+    assert f"{trained.facts()['result']['test_psnr']:.2f} dB" in nearness.ours
+    for row in (loss, nearness):
+        assert part.is_of(row)
+        assert part.again(row, [trained], asked) == row
+        assert row.detail["recipe_identity"] == part.identity
+    assert {file.name for file in (tmp_path / "files").iterdir()} == {"x-restored.png", "x-curves.png"}
 
 
 # --- chapter D's claims ------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def verb(name: str) -> Verb:
 
 
 def _named(own: Parameter | None, name: str, words: Option) -> Named:
-    parameter = own or Parameter(name, words.default, "option", words.kind)
+    parameter = own or Parameter(name, words.default, words.place, words.kind)
     kind = words.kind or parameter.kind
     if kind is None:
         raise TypeError(f"{name}: its type has no form in words; its option needs a kind and a parse")

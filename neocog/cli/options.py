@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from neocog.cli.signature import Kind
 
@@ -25,6 +25,7 @@ class Option:
     short    one letter for it: -o
     kind     what argv brings, where the function does not say, or says a type that has no form in words
     default  of an option that the function does not have
+    place    of such an option: whether it is typed with a flag, or is an argument
     accepts  the only words accepted, or the dotted name of the Literal that lists them; without, those of
              the parameter where it is a Literal
     least    the least number accepted
@@ -40,6 +41,7 @@ class Option:
     short: str = ""
     kind: Kind | None = None
     default: Any = None
+    place: Literal["argument", "option"] = "option"
     accepts: tuple[str, ...] | str = ()
     least: int | None = None
     parse: Callable[[Any], Any] | None = None

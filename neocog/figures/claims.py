@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,8 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from neocog.answers import collect
+from neocog.figures.beside import Q7
+from neocog.figures.depth import Q2
 from neocog.figures.distortions import DISTORTIONS, distorted
-from neocog.figures.entry import Asked, Check, Entry, ToCome
+from neocog.figures.entry import Asked, Check, Entry
+from neocog.figures.four_pairs import Q3
+from neocog.figures.overfitting import Q6
+from neocog.figures.rivals import Rivals, Way
 from neocog.figures.row import Row, claim, seen
 from neocog.figures.sizes import counted
 from neocog.figures.training import trained
@@ -23,9 +27,13 @@ from neocog.recipes.chapters import RECIPES
 from neocog.show import charts
 from neocog.show.words import percent, plural
 from neocog.tasks.intervals import wilson
+from neocog.tasks.spread import loses_less
 from neocog.verbs.evaluate import evaluate
 from neocog.world import find
 
+UNWATCHED = ("data.val=none",)
+"""Of E3, whose test pictures are watched after every epoch: that takes most of its time."""
+DIGITS = ("data.limit=3000", "epochs=10")
 EXACT = 1e-12
 """Of values around 1 in float64, after a few hundred sums."""
 
@@ -58,16 +66,6 @@ def _robust(asked: Asked) -> Iterator[Row]:
         if kind != "zoom":  # whose amounts begin at 1, not at 0
             png = charts.curves(lines, title=f"accuracy under {kind}", x_label=kind, y_label="test accuracy")
             write_bytes(asked.file(f"Q1-{kind}.png"), png)
-
-
-def loses_less(ours: Tensor, theirs: Tensor) -> bool | None:
-    """Whether the mean of `ours` is below that of `theirs`, losses of the same pictures (n,); None where zero
-    lies within the 95 % interval of the mean difference (normal, for many pictures).
-    """
-    apart = theirs - ours
-    half = 1.96 * float(apart.std()) / math.sqrt(len(apart))
-    mean = float(apart.mean())
-    return None if abs(mean) <= half else mean > 0
 
 
 def _shares(right: Mapping[str, Tensor]) -> str:
@@ -127,8 +125,8 @@ ENTRIES = (
         "A, D",
         (Check("accuracy of M9 and M1 against distortion", _robust, "trains LeNet and M1 on MNIST"),),
     ),
-    Entry("Q2", "residual nets learn faster; features are enough", "A", (ToCome("curves of both"),)),
-    Entry("Q3", "maximum, dropout and two 3x3", "B", (ToCome("four pairs under one recipe"),)),
+    Q2,
+    Q3,
     Entry(
         "Q4",
         "G3's mistakes are of shape; costs of networks",
@@ -142,8 +140,22 @@ ENTRIES = (
         "Q5",
         "stacked linear layers, harmful flips",
         "E",
-        (Check("stacked linear layers", _linear), ToCome("E3 with and without flips")),
+        (
+            Check("stacked linear layers", _linear),
+            Rivals(
+                what="flips help E3's clothing",
+                ours=Way(name="with flips", recipe="e3", changes=UNWATCHED),
+                theirs=Way(name="without", recipe="e3", changes=(*UNWATCHED, "augment.flip=none")),
+                picture="Q5-clothing",
+            ),
+            Rivals(
+                what="flips harm digits",
+                ours=Way(name="without flips", recipe="m10", changes=DIGITS),
+                theirs=Way(name="with flips", recipe="m10", changes=(*DIGITS, "augment.flip=both")),
+                picture="Q5-digits",
+            ),
+        ),
     ),
-    Entry("Q6", "overfitting", "B", (ToCome("training against test accuracy"),)),
-    Entry("Q7", "what a GPU brings", "A", (ToCome("seconds an epoch on both"),)),
+    Q6,
+    Q7,
 )

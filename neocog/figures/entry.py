@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from neocog.errors import Interrupted, NeocogError
 from neocog.events import Watcher
@@ -53,6 +53,23 @@ class Part(Protocol):
 
     def waiting(self, why: str) -> Iterator[Row]:
         """The rows that stand for it while it is not run."""
+
+
+@runtime_checkable
+class Replayable(Protocol):
+    """A part whose rows keep in `detail` what they hang on: the `recipe_identity` of what was trained and the
+    `runs`, each with its folder's name as `run`.
+    """
+
+    @property
+    def identity(self) -> str:
+        """That `recipe_identity` as today's recipes have it."""
+
+    def is_of(self, row: Row) -> bool:
+        """Whether `row` is one of this part."""
+
+    def again(self, row: Row, runs: Sequence[Run], asked: Asked) -> Row:
+        """`row` made anew of its runs, in their order."""
 
 
 @dataclass(frozen=True, slots=True)

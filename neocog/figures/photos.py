@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from neocog.figures.depth import CUT, PARTS
 from neocog.figures.entry import Asked, Check, Entry, ToCome
+from neocog.figures.optimizers import OPTIMIZERS, chart
+from neocog.figures.rivals import Rivals, Way
 from neocog.figures.row import Row, missing, seen
 from neocog.figures.training import Training, run_folder
 from neocog.files import write_bytes
@@ -55,6 +58,30 @@ ENTRIES = (
         "A",
         (ToCome("a cat and a dog, photos of any size", "class 3, class 5"),),
     ),
-    Entry("C9", "strides in place of pooling", "B", (Training(recipe="c9"),)),
-    Entry("X1", "charts over networks", "A, B", (Check("charts", _charts, "draws runs that are there"),)),
+    Entry(
+        "C9",
+        "strides in place of pooling",
+        "B",
+        (
+            Training(recipe="c9"),
+            Rivals(
+                what="strides do as well as pooling, or better",
+                ours=Way(name="strides", recipe="c9", changes=PARTS),
+                theirs=Way(name="pooling", recipe="c2", changes=PARTS),
+                picture="C9-strides",
+                allowed=0.01,
+                remark=f"'as well' is within a point; {CUT}",
+            ),
+        ),
+    ),
+    Entry(
+        "X1",
+        "charts over networks",
+        "A, B",
+        (
+            Check("charts", _charts, "draws runs that are there"),
+            *OPTIMIZERS,
+            Check("the chart of optimizers", chart, "trains LeNet on 5,000 digits of MNIST, a minute"),
+        ),
+    ),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,19 +17,21 @@ from neocog.data import Data, load
 from neocog.data.batches import stream
 from neocog.data.dataset import Split
 from neocog.figures.entry import Asked, Check, Entry
-from neocog.figures.row import Row, Verdict, claim, seen
-from neocog.figures.training import trained
+from neocog.figures.row import Row, Verdict, claim, missing, seen
+from neocog.figures.training import run_facts, trained
 from neocog.files import write_bytes
 from neocog.model import Trained, dataset_of, open_trained
 from neocog.recipes.chapters import RECIPES
+from neocog.recipes.recipe import Recipe, override
 from neocog.report.sections.restored import sheet
 from neocog.runs.run import Run
 from neocog.show import charts, false_colours, grids
-from neocog.show.words import percent
+from neocog.show.words import percent, plural
 from neocog.world import find
 
 PUBLISHED, NEAR = 0.0777, 0.01
 """M12's training loss after ten epochs; the share of it within which ours counts as the same."""
+BY_LOSS = f"'same' is within {percent(NEAR)} of the published loss, one training each"
 MIDDLE = "relu2"
 """The stage of M12's network that gives its 32 numbers."""
 DRAWS = 5
@@ -47,32 +51,91 @@ def _run(name: str, asked: Asked) -> Run:
     return trained(RECIPES[name], asked, name=name, seed=RECIPES[name].seed)
 
 
-def _shown(name: str, asked: Asked, id: str) -> Iterator[Row]:
-    """The pictures of a restoration, its curves, and how near it comes to the test digits."""
-    run = _run(name, asked)
-    network = open_trained(run)
-    test = dataset_of(network).split("test")
-    answers = collect(network, test, "test", find(asked.device, "float32").device)
-    write_bytes(asked.file(f"{id}-restored.png"), sheet(test, answers, range(10)))
-    write_bytes(asked.file(f"{id}-curves.png"), charts.training_curves(run.metrics()))
-    result = run.facts()["result"]
-    said = ", ".join(
-        f"{word} {result[f'test_{key}psnr']:.2f} dB and {result[f'test_{key}ssim']:.3f}"
-        for word, key in (("restored", ""), ("damaged", "damaged_"), ("median filter", "median_"))
-    )
-    yield seen("test digits, PSNR and SSIM", said)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoring:
+    """A `recipe` that restores digits, with `changes`, called `name` in its rows: its training loss after the
+    last epoch, and how near it comes to the test digits. `files` begins the names of its pictures.
+    """
 
+    recipe: str
+    files: str
+    name: str = ""
+    changes: tuple[str, ...] = ()
+    published: float | None = None
 
-def _chapter(asked: Asked) -> Iterator[Row]:
-    loss = _run("m12", asked).metrics()[-1]["loss"]
-    yield Row(
-        what="training loss after 10 epochs",
-        published=f"{PUBLISHED:.4f}",
-        ours=f"{loss:.4f}",
-        verdict=loss_verdict(loss, PUBLISHED),
-        remark=f"'same' is within {percent(NEAR)} of the published loss, one training each",
-    )
-    yield from _shown("m12", asked, "M12")
+    @property
+    def quick(self) -> bool:
+        return False
+
+    @property
+    def asked(self) -> Recipe:
+        """The recipe that is trained."""
+        return override(RECIPES[self.recipe], self.changes)
+
+    @property
+    def identity(self) -> str:
+        """What decides the training but its seed."""
+        return self.asked.identity
+
+    @property
+    def _lost(self) -> str:
+        return self._titled(f"training loss after {plural(self.asked.epochs, 'epoch')}")
+
+    @property
+    def _near(self) -> str:
+        return self._titled("test digits, PSNR and SSIM")
+
+    def is_of(self, row: Row) -> bool:
+        """Whether `row` is one of this training."""
+        return row.detail.get("recipe") == self.recipe and row.what in (self._lost, self._near)
+
+    def waiting(self, why: str) -> Iterator[Row]:
+        published = f"{self.published:.4f}" if self.published is not None else ""
+        yield missing(self._lost, why or NEEDS, published=published)
+
+    def rows(self, asked: Asked) -> Iterator[Row]:
+        """Trains; draws digits damaged and restored, and the curves."""
+        run = trained(self.asked, asked, name=self.recipe, seed=self.asked.seed)
+        network = open_trained(run)
+        test = dataset_of(network).split("test")
+        answers = collect(network, test, "test", find(asked.device, "float32").device)
+        write_bytes(asked.file(f"{self.files}-restored.png"), sheet(test, answers, range(10)))
+        write_bytes(asked.file(f"{self.files}-curves.png"), charts.training_curves(run.metrics()))
+        yield self._loss(run)
+        yield self._nearness(run)
+
+    def again(self, row: Row, runs: Sequence[Run], asked: Asked) -> Row:
+        """`row` made anew of its run."""
+        made = self._loss if row.what == self._lost else self._nearness
+        return made(runs[0])
+
+    def _titled(self, what: str) -> str:
+        return f"{self.name}: {what}" if self.name else what
+
+    def _loss(self, run: Run) -> Row:
+        loss = run.metrics()[-1]["loss"]
+        return Row(
+            what=self._lost,
+            published=f"{self.published:.4f}" if self.published is not None else "",
+            ours=f"{loss:.4f}",
+            verdict=loss_verdict(loss, self.published) if self.published is not None else "seen",
+            remark=BY_LOSS if self.published is not None else "",
+            detail=self._detail(run, loss=loss),
+        )
+
+    def _nearness(self, run: Run) -> Row:
+        result = run.facts()["result"]
+        said = ", ".join(
+            f"{word} {result[f'test_{key}psnr']:.2f} dB and {result[f'test_{key}ssim']:.3f}"
+            for word, key in (("restored", ""), ("damaged", "damaged_"), ("median filter", "median_"))
+        )
+        figures = {key: result[f"test_{key}"] for key in ("psnr", "ssim")}
+        return Row(what=self._near, ours=said, verdict="seen", detail=self._detail(run, **figures))
+
+    def _detail(self, run: Run, **figures: float) -> dict[str, Any]:
+        runs = [run_facts(run)]
+        asked = {"recipe": self.recipe, "changes": list(self.changes)}
+        return {**asked, "recipe_identity": self.identity, **figures, "runs": runs}
 
 
 def _one_layer(asked: Asked) -> Iterator[Row]:
@@ -83,18 +146,12 @@ def _one_layer(asked: Asked) -> Iterator[Row]:
     maps = [false_colours.signed(weight[row, column].numpy()) for row, column in places]
     titles = [f"row {row}, column {column}" for row, column in places]
     caption = "784 weights for one pixel of the answer each: red adds, blue takes away"
-    write_bytes(asked.file("M12-one-layer.png"), grids.grid(maps, titles=titles, caption=caption))
-    yield seen("training loss of D's one layer", f"{run.metrics()[-1]['loss']:.4f}")
+    write_bytes(asked.file("M12-one-layer-weights.png"), grids.grid(maps, titles=titles, caption=caption))
     near = [float(abs(weight[r, c, r, c]) / weight[r, c].abs().max()) for r, c in places]
     yield seen(
         "its 784 weights for one pixel",
         f"that pixel's own has {percent(statistics.mean(near))} of the largest, in the mean over nine pixels",
     )
-
-
-def _exercise(asked: Asked) -> Iterator[Row]:
-    yield seen("training loss after 10 epochs", f"{_run('m14', asked).metrics()[-1]['loss']:.4f}")
-    yield from _shown("m14", asked, "M14")
 
 
 # --- M15 ---------------------------------------------------------------------------------------------------
@@ -220,15 +277,18 @@ M12 = Entry(
     "denoising autoencoder",
     "D",
     (
-        Check("training loss after 10 epochs", _chapter, NEEDS),
-        Check("D's one layer and its 784 numbers", _one_layer, NEEDS),
+        Restoring(recipe="m12", files="M12", published=PUBLISHED),
+        Restoring(recipe="m12-one-layer", files="M12-one-layer", name="D's one layer"),
+        Check("the 784 numbers of D's one layer", _one_layer, NEEDS),
+        Restoring(recipe="m12-fresh", files="M12-fresh", name="damage drawn anew in every epoch"),
+        Restoring(recipe="m12-conv", files="M12-conv", name="a convolutional network", changes=("epochs=3",)),
     ),
 )
 M14 = Entry(
     "M14",
     "exercise: logistic autoencoder 512-32-16-512",
     "D",
-    (Check("training loss after 10 epochs", _exercise, NEEDS),),
+    (Restoring(recipe="m14", files="M14"),),
 )
 M15 = Entry(
     "M15",

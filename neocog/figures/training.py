@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,23 +27,25 @@ Split = Literal["test", "train"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """The named `recipe` with `changes`. The published figure is the recipe's `expect`, unless `published`
-    says another, as a share 0..1; `outside`: it is not from the chapters.
+    says another, as a share 0..1, or that there is none; `outside`: it is not from the chapters.
 
     what    the figure in words
     split   whose accuracy it is
     short   changes that make a training of seconds of it, for `quick`; empty: there is none
     seeds   those it is trained under; empty: the recipe's own
+    timed   whether the time of an epoch is said too: the middle one's, without the first
     """
 
     recipe: str
     what: str = ""
     changes: tuple[str, ...] = ()
-    published: float | None = None
+    published: float | Literal["none"] | None = None
     outside: bool = False
     split: Split = "test"
     short: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     remark: str = ""
+    timed: bool = False
 
     @property
     def quick(self) -> bool:
@@ -55,8 +57,15 @@ class Training:
         return override(RECIPES[self.recipe], self.changes)
 
     @property
+    def identity(self) -> str:
+        """What decides the training but its seed."""
+        return self.asked.identity
+
+    @property
     def share(self) -> float | None:
         """The published share; None where there is none."""
+        if self.published == "none":
+            return None
         return self.published if self.published is not None else RECIPES[self.recipe].expect
 
     @property
@@ -82,7 +91,11 @@ class Training:
         asked = (row.detail.get("recipe"), tuple(row.detail.get("changes", ())), row.what)
         return asked == (self.recipe, self.changes, self.title)
 
-    def compared(self, recipe: Recipe, runs: list[Run], asked: Asked, *, cut: bool = False) -> Row:
+    def again(self, row: Row, runs: Sequence[Run], asked: Asked) -> Row:
+        """`row` made anew of its runs."""
+        return self.compared(self.asked, runs, asked)
+
+    def compared(self, recipe: Recipe, runs: Sequence[Run], asked: Asked, *, cut: bool = False) -> Row:
         """The row that finished `runs` of `recipe` make; `cut` short, they are compared with nothing."""
         measured = [_measured(run, self.split, asked.device) for run in runs]
         shares = [right / n for right, n in measured]
@@ -94,10 +107,11 @@ class Training:
             verdict = share_verdict(mean, self.share, n)
         interval = wilson(round(mean * n), n)
         spread = f" ({plural(len(runs), 'seed')}: {percent(min(shares))} to {percent(max(shares))})"
+        time = f", {statistics.fmean(map(epoch_seconds, runs)):.2f} s an epoch" if self.timed else ""
         return Row(
             what=self.title,
             published=percent(self.share) if self.share is not None else "",
-            ours=percent(mean, interval) + (spread if len(runs) > 1 else ""),
+            ours=percent(mean, interval) + (spread if len(runs) > 1 else "") + time,
             verdict=verdict,
             outside=self.outside,
             remark=self.remark,
@@ -110,7 +124,7 @@ class Training:
                 "accuracy": mean,
                 "interval": list(interval),
                 "n": n,
-                "runs": [_facts(run, right) for run, (right, _) in zip(runs, measured, strict=True)],
+                "runs": [run_facts(run, right=right) for run, (right, _) in zip(runs, measured, strict=True)],
             },
         )
 
@@ -125,6 +139,11 @@ def trained(recipe: Recipe, asked: Asked, *, name: str, seed: int) -> Run:
     if "result" in run.facts():
         return run
     return resume(folder, device=asked.device, watchers=asked.watchers)
+
+
+def epoch_seconds(run: Run) -> float:
+    """How long an epoch takes to learn: the middle one after the first, which warms things up."""
+    return statistics.median(float(line["seconds"]) for line in run.metrics()[1:])
 
 
 def run_folder(recipe: Recipe, runs: Path, name: str) -> Path:
@@ -149,13 +168,15 @@ def _measured(run: Run, split: Split, device: str) -> tuple[int, int]:
     return round(report.accuracy * report.n), report.n
 
 
-def _facts(run: Run, right: int) -> dict[str, Any]:
-    """What of a run is kept with a figure: enough to say later whether it is the same."""
+def run_facts(run: Run, **more: Any) -> dict[str, Any]:
+    """What of a run is kept with a figure, `more` after its seed: enough to say later whether it is the
+    same.
+    """
     facts = run.facts()
     return {
         "run": run.path.name,
         "seed": run.recipe().seed,
-        "right": right,
+        **more,
         "epochs": facts["result"]["epochs"],
         "seconds": round(facts["seconds"], 1),
         "time": duration(facts["seconds"]),

@@ -6,6 +6,7 @@ of the training any more. Who writes files of his own with their seals can decei
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from neocog.tasks.intervals import wilson
 from neocog.verbs.train import train
 from neocog.world import find
 
+NEAR = 0.01
+"""The share of itself by which a figure of restored pictures may be off elsewhere; it has no interval."""
 State = Literal["to the bit", "within its interval", "broken", "not here"]
 
 
@@ -130,14 +133,23 @@ class OfRun(OfModel):
             "pictures": self.pictures,
             "preprocessing": self.preprocessing,
             "answers": self.each_answer,
-            "count": self.count,
-            "interval": self.interval,
+            **({"nearness": self.nearness} if self._restores() else self._counted()),
         }
         return {**steps, "training": self.training} if self.again else steps
 
+    def _counted(self) -> dict[str, Callable[[], Link]]:
+        return {"count": self.count, "interval": self.interval}
+
+    def _restores(self) -> bool:
+        """Whether it was trained to restore pictures; a recipe that cannot be read is its own link's word."""
+        with contextlib.suppress(NeocogError):
+            return self.run.recipe().damage is not None
+        return False
+
     def sealed_facts(self) -> Link:
         self.facts = self.run.facts()
-        if self.facts.get("result", {}).get("test_accuracy") is None:
+        result = self.facts.get("result", {})
+        if result.get("test_accuracy") is None and result.get("test_psnr") is None:
             return Link(
                 "facts", "not here", "the run is not finished, or has no test pictures: it claims nothing"
             )
@@ -162,7 +174,8 @@ class OfRun(OfModel):
         then = read_answers(kept)
         if not then.are_of(self.run.model_file):
             return Link("answers", "broken", f"{ANSWERS_FILE} is of another model file")
-        changed = int((then.predicted != self.answers.predicted).sum())
+        others = (then.predicted != self.answers.predicted).reshape(len(then), -1).any(1)
+        changed = int(others.sum())
         if changed == 0 and torch.equal(then.probabilities, self.answers.probabilities):
             return Link("answers", "to the bit", f"{len(then):,}, every probability the same")
         said = f"{changed:,} of {len(then):,} are others; the last bits of their probabilities differ here"
@@ -182,6 +195,11 @@ class OfRun(OfModel):
             f"{stated} is not Wilson's {due}",
         )
 
+    def nearness(self) -> Link:
+        """PSNR and SSIM of restored test pictures, measured again."""
+        now = self.answers.report.beside(self.dataset.split("test")).result()
+        return near("nearness", self.facts["result"], {f"test_{name}": value for name, value in now.items()})
+
     def training(self) -> Link:
         """The recipe once more, into a folder of its own."""
         with TemporaryDirectory(prefix="neocog-prove-") as folder:
@@ -191,7 +209,10 @@ class OfRun(OfModel):
             then, now = (sealed.read(file)[0] for file in (self.run.model_file, again.model_file))
             if then.keys() == now.keys() and all(torch.equal(then[name], now[name]) for name in then):
                 return Link("training", "to the bit", "the same weights come out")
-            share = again.facts()["result"]["test_accuracy"]
+            result = again.facts()["result"]
+        if self._restores():
+            return near("training", self.facts["result"], result)
+        share = result["test_accuracy"]
         low, high = self.facts["result"]["test_interval"]
         within = low <= share <= high
         said = f"other weights, {percent(share)}"
@@ -208,6 +229,17 @@ def compared(name: str, stated: float, found: Answers) -> Link:
     if low <= right / n <= high:
         return Link(name, "within its interval", f"{said}; stated {percent(stated)}")
     return Link(name, "broken", f"{said}; stated {percent(stated)}")
+
+
+def near(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> Link:
+    """How near restored test pictures came to the undamaged ones, beside what it is now."""
+    said = f"{now['test_psnr']:.2f} dB and {now['test_ssim']:.3f}"
+    apart = {key: abs(now[key] - then[key]) for key in ("test_loss", "test_psnr", "test_ssim")}
+    if not any(apart.values()):
+        return Link(name, "to the bit", said)
+    said = f"{said}; stated {then['test_psnr']:.2f} dB and {then['test_ssim']:.3f}"
+    same = all(difference <= NEAR * abs(then[key]) for key, difference in apart.items())
+    return Link(name, "within its interval" if same else "broken", said)
 
 
 def of_path(path: Path, device: str, *, again: bool) -> OfModel:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from neocog.errors import CheckFailed, UsageError, unknown
-from neocog.figures.entry import Asked, Check, Entry
+from neocog.figures.entry import Asked, Check, Entry, Replayable
 from neocog.figures.row import Row
 from neocog.figures.table import ENTRIES
-from neocog.figures.training import Training
 from neocog.files import named_as_path
 from neocog.runs.run import RECIPE_FILE, open_run
 from neocog.studies.chain import Link, OfRun, held, links, of_path, to_the_first_broken
@@ -144,13 +143,16 @@ def _proofs(entry: Entry, rows: tuple[Row, ...], asked: Asked, *, again: bool) -
 
 def _trained(entry: Entry, row: Row, asked: Asked, *, again: bool) -> Iterator[Link]:
     """The chain of every run behind a row; then the row itself, made anew of these runs."""
-    part = next((part for part in _trainings(entry) if part.is_of(row)), None)
+    replayable = (part for part in entry.parts if isinstance(part, Replayable))
+    part = next((part for part in replayable if part.is_of(row)), None)
     if part is None:
-        yield Link("recipe", "broken", f"{entry.id} has no training of {row.detail.get('recipe')} any more")
+        yield Link("recipe", "broken", f"{entry.id} has no such training any more")
         return
-    identity = part.asked.identity
     yield held(
-        "recipe of today", identity == row.detail["recipe_identity"], identity[:12], "the recipe has changed"
+        "recipe of today",
+        part.identity == row.detail["recipe_identity"],
+        part.identity[:12],
+        "the recipe has changed",
     )
     found = []
     for one in row.detail["runs"]:
@@ -162,7 +164,7 @@ def _trained(entry: Entry, row: Row, asked: Asked, *, again: bool) -> Iterator[L
         found.append(run)
         for link in links(OfRun(run, asked.device, again=again).steps()):
             yield Link(f"{one['run']}: {link.name}", link.state, link.said)
-    now = part.compared(part.asked, found, asked)
+    now = part.again(row, found, asked)
     changed = [name for name, value in now.json().items() if value != row.json()[name]]
     yield held(
         "figure",
@@ -170,7 +172,3 @@ def _trained(entry: Entry, row: Row, asked: Asked, *, again: bool) -> Iterator[L
         f"{now.ours}, {now.verdict}",
         f"the result's {', '.join(changed)} is another: {now.ours}",
     )
-
-
-def _trainings(entry: Entry) -> Iterator[Training]:
-    return (part for part in entry.parts if isinstance(part, Training))

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from neocog.tasks.intervals import CONFIDENCE
 
 _STEPS = 2000
@@ -69,3 +71,13 @@ def difference(a: Sequence[float], b: Sequence[float], confidence: float = CONFI
     terms = [part**2 / (len(group) - 1) for part, group in zip(parts, (a, b), strict=True)]
     half = student(confidence, total**2 / sum(terms)) * math.sqrt(total)
     return Difference(between, between - half, between + half)
+
+
+def loses_less(ours: Tensor, theirs: Tensor) -> bool | None:
+    """Whether the mean of `ours` is below that of `theirs`, losses of the same pictures (n,); None where zero
+    lies within the 95 % interval of the mean difference (normal, for many pictures).
+    """
+    apart = theirs - ours
+    half = 1.96 * float(apart.std()) / math.sqrt(len(apart))
+    mean = float(apart.mean())
+    return None if abs(mean) <= half else mean > 0

@@ -90,7 +90,7 @@ def restore(
     if TASKS[trained.task] is not Restore:
         raise UsageError(
             f"this network names pictures ({trained.task}) and restores none; "
-            "train one that does: neocog train restore --data PHOTOS"
+            "train one that does: neocog train restore PHOTOS"
         )
     if not 0 <= overlap < 1:
         raise UsageError(f"an overlap of {overlap:g}; give a share of a tile, 0 to below 1")

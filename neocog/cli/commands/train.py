@@ -40,6 +40,10 @@ def call(verb: Callable[..., Any], given: Given) -> Any:
         raise UsageError(
             "say what to train: a recipe, a recipe.json, a data set or a folder; or --resume RUN"
         )
+    if "photos" in more:
+        if "data" in own:
+            raise UsageError("the pictures are given twice, as PHOTOS and as --data; give them once")
+        own["data"] = more["photos"]
     changes += [f"epochs={more['epochs']}"] if "epochs" in more else []
     changes += more.get("set", ())
     if "dry_run" in more:
@@ -50,10 +54,13 @@ def call(verb: Callable[..., Any], given: Given) -> Any:
 
 COMMAND = Command(
     about="Train: a recipe goes in, a run comes out.",
-    example="neocog train mnist; neocog train photos/ --epochs 20; "
+    example="neocog train mnist; neocog train photos/ --epochs 20; neocog train restore photos/; "
     "neocog train --resume runs/mnist --epochs 30",
     options={
         "what": Option(optional=True, help="A recipe, recipe.json, data set or folder of pictures."),
+        "photos": Option(
+            kind="text", place="argument", help="What a recipe is to learn from: the same as --data."
+        ),
         "data": DATA,
         "model": Option(help="A network of the zoo, or net.json."),
         "start": Option(

@@ -1,0 +1,150 @@
+"""Rivals: the claim that one way of training does better than another, tried under several seeds of each."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from neocog.figures.entry import Asked
+from neocog.figures.row import Row, claim, missing
+from neocog.figures.training import run_facts, trained
+from neocog.files import sha256, write_bytes
+from neocog.recipes.chapters import RECIPES
+from neocog.recipes.recipe import Recipe, override
+from neocog.runs.run import Run
+from neocog.show import charts
+from neocog.show.words import percent, plural
+from neocog.tasks.spread import Difference, difference
+from neocog.zoo import Model
+from neocog.zoo.layer_list import parse
+
+THREE = (0, 1, 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A way to train, called `name`: a named `recipe` with `changes`, and with the network of `layers`, where
+    there are any, in place of its own.
+    """
+
+    name: str
+    recipe: str
+    changes: tuple[str, ...] = ()
+    layers: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def asked(self) -> Recipe:
+        """The recipe that is trained, under its own seed."""
+        recipe = override(RECIPES[self.recipe], self.changes)
+        if not self.layers:
+            return recipe
+        network = Model(layers=parse([dict(layer) for layer in self.layers]), init="glorot")
+        return recipe.model_copy(update={"model": network})
+
+    def runs(self, asked: Asked, seeds: Sequence[int]) -> list[Run]:
+        return [trained(self.asked, asked, name=self.recipe, seed=seed) for seed in seeds]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rivals:
+    """The claim `what`: that `ours` gets more test pictures right in the end than `theirs`, and more of the
+    held-out ones `after` so many epochs. It holds where the 95 % interval of the difference of the means over
+    `seeds` (Welch) lies above -`allowed`, a share of the pictures; it does not where that lies below.
+
+    `picture` is the file, without its ending, that shows the mean accuracy of both after every epoch.
+    """
+
+    what: str
+    ours: Way
+    theirs: Way
+    picture: str
+    after: tuple[int, ...] = ()
+    allowed: float = 0.0
+    seeds: tuple[int, ...] = THREE
+    remark: str = ""
+
+    @property
+    def quick(self) -> bool:
+        return False
+
+    @property
+    def identity(self) -> str:
+        """What decides both trainings but their seeds."""
+        return sha256(f"{self.ours.asked.identity} {self.theirs.asked.identity}".encode())
+
+    def titles(self) -> dict[str, int]:
+        """What each row is called, and the epoch it is of; 0 is the end."""
+        return {**{f"{self.what}, after {plural(n, 'epoch')}": n for n in self.after}, self.what: 0}
+
+    def is_of(self, row: Row) -> bool:
+        """Whether `row` is one of this claim."""
+        return row.what in self.titles() and "accuracies" in row.detail
+
+    def waiting(self, why: str) -> Iterator[Row]:
+        yield missing(self.what, why)
+
+    def rows(self, asked: Asked) -> Iterator[Row]:
+        """A row for each epoch of `after`, and one for the end."""
+        seeds = asked.seeds if len(asked.seeds) > 1 else self.seeds
+        ours, theirs = self.ours.runs(asked, seeds), self.theirs.runs(asked, seeds)
+        courses = {way.name: _course(runs) for way, runs in ((self.ours, ours), (self.theirs, theirs))}
+        if all(courses.values()):
+            png = charts.curves(
+                courses, title=self.what, x_label="epoch", y_label="accuracy, held out: mean over seeds"
+            )
+            write_bytes(asked.file(f"{self.picture}.png"), png)
+        for title, epoch in self.titles().items():
+            yield self._row(title, epoch, ours, theirs)
+
+    def again(self, row: Row, runs: Sequence[Run], asked: Asked) -> Row:
+        """`row` made anew of its runs, ours before theirs."""
+        half = len(runs) // 2
+        return self._row(row.what, self.titles()[row.what], runs[:half], runs[half:])
+
+    def _row(self, title: str, epoch: int, ours: Sequence[Run], theirs: Sequence[Run]) -> Row:
+        a, b = ([_accuracy(run, epoch) for run in runs] for runs in (theirs, ours))
+        found = difference(a, b)
+        said = f"{self.ours.name} {_means(b)}, {self.theirs.name} {_means(a)}: {points(found)}"
+        told = claim(title, said, holds(found, self.allowed), remark=self.remark)
+        detail = {
+            "recipes": [self.ours.recipe, self.theirs.recipe],
+            "recipe_identity": self.identity,
+            "accuracies": [b, a],
+            "difference": [found.mean, found.low, found.high],
+            "runs": [run_facts(run) for run in (*ours, *theirs)],
+        }
+        return Row(what=told.what, ours=told.ours, verdict=told.verdict, remark=told.remark, detail=detail)
+
+
+def holds(found: Difference, allowed: float = 0.0) -> bool | None:
+    """Whether the second of two is the better, or at most `allowed` worse; None where that cannot be told."""
+    return True if found.low > -allowed else False if found.high < -allowed else None
+
+
+def points(found: Difference) -> str:
+    """The difference of two shares with its interval, in words."""
+    mean, low, high = (f"{100 * share:+.2f}" for share in (found.mean, found.low, found.high))
+    return f"{mean} points [{low}, {high}]"
+
+
+def _means(shares: Sequence[float]) -> str:
+    return f"{percent(statistics.fmean(shares))} ({percent(min(shares))} to {percent(max(shares))})"
+
+
+def _accuracy(run: Run, epoch: int) -> float:
+    if epoch:
+        return float(run.metrics()[epoch - 1]["val_accuracy"])
+    return float(run.facts()["result"]["test_accuracy"])
+
+
+def _course(runs: Sequence[Run]) -> list[tuple[float, float]]:
+    """(epoch, mean held-out accuracy over `runs`); none where nothing is held out."""
+    courses = [[line.get("val_accuracy") for line in run.metrics()] for run in runs]
+    means = []
+    for n, column in enumerate(zip(*courses, strict=False), start=1):
+        shares = [float(share) for share in column if share is not None]
+        if len(shares) == len(runs):
+            means.append((float(n), statistics.fmean(shares)))
+    return means

@@ -1,0 +1,92 @@
+"""Claims that one way of training beats another: what is told of the runs, and what is made again of them."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import pytest
+import torch
+
+import neocog
+from neocog.figures.depth import BLOCKS, Tower
+from neocog.figures.entry import Entry, Replayable
+from neocog.figures.overfitting import HIGH, errors
+from neocog.figures.rivals import Rivals, Way, holds
+from neocog.figures.row import read
+from neocog.figures.table import ENTRIES
+from neocog.runs.run import Run
+from neocog.tasks.spread import Difference
+from neocog.zoo.chapters import ANSWER, FLATTEN, dense
+
+FEW = ("data.limit=300", "epochs=6", "batch=16")
+LEARNS = Rivals(
+    what="learning helps",
+    ours=Way(name="Adam", recipe="digits", changes=FEW, layers=(FLATTEN, dense(32), ANSWER)),
+    theirs=Way(name="none", recipe="digits", changes=(*FEW, "optim.lr=1e-9"), layers=(FLATTEN, ANSWER)),
+    picture="learns",
+    after=(1,),
+    seeds=(0, 1, 2),
+)
+
+
+def test_what_a_difference_says() -> None:
+    assert [holds(Difference(mean, mean - 0.02, mean + 0.02)) for mean in (0.03, 0.01, -0.03)] == [
+        True,
+        None,
+        False,
+    ]
+    assert holds(Difference(0.0, -0.005, 0.005), allowed=0.01) is True
+    assert holds(Difference(-0.03, -0.04, -0.02), allowed=0.01) is False
+
+
+def test_a_claim_is_judged_by_its_runs_and_proved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("figures.table", "studies.prove", "studies.reproduce"):
+        monkeypatch.setattr(f"neocog.{module}.ENTRIES", {"R1": Entry("R1", "rivals", "ours", (LEARNS,))})
+    results, runs = tmp_path / "results", tmp_path / "runs"
+    soon, late = neocog.reproduce(["R1"], out=results, runs=runs).entries[0].rows
+    assert (soon.what, late.what) == ("learning helps, after 1 epoch", "learning helps")
+    assert late.verdict == "holds"
+    assert len(late.detail["runs"]) == 6
+    mine, theirs = (statistics.fmean(group) for group in late.detail["accuracies"])
+    assert late.detail["difference"][0] == pytest.approx(mine - theirs)
+    first = Run(runs / late.detail["runs"][0]["run"])
+    assert soon.detail["accuracies"][0][0] == first.metrics()[0]["val_accuracy"]
+    assert late.detail["accuracies"][0][0] == first.facts()["result"]["test_accuracy"]
+    assert (runs / "files" / "learns.png").read_bytes().startswith(b"\x89PNG")
+    assert {proof.verdict for proof in neocog.prove("r1", results=results, runs=runs).proofs} == {
+        "proved to the bit"
+    }
+    facts = first.facts()
+    first.write_facts({**facts, "result": {**facts["result"], "test_accuracy": 0.0}})
+    assert neocog.prove("r1", results=results, runs=runs).proofs[1].verdict == "broken here"
+
+
+def test_every_rival_is_trained_by_a_recipe_of_its_own() -> None:
+    rivals = [part for entry in ENTRIES.values() for part in entry.parts if isinstance(part, Rivals)]
+    assert len(rivals) >= 7
+    assert len({part.picture for part in rivals}) == len(rivals)
+    for part in rivals:
+        assert isinstance(part, Replayable)
+        assert part.ours.asked.identity != part.theirs.asked.identity
+        assert not part.quick
+        assert [read(row.json()).verdict for row in part.waiting("")] == ["not yet run"]
+
+
+def test_shortcuts_are_all_that_two_towers_differ_in() -> None:
+    plain, residual = Tower(shortcuts=False), Tower(shortcuts=True)
+    residual.load_state_dict(plain.state_dict())
+    x = torch.rand(4, 1, 8, 8)
+    assert plain.eval()(x).shape == residual.eval()(x).shape == (4, 10)
+    with torch.no_grad():
+        for block in residual.blocks:
+            block[2][1].weight.zero_()  # the last norm: what is left is the shortcut
+    passed = residual.head(torch.relu(residual.stem(x)).mean((2, 3)))
+    assert torch.allclose(residual(x), passed, atol=1e-6)
+    assert len(residual.blocks) == BLOCKS
+
+
+def test_a_polynomial_through_every_point() -> None:
+    there, behind = errors(HIGH, 0)
+    assert there < 1e-20 < behind
+    assert errors(2, 0)[1] < behind
