@@ -355,3 +355,12 @@ def test_a_common_class_has_to_be_missing_three_times() -> None:
     assert held_out.never_answered(Case(recipe(), [missing, missing, missing], 0.1)) is not None
     rare = replace(look, never={"b": 0.01})
     assert held_out.never_answered(Case(recipe(), [look, rare], 0.1)) is not None
+
+
+def test_they_stand_in_the_facts_of_a_training_that_broke_off(tmp_path: Path) -> None:
+    changes = ["preprocess.scale=raw", "optim.kind=momentum", "optim.lr=1", "optim.schedule=constant"]
+    with pytest.raises(CheckFailed):
+        neocog.train("digits", changes=changes, out=tmp_path / "run")
+    facts = Run(tmp_path / "run").facts()
+    assert [f["name"] for f in facts["findings"]] == ["inputs not scaled"]
+    assert facts["seconds"] > 0

@@ -52,6 +52,7 @@ def test_identity_changes_with_what_decides_and_not_with_words() -> None:
         ("phases.0.optim.kind=adamw", lambda r: r.phases[0].optim.kind == "adamw"),
         ("augment.rotation=30", lambda r: r.phases[0].augment.rotation == 30),
         ("preprocess.size=[32,48]", lambda r: r.preprocess.size == (32, 48)),
+        ("preprocess.scale=128", lambda r: r.preprocess.scale == "128"),
         ("data.limit=500", lambda r: r.data.limit == 500),
         ("data.limit=null", lambda r: r.data.limit is None),
         ("stop.patience=4", lambda r: r.stop.patience == 4),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from neocog.errors import UsageError
 
@@ -104,6 +104,12 @@ class Preprocess(BaseModel):
     max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=2_000_000_000)
     levels: tuple[Finite, Finite] | None = None
     ground: int = Field(default=255, ge=0, le=255)
+
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _in_words(cls, scale: object) -> object:
+        """`--set preprocess.scale=128` reads as a number."""
+        return str(scale) if type(scale) is int else scale
 
     @model_validator(mode="after")
     def _fits_together(self) -> Preprocess:

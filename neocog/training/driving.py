@@ -65,6 +65,9 @@ def drive(
             conclude(job, run, Ended(live.state.epoch, seconds, reason))
             return run
         note(run, seconds)
+    except CheckFailed:
+        note(run, time.monotonic() - begun)  # with what was found before it broke off
+        raise
     except (RuntimeError, MemoryError) as error:
         raise _explained(error, job.recipe, run) from error
     except (OSError, UnreadableError) as error:
