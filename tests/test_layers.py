@@ -268,6 +268,19 @@ def test_a_last_softmax_is_left_to_the_loss() -> None:
     assert torch.allclose(logits(x).softmax(1), as_written(x))
 
 
+def test_opposed_filters_leave_no_input_unheard() -> None:
+    """Of two filters one lets a pixel through, whatever it is; an odd one out stands alone."""
+    layers = parse([{"kind": "conv", "filters": 5, "kernel": 1}, {"kind": "relu"}])
+    model = Model(layers=layers, init="opposed")
+    network = build(model, shape=(3, 8, 8), classes=2)
+    begin(model, network, torch.Generator().manual_seed(1))
+    weight = network.features[0].weight
+    assert torch.equal(weight[1::2], -weight[0:4:2])  # type: ignore[index]
+    assert len(torch.unique(weight.abs())) == 9  # type: ignore[operator]
+    passed = network.features(torch.randn(4, 3, 8, 8))
+    assert ((passed[:, :2] > 0).sum(1) == 1).all()
+
+
 @pytest.mark.parametrize("how", ["glorot", "he", "uniform"])
 def test_initialisers(how: str) -> None:
     model = Model(

@@ -75,19 +75,20 @@ def test_the_loss_of_even_logits_is_the_logarithm_of_the_classes() -> None:
     assert gradient[0].tolist() == pytest.approx([-0.2, 0.05, 0.05, 0.05, 0.05])
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("rule", "clip"), [*((rule, 0.0) for rule in RULES), ("momentum", 0.5)])
 @pytest.mark.parametrize("name", ["g1", "m10"])
-def test_descent_is_torchs(name: str, rule: Any) -> None:
+def test_descent_is_torchs(name: str, rule: Any, clip: float) -> None:
     """Thirty steps of a chapter's network under both engines, from the same weights, on the same batches."""
     entry = ENTRIES[name]
     rng = np.random.default_rng(0)
     ours = build(list(entry.layers), shape=entry.shape, classes=entry.classes, generator=rng)
     theirs = build_torch(parse(list(entry.layers)), shape=entry.shape, classes=entry.classes).double()
     theirs.load_state_dict({k: torch.from_numpy(v) for k, v in ours.copied_weights().items()})
-    descent = Descent(rule, lr=0.02, momentum=0.9)
+    descent = Descent(rule, lr=0.02, momentum=0.9, clip=clip)
     momentum = 0.0 if rule == "sgd" else 0.9
     sgd = torch.optim.SGD(theirs.parameters(), 0.02, momentum=momentum, nesterov=rule == "nesterov")
     begun = ours.copied_weights()
+    clipped = 0
     for _ in range(30):
         x, y = rng.random((8, *entry.shape)), rng.integers(0, entry.classes, 8)
         loss, gradient = softmax_cross_entropy(ours.forward(x, "training"), y)
@@ -96,15 +97,18 @@ def test_descent_is_torchs(name: str, rule: Any) -> None:
         wanted = torch.nn.functional.cross_entropy(theirs(torch.from_numpy(x)), torch.from_numpy(y))
         sgd.zero_grad()
         wanted.backward()
+        if clip:
+            clipped += float(torch.nn.utils.clip_grad_norm_(theirs.parameters(), clip)) > clip
         sgd.step()
         assert loss == pytest.approx(wanted.item(), rel=1e-8)
+    assert (clipped > 0) == (clip > 0)
     state = theirs.state_dict()
     for key, array in ours.weights().items():
         np.testing.assert_allclose(array, state[key].numpy(), rtol=1e-6, atol=1e-9, err_msg=key)
     assert not np.allclose(begun["features.conv1.weight"], ours.weights()["features.conv1.weight"])
 
 
-@pytest.mark.parametrize("how", ["glorot", "he", "uniform", "torch"])
+@pytest.mark.parametrize("how", ["glorot", "he", "uniform", "torch", "opposed"])
 def test_first_weights_have_the_torch_engines_distribution(how: Any) -> None:
     layers = [{"kind": "conv", "filters": 64, "kernel": 5, "groups": 2}, {"kind": "dense", "units": 50}]
     ours = build(layers, shape=(32, 6, 6), classes=0, generator=np.random.default_rng(0), init=how)
@@ -266,7 +270,12 @@ def test_the_mirror_reaches_the_chapters_figure(name: str) -> None:
     settings = from_recipe(recipe.json())
     rng = np.random.default_rng(settings.seed)
     learner = build(
-        list(entry.layers), shape=data.shape, classes=len(data.classes), generator=rng, dtype=np.float32
+        list(entry.layers),
+        shape=data.shape,
+        classes=len(data.classes),
+        generator=rng,
+        dtype=np.float32,
+        init=recipe.model.init or "glorot",
     )
     held_out = (data.val.x.numpy(), data.val.y.numpy())
     epochs = list(train(learner, data.train.x.numpy(), data.train.y.numpy(), settings, held_out=held_out))

@@ -17,7 +17,7 @@ from neocog.mirror.kinds import KINDS, Site, Steps
 from neocog.mirror.layers import Array, Flatten, Layer, Mode, Shape
 from neocog.mirror.pooling import GlobalPool
 
-Initialiser = Literal["glorot", "he", "uniform", "torch"]
+Initialiser = Literal["glorot", "he", "uniform", "torch", "opposed"]
 
 
 class Network:
@@ -161,7 +161,8 @@ def _begin(layer: Layer, how: Initialiser, generator: np.random.Generator) -> No
 
     Fan-in is what one output is a sum of, fan-out how many outputs one input goes into, for one group.
     glorot: uniform, +-sqrt(6 / (fan-in + fan-out)); he: normal, sqrt(2 / fan-in); uniform: +-0.05; torch:
-    uniform, +-1 / sqrt(fan-in).
+    uniform, +-1 / sqrt(fan-in); opposed: glorot, and every second filter of a convolution is the negative of
+    the one before it.
     """
     weight = layer.parameters.get("weight")
     if weight is None or weight.ndim < 2:  # batch norm's begins at one
@@ -171,7 +172,10 @@ def _begin(layer: Layer, how: Initialiser, generator: np.random.Generator) -> No
     if how == "he":
         layer.parameters["weight"] = generator.normal(0, np.sqrt(2 / into), weight.shape)
         return
-    ends = {"glorot": np.sqrt(6 / (into + out)), "uniform": 0.05, "torch": 1 / np.sqrt(into)}
-    layer.parameters["weight"] = generator.uniform(-ends[how], ends[how], weight.shape)
+    glorot = np.sqrt(6 / (into + out))
+    ends = {"glorot": glorot, "opposed": glorot, "uniform": 0.05, "torch": 1 / np.sqrt(into)}
+    drawn = layer.parameters["weight"] = generator.uniform(-ends[how], ends[how], weight.shape)
+    if how == "opposed" and weight.ndim > 2:
+        drawn[1::2] = -drawn[: 2 * (len(drawn) // 2) : 2]
     if how == "torch" and "bias" in layer.parameters:
         layer.parameters["bias"] = generator.uniform(-ends[how], ends[how], layer.parameters["bias"].shape)

@@ -24,6 +24,8 @@ FIXED_SCALES: dict[str, tuple[tuple[float], tuple[float]]] = {
     "128": ((128 / 255,), (128 / 255,)),
 }
 """Mean and standard deviation of `Preprocess`' scales that do not depend on the pictures."""
+TINY = 1e-6
+"""torch's, against a norm of 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Settings:
     rule: Rule = "sgd"
     lr: float = 0.01
     momentum: float = 0.9
+    clip: float = 0.0
     seed: int = 0
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
@@ -84,21 +87,31 @@ class Descent:
     """torch's SGD, in place. g is the gradient, v (zero at first) the velocity of a parameter p:
 
     sgd: p -= lr g; momentum: v = momentum v + g, p -= lr v; nesterov: v likewise, p -= lr (g + momentum v).
+    Where `clip` is not 0, all gradients are shrunk alike, so that the norm of all of their numbers is at most
+    that.
     """
 
-    def __init__(self, rule: Rule, *, lr: float, momentum: float = 0.9) -> None:
-        self.rule, self.lr, self.momentum = rule, lr, momentum
+    def __init__(self, rule: Rule, *, lr: float, momentum: float = 0.9, clip: float = 0.0) -> None:
+        self.rule, self.lr, self.momentum, self.clip = rule, lr, momentum, clip
         self.velocity: dict[str, Array] = {}
 
     def step(self, network: Network) -> None:
         """Move every parameter of `network` by the gradients of its latest `backward`."""
         gradients = network.gradients()
+        shrink = self._shrink(gradients)
         for name, p in network.parameters().items():
-            move = g = gradients[name]
+            move = g = gradients[name] * shrink if shrink < 1 else gradients[name]
             if self.rule != "sgd":
                 v = self.velocity[name] = self.momentum * self.velocity.get(name, 0.0) + g
                 move = v if self.rule == "momentum" else g + self.momentum * v
             p -= self.lr * move
+
+    def _shrink(self, gradients: Mapping[str, Array]) -> float:
+        """What `clip` multiplies all of `gradients` by; 1 where they are small enough, or it is off."""
+        if not self.clip:
+            return 1.0
+        norm = float(np.sqrt(sum(np.square(g, dtype=np.float64).sum() for g in gradients.values())))
+        return min(1.0, self.clip / (norm + TINY))
 
 
 def train(
@@ -110,7 +123,7 @@ def train(
     ends with the weights of the epoch with the highest accuracy there (the lower loss where equal).
     `CheckFailed` where the loss is no longer finite.
     """
-    descent = Descent(settings.rule, lr=settings.lr, momentum=settings.momentum)
+    descent = Descent(settings.rule, lr=settings.lr, momentum=settings.momentum, clip=settings.clip)
     best, kept = (-1.0, 0.0), network.copied_weights()
     for epoch in range(1, settings.epochs + 1):
         begun = time.monotonic()
@@ -186,7 +199,7 @@ def from_recipe(
         {"data", "model", "preprocess", "phases", "batch", "seed", "stop", "precision", "probes", *TITLES},
     )
     _only(phase, "phase", {"epochs", "optim"})
-    _only(optim, "optim", {"kind", "lr", "momentum"})
+    _only(optim, "optim", {"kind", "lr", "momentum", "clip"})
     stop = recipe.get("stop", {})
     _only(stop, "stop", {"select"})
     kind = optim.get("kind", "adam")
@@ -208,6 +221,7 @@ def from_recipe(
         rule=kind,
         lr=optim.get("lr", 0.01),
         momentum=optim.get("momentum", 0.9),
+        clip=optim.get("clip", 0.0),
         seed=recipe.get("seed", 0),
         mean=tuple(mean),
         std=tuple(std),

@@ -13,7 +13,7 @@ Shape = tuple[int, ...]
 """(C, H, W); (C, L) for one-dimensional signals, (C, D, H, W) for volumes."""
 
 Stem = Literal["paper", "small"]
-Initialiser = Literal["glorot", "he", "uniform", "torch"]
+Initialiser = Literal["glorot", "he", "uniform", "torch", "opposed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

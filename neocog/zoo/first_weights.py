@@ -1,8 +1,11 @@
-"""How weights begin: Glorot (Keras' default), He, uniform in [-0.05, 0.05], or torch's own; biases begin at
-zero.
+"""How weights begin: Glorot (Keras' default), He, uniform in [-0.05, 0.05], torch's own, or opposed; biases
+begin at zero.
 
 Glorot & Bengio 2010, equation 16; He et al. 2015, equation 10. Fan-in and fan-out are Keras' and torch's:
-window positions times channels, channels counted within a group.
+window positions times channels, channels counted within a group. Opposed is Glorot's with every second filter
+of a convolution the negative of the one before it, after Balduzzi et al. 2017 (arXiv:1702.08591, section 4,
+'looks linear'): whatever one of the two gives a negative answer to, the other lets through its ReLU. A layer
+of few filters can otherwise begin deaf to some inputs, and stays so, since no gradient passes.
 """
 
 from __future__ import annotations
@@ -32,8 +35,11 @@ def initialise(network: nn.Module, how: Initialiser, generator: torch.Generator)
 
 
 def _draw(weight: torch.Tensor, how: Initialiser, generator: torch.Generator) -> None:
-    if how == "glorot":
+    if how in ("glorot", "opposed"):
         nn.init.xavier_uniform_(weight, generator=generator)
+        if how == "opposed" and weight.ndim > 2:
+            with torch.no_grad():
+                weight[1::2] = -weight[: 2 * (len(weight) // 2) : 2]
     elif how == "he":
         nn.init.kaiming_normal_(weight, mode="fan_in", nonlinearity="relu", generator=generator)
     else:
