@@ -21,7 +21,7 @@ from neocog.data import DATASETS, Data, load
 from neocog.data.loading import fingerprint
 from neocog.data.sources import cifar, cifar_pickle, digits, idx
 from neocog.data.sources.finding import find
-from neocog.data.splits import compact, hold_out, sample
+from neocog.data.splits import hold_out, parted, sample
 from neocog.downloads.published import Source
 from neocog.errors import UnreadableError, UsageError
 from neocog.pictures.decode import Preprocess
@@ -398,13 +398,15 @@ def test_sample_is_stratified_exact_and_nested():
     assert len(sample(y, 5000, 0)) == 1000
 
 
-def test_compact_moves_rows_in_the_same_memory():
+def test_parted_moves_rows_in_the_same_memory():
     x = torch.arange(5000).view(-1, 1).repeat(1, 3)
-    rows = (torch.arange(5000) % 7 != 3).nonzero().flatten()
-    expected, place = x[rows].clone(), x.data_ptr()
-    kept = compact(x, rows, chunk=64)
-    assert torch.equal(kept, expected)
-    assert kept.data_ptr() == place
+    second = torch.arange(5000) % 7 == 3
+    second[-9:] = True
+    rows = [(~second).nonzero().flatten(), second.nonzero().flatten()]
+    expected, place = [x[part].clone() for part in rows], x.data_ptr()
+    found = parted(x, *rows, chunk=64)
+    assert all(torch.equal(got, want) for got, want in zip(found, expected, strict=True))
+    assert [part.data_ptr() for part in found] == [place, place + len(rows[0]) * 3 * 8]
 
 
 # --- Data and load ---

@@ -207,15 +207,18 @@ def test_a_step_asks_the_kernel_for_no_memory_that_the_last_one_freed() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-def test_training_pictures_are_let_go_and_their_labels_and_the_other_splits_stay() -> None:
+def test_pictures_are_let_go_and_their_labels_and_the_split_that_is_measured_stay() -> None:
     x, y = torch.zeros(6, 1, 4, 4, dtype=torch.uint8), torch.zeros(6, dtype=torch.int64)
     alone = Dataset("own", ("a",), Split(x.clone(), y), test=Split(x[:2].clone(), y[:2]))
-    alone.free_train()
+    alone.free(but="test")
     assert alone.train.x.numel() == 0
     assert len(alone.train) == 6
     assert int(alone.split("test").x.sum()) == 0
+    watched = Dataset("watched", ("a",), Split(x.clone(), y), val=alone.test, test=alone.test)
+    watched.free(but="test")
+    assert watched.split("val").x.shape == (2, 1, 4, 4)
     shared = Dataset("shared", ("a",), Split(x[:4], y[:4]), test=Split(x[4:], y[4:]))
-    shared.free_train()
+    shared.free(but="test")
     assert shared.split("test").x.shape == (2, 1, 4, 4)
 
 

@@ -112,12 +112,15 @@ class Dataset:
     def shape(self) -> tuple[int, int, int]:
         return self.train.shape
 
-    def free_train(self) -> None:
-        """Let go of the training pictures, whoever else holds this data set; their labels stay. Their memory
-        is freed unless another split lies in it.
+    def free(self, *, but: str | None = None) -> None:
+        """Let go of the pictures of every split `but` one, whoever else holds this data set; all labels stay.
+        The memory that several splits lie in is freed with the last of them.
         """
-        x = self.train.x
-        x.set_(torch.empty(0, *x.shape[1:], dtype=x.dtype))  # type: ignore[call-overload]
+        kept = self.split(but) if but else None
+        for split in self.splits.values():
+            if split is not kept:
+                none = torch.empty(0, *split.shape, dtype=split.x.dtype)
+                split.x.set_(none)  # type: ignore[call-overload]
 
     def _repr_html_(self) -> str:
         """Counts per class and split with a sample of the pictures, for notebooks."""

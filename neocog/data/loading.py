@@ -21,7 +21,7 @@ from neocog.data.own import OwnData, open_own
 from neocog.data.sources.built_in import BuiltIn, Layout
 from neocog.data.sources.finding import find
 from neocog.data.sources.table import DATASETS
-from neocog.data.splits import compact, divided, numbered
+from neocog.data.splits import divided, numbered, parted
 from neocog.errors import UnreadableError, UsageError, escaped
 from neocog.pictures.decode import Preprocess
 
@@ -130,21 +130,19 @@ def _divided(dataset: Dataset, data: Data) -> Dataset:
     """A built-in set, divided by its rows' places; the training pictures that are not used are given up."""
     rows, y = numbered({name: split.y for name, split in dataset.splits.items()})
     found, remarks = divided(rows, y, data)
-    train, val = dataset.train, dataset.val
-    held = found["val"]
-    if data.val != "held-out":
-        val = dataset.test if data.val == "test" else None
-    elif len(held) and val is None:
-        val = train.subset(held)
-    if len(found["train"]) < len(train):
-        train = _taken(train, found["train"])
-    return replace(dataset, train=train, val=val).with_remarks(*remarks)
+    watched = {"test": dataset.test, "none": None, "held-out": dataset.val}[data.val]
+    if data.val == "held-out" and watched is None and len(found["val"]):
+        train, watched = _shared(dataset.train, found["train"], found["val"])
+    else:
+        (train,) = _shared(dataset.train, found["train"])
+    return replace(dataset, train=train, val=watched).with_remarks(*remarks)
 
 
-def _taken(split: Split, rows: Tensor) -> Split:
-    """The `rows` of a split that is not needed any more: moved to the front where they are most of it, else
-    copied.
+def _shared(split: Split, *parts: Tensor) -> list[Split]:
+    """The rows of each of `parts` of a split that is not needed any more: in its own memory where they are
+    most of it, else copied.
     """
-    if 2 * len(rows) < len(split):
-        return split.subset(rows)
-    return Split(compact(split.x, rows), split.y[rows], *split.words(rows))
+    if 2 * sum(map(len, parts)) < len(split):
+        return [split.subset(rows) for rows in parts]
+    pictures = parted(split.x, *parts)
+    return [Split(x, split.y[rows], *split.words(rows)) for x, rows in zip(pictures, parts, strict=True)]

@@ -133,14 +133,20 @@ def sample(y: Tensor, count: int, seed: int, keys: Sequence[str] | None = None) 
     return torch.from_numpy(np.sort(chosen))
 
 
-def compact(x: Tensor, rows: Tensor, *, chunk: int = 1024) -> Tensor:
-    """The rows of `x` numbered by the ascending `rows`, moved to the front of the same memory: `x` is used
-    up.
+def parted(x: Tensor, *parts: Tensor, chunk: int = 1024) -> list[Tensor]:
+    """The rows of `x` that each of `parts` numbers, ascending, one part behind the other in the memory of
+    `x`, which is used up. No row is in two parts.
     """
-    for start in range(0, len(rows), chunk):
-        part = rows[start : start + chunk]
-        x[start : start + len(part)] = x[part]
-    return x[: len(rows)].detach()  # a view would hold the whole
+    aside = [x[rows] for rows in parts[1:]]
+    for start in range(0, len(parts[0]), chunk):
+        rows = parts[0][start : start + chunk]
+        x[start : start + len(rows)] = x[rows]
+    found, end = [x[: len(parts[0])].detach()], len(parts[0])
+    for part in aside:
+        x[end : end + len(part)] = part
+        found.append(x[end : end + len(part)].detach())
+        end += len(part)
+    return found
 
 
 def _classes(y: Tensor) -> list[NDArray[np.int64]]:

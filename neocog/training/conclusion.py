@@ -54,17 +54,17 @@ class Ended:
 
 def conclude(job: Training, run: Run, ended: Ended) -> None:
     """Curves, the test accuracy (evaluate's own measurement, on the saved model file, in float32), and its
-    answers, which the report shares. The training pictures are not needed any more. What a kill leaves undone
+    answers, which the report shares. The other pictures are not needed any more. What a kill leaves undone
     of it is done again by a resume.
     """
     doubts = _fix_doubt(job, run)
+    measured = next((name for name in ("test", "val") if name in job.dataset.splits), None)
     if job.recipe.data.name != GIVEN:
-        job.dataset.free_train()
+        job.dataset.free(but=measured)
     give_back_memory()
     run.write(run.curves_file.name, charts.training_curves(run.metrics()))
     result: dict[str, Any] = {"reason": ended.reason, "epochs": ended.epochs, "test_accuracy": None}
     trained, dataset = load_model(run.model_file), job.dataset
-    measured = next((name for name in ("test", "val") if name in dataset.splits), None)
     answers = collect(trained, dataset.split(measured), measured, job.world.device) if measured else None
     remarks = doubts
     if answers is not None:

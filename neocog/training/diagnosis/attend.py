@@ -38,8 +38,8 @@ from neocog.training.loop import Training
 LOOKS = (1, 30, 100, 200, 300)
 CONSIDERED = 200
 """Steps before which nobody is said to learn nothing."""
-PICTURES = 64
-"""Of a batch that a look takes at most."""
+BY_HEART = 64
+"""Pictures that the network is asked to learn by heart."""
 OF_EACH = 6
 """Pictures of each class that are asked for their answer."""
 ASKED = 128
@@ -157,9 +157,10 @@ class Doctor:
 
     @functools.cached_property
     def _pictures(self) -> tuple[Tensor, Tensor]:
-        """A few training pictures as the network is given them in the first epoch, and their targets."""
-        x, y = next(self.job.batches(0))
-        return x[:PICTURES], y[:PICTURES]
+        """The first batch as the network is given it, and its targets: a look at fewer pictures would have
+        every layer set up for another shape, which costs more memory than it saves time.
+        """
+        return next(self.job.batches(0))
 
     @functools.cached_property
     def _known(self) -> float:
@@ -215,7 +216,7 @@ class Doctor:
         for cause in CAUSES:
             if (diagnosis := cause(case)) is not None:
                 return diagnosis
-        x, y = self._pictures
+        x, y = (part[:BY_HEART] for part in self._pictures)
         share = learned_by_heart(self.network, self.job.recipe.model, self.task, x, y)
         return labels_astray(case, share) if share >= ENOUGH else not_even_by_heart(case, share)
 
