@@ -31,7 +31,6 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -152,7 +151,10 @@ def tried(mutant: Mutant, tests: dict[str, Any], trees: SimpleQueue[Tree], most:
     """What of the tests that reach the mutant notices it, of the first that take `most` seconds."""
     names = reaching(mutant, tests)
     seconds = {name: tests[name]["seconds"] for name in names}
-    within = [name for name, sum_ in zip(names, accumulate(seconds.values()), strict=True) if sum_ <= most]
+    within: list[str] = []
+    for name in names:  # a long test does not keep those behind it from their turn
+        if sum(seconds[n] for n in within) + seconds[name] <= most:
+            within.append(name)
     begun = time.monotonic()
     tree = trees.get()
     try:
@@ -189,7 +191,7 @@ def main() -> int:
     todo = [
         (key, one)
         for key, one in chosen
-        if key not in known or (given.again and known[key]["noticed"] is None)
+        if key not in known or (given.again and known[key]["noticed"] is None and _reason(one) is None)
     ]
     with (
         TemporaryDirectory() as folder,
@@ -208,20 +210,20 @@ def main() -> int:
             stream.write(json.dumps(row) + "\n")
             stream.flush()
             print(f"{row['noticed'] or 'SURVIVED'}  {row['mutant']}  ({row['seconds']} s)", flush=True)
-    report(given.seed, [known[key] | {"mutant": str(one), "line": _text(one)} for key, one in chosen])
+    report(given.seed, [known[key] | {"mutant": str(one), "equivalent": _reason(one)} for key, one in chosen])
     return 0
 
 
-def _text(mutant: Mutant) -> str:
-    return (ROOT / mutant.file).read_text().splitlines()[mutant.line - 1].strip()
+def _reason(mutant: Mutant) -> str | None:
+    """Why the mutant is without any effect, where EQUIVALENT lists it."""
+    line = (ROOT / mutant.file).read_text().splitlines()[mutant.line - 1].strip()
+    wanted = {"file": mutant.file, "line": line, "was": mutant.was, "becomes": mutant.becomes}
+    listed = json.loads(EQUIVALENT.read_text())
+    return next((e["reason"] for e in listed if e == {**wanted, "reason": e["reason"]}), None)
 
 
 def report(seed: int, rows: list[dict[str, Any]]) -> None:
     """Print the share that was noticed and the survivors, and write RESULTS."""
-    fields = ("file", "line", "was", "becomes")
-    listed = {tuple(e[f] for f in fields): e["reason"] for e in json.loads(EQUIVALENT.read_text())}
-    for row in rows:
-        row["equivalent"] = listed.get(tuple(row[f] for f in fields))
     survivors = [row for row in rows if row["noticed"] is None]
     share = 1 - len(survivors) / len(rows)
     print(f"\nseed {seed}: {len(rows) - len(survivors)} of {len(rows)} mutants noticed, {share:.1%}")

@@ -234,3 +234,9 @@ def test_small_files_of_many_bytes_are_one_line(
             archive.write(tmp_path / "x.weights.h5", "model.weights.h5")
     assert path.stat().st_size < 200_000
     refused(lambda: keras_h5.read(path), says)
+
+
+def test_what_a_run_is_stands_in_two_columns(run: Run) -> None:
+    lines = neocog.weights(run).text().splitlines()
+    assert {"data_fingerprint", "recipe_identity"} <= {line.split()[0] for line in lines}
+    assert len({len(line) - len(line.split(maxsplit=1)[1]) for line in lines}) == 1

@@ -66,7 +66,8 @@ class Weights:
             "preprocess": t.preprocess.describe(),
             **{key: str(value) for key, value in t.provenance.items() if isinstance(value, str)},
         }
-        return "\n".join(f"{key:<12}{value}" for key, value in lines.items() if value)
+        width = max(len(key) for key, value in lines.items() if value) + 2
+        return "\n".join(f"{key:<{width}}{value}" for key, value in lines.items() if value)
 
     def json(self) -> dict[str, Any]:
         return self.trained.document()
