@@ -101,11 +101,11 @@ class Tree:
         more = {"PYTHONDONTWRITEBYTECODE": "" if write else "1", "MUTANTS_NAMES": str(wanted)}
         child = _CONTEXT.Process(target=_child, args=(command, str(self.place), str(said), more))
         child.start()
-        running = 0.0  # of this process: while it is stopped, so are its children
-        while child.is_alive() and running < most:
+        waited = 0.0  # of this process: while it is stopped, so are its children
+        while child.is_alive() and _computed(child.pid or 0) < most and waited < 10 * most:
             before = time.monotonic()
             child.join(0.5)
-            running += min(time.monotonic() - before, 1.0)
+            waited += min(time.monotonic() - before, 1.0)
         if child.is_alive():
             for process in (child.pid, *_below(child.pid or 0)):
                 os.kill(process or 0, signal.SIGKILL)
@@ -123,6 +123,17 @@ class Tree:
 
 def _file(test: str) -> str:
     return test.split("::")[0]
+
+
+def _computed(process: int) -> float:
+    """Seconds of a processor that `process` has had, and those that it began and that ended: where others
+    compute too, time alone says little.
+    """
+    try:
+        words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def _below(process: int) -> list[int]:
