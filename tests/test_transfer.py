@@ -32,7 +32,7 @@ from neocog.runs.run import Run, open_run
 from neocog.sealed import read
 from neocog.studies.comparison import Comparison, embedding
 from neocog.tasks.classify import Classify
-from neocog.tasks.logistic import cross_validated, fitted, folds, left_out
+from neocog.tasks.logistic import can_be_left_out, cross_validated, fitted, folds, left_out
 from neocog.tasks.multilabel import MultiLabel
 from neocog.training import sight
 from neocog.training.loop import prepare
@@ -493,6 +493,12 @@ def test_the_command_says_what_is_freed(lender: neocog.Run, monkeypatch: pytest.
     assert lending.lend(recipe(), lender, tune=("relu1", "conv1")).words[2:] == ("--tune", "relu1,conv1")
 
 
+@pytest.mark.parametrize("tune", ["features", "relu2", "globalpool1", "conv1,relu1", "relu1,relu1"])
+def test_what_frees_nothing_is_refused(lender: neocog.Run, tune: str) -> None:
+    with pytest.raises(UsageError, match=f"--tune {tune}: all that comes after .* learns already"):
+        lending.lend(recipe(), lender, tune=tune.split(","))
+
+
 def test_another_file_under_the_recipes_name_is_refused(lender: neocog.Run, tmp_path: Path) -> None:
     asked = recipe(start=Start(name=str(lender.path), sha256="0" * 64))
     with pytest.raises(CheckFailed, match="SHA-256"):
@@ -583,6 +589,25 @@ def test_folds_spread_every_class_and_nobody_answers_for_himself() -> None:
     noise, labels = torch.randn(60, 200), torch.randint(0, 2, (60,))  # nothing can be learned
     outputs = left_out(Classify(("a", "b")), noise, labels, (0.01,))[0]
     assert float((outputs.argmax(1) == labels).double().mean()) < 0.75
+
+
+def test_what_can_be_left_out() -> None:
+    """A class needs a second picture; of several labels a set of its own does not, but each label does."""
+    assert can_be_left_out(torch.tensor([0, 0, 1, 1]), 2)
+    assert not can_be_left_out(torch.tensor([0, 0, 0, 1]), 2)
+    assert can_be_left_out(torch.tensor([0, 0, 0, 2, 2, 2]), 3), "a class without pictures asks for none"
+    assert not can_be_left_out(torch.tensor([0, 1, 2]), 3)
+    sets = torch.zeros(21, 3)
+    sets[:10, 0] = sets[10:20, 1] = sets[5:15, 2] = 1
+    assert can_be_left_out(sets, 3)
+    sets[20, :2] = 1
+    assert can_be_left_out(sets, 3), "one picture alone has both, but both are known without it"
+    sets[:20, 1] = 0
+    assert not can_be_left_out(sets, 3), "no other picture has the second label"
+    everywhere = torch.ones(21, 1)
+    assert can_be_left_out(everywhere, 1)
+    everywhere[3] = 0
+    assert not can_be_left_out(everywhere, 1), "no other picture lacks it"
 
 
 def test_noise_is_held_back_more_than_what_is_clear() -> None:

@@ -344,14 +344,14 @@ def test_why_nothing_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def why(y: Any = (0, 0, 0, 1, 1, 1), phases: Any = ("all", "conv2"), kept: Any = None) -> str | None:
         data = SimpleNamespace(train=Pictures(y=torch.tensor(y)), classes=("a", "b"))
-        job: Any = SimpleNamespace(dataset=data, recipe=SimpleNamespace(phases=phases))
+        job: Any = SimpleNamespace(dataset=data, recipe=SimpleNamespace(seed=0, phases=phases))
         job.trained, job.why_not = SimpleNamespace(network=None), kept or (lambda phase: None)
         return tuning._why_not(job)
 
     places = {"all": 9, "conv2": 2, "conv1": 1}
     monkeypatch.setattr(tuning, "_place", lambda network, phase: places[phase])
     assert why() is None
-    assert why(y=(0, 0, 0, 1)) == "a class has a single picture"
+    assert why(y=(0, 0, 0, 1)) == "a class has a single picture, or a label too few"
     assert why(kept=lambda phase: "one" if phase == "conv2" else None) == "features are not kept"
     assert why(phases=("all", "conv1", "conv2")) == "a phase freezes what one before it freed"
     assert why(phases=("all", "conv2", "conv1")) is None

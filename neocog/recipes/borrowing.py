@@ -89,7 +89,7 @@ def borrowing(
             "stop": Stop(select="best" if freed else "last"),
         }
     )
-    return made, tuple(_reasons(start, head, freed))
+    return made, tuple(_reasons(made, head, freed))
 
 
 def held_back(recipe: Recipe, found: logistic.CrossValidated | None) -> tuple[Recipe, tuple[str, ...]]:
@@ -98,7 +98,8 @@ def held_back(recipe: Recipe, found: logistic.CrossValidated | None) -> tuple[Re
     """
     if found is None:
         return recipe, (
-            f"weight decay {STRENGTH:g} of the head: cross-validation needs two pictures of every class",
+            f"weight decay {STRENGTH:g} of the head: cross-validation needs two pictures of every class, "
+            "and a few of every label",
         )
     first = recipe.phases[0]
     optim = first.optim.model_copy(update={"weight_decay": found.strength})
@@ -110,13 +111,18 @@ def held_back(recipe: Recipe, found: logistic.CrossValidated | None) -> tuple[Re
     )
 
 
-def _reasons(start: Start, head: Phase, freed: Sequence[Phase]) -> list[str]:
+def _reasons(recipe: Recipe, head: Phase, freed: Sequence[Phase]) -> list[str]:
+    assert recipe.start is not None  # it borrows
     words = [
-        f"borrowed eyes: the features of {start.name}, frozen and computed once, under a new head "
+        f"borrowed eyes: the features of {recipe.start.name}, frozen and computed once, under a new head "
         f"({plural(head.epochs, 'epoch')}); --from nothing trains from nothing"
     ]
     words += [
         f"then at most {plural(p.epochs, 'epoch')} of small steps in everything after {p.freeze}"
         for p in freed
     ]
+    if recipe.balance == "loss":
+        words.append(
+            "the loss lets each class count alike, however few its pictures are; else: --set balance=none"
+        )
     return words

@@ -167,7 +167,7 @@ def cross_fitted(
     In each of `logistic.FOLDS` rounds some pictures are left out: their distances are those to the centres of
     the others, their outputs those of a layer that was fitted to the others under the L2 penalty `strength`.
     Centres of fewer pictures are a little further away, so the threshold errs towards calling too few
-    pictures unlike. None where a class, or a set of labels, has a single picture.
+    pictures unlike. None where pictures cannot be left out: a class has a single one.
     """
     with evaluating(network), torch.no_grad():
         features, y, _ = _seen(network, training)

@@ -73,12 +73,16 @@ def folds(y: Tensor, count: int, seed: int) -> Tensor:
     return fold
 
 
-def can_be_left_out(y: Tensor, classes: int) -> bool:
-    """Whether every class (every set of labels) has a second picture that speaks for it, and all `classes`
-    have about two.
+def can_be_left_out(y: Tensor, classes: int, seed: int = 0) -> bool:
+    """Whether without any of the folds that `seed` draws the other pictures still show every class, or every
+    label both there and missing, that all of them show; and all `classes` have about two.
     """
-    counts = torch.bincount(form_of(y).strata(y))
-    return int(counts[counts > 0].min()) >= 2 and len(y) >= 2 * classes
+    members, fold = form_of(y).members(y, classes), folds(y, min(FOLDS, len(y)), seed)
+    others = [members[fold != number] for number in range(int(fold.max()) + 1)]
+    speak = all(torch.equal(rest.any(0), members.any(0)) for rest in others)
+    return (
+        speak and all(torch.equal(rest.all(0), members.all(0)) for rest in others) and len(y) >= 2 * classes
+    )
 
 
 def left_out(task: Task, x: Tensor, y: Tensor, strengths: Sequence[float], seed: int = 0) -> Tensor:
@@ -109,9 +113,9 @@ class CrossValidated:
 
 def cross_validated(task: Task, x: Tensor, y: Tensor, seed: int = 0) -> CrossValidated | None:
     """The L2 penalty of `STRENGTHS` with the lowest loss on pictures left out, for standardised features `x`
-    (N, width). None where a class has a single picture: then nothing can be left out.
+    (N, width). None where pictures cannot be left out: a class has a single one.
     """
-    if not can_be_left_out(y, len(task.classes)):
+    if not can_be_left_out(y, len(task.classes), seed):
         return None
     if len(y) > MOST:
         chosen = torch.randperm(len(y), generator=stream(seed, *b"some"))[:MOST]

@@ -205,7 +205,9 @@ def _apart(job: Training, network: Network, epoch: int) -> Apart:
 def _is_tuned(job: Training) -> bool:
     """Whether a head is trained on frozen features first, and some of them are freed then."""
     first, *others = job.recipe.phases
-    return job.recipe.start is not None and first.freeze == ALL and bool(others)
+    return (
+        job.recipe.start is not None and first.freeze == ALL and any(phase.freeze != ALL for phase in others)
+    )
 
 
 def _why_not(job: Training) -> str | None:
@@ -213,8 +215,8 @@ def _why_not(job: Training) -> str | None:
     n, y = len(job.dataset.train), job.dataset.train.y
     if n > FEW:
         return f"there are more than {FEW}; data.held_out=0.1 holds some out"
-    if not logistic.can_be_left_out(y, len(job.dataset.classes)):
-        return "a class has a single picture"
+    if not logistic.can_be_left_out(y, len(job.dataset.classes), job.recipe.seed):
+        return "a class has a single picture, or a label too few"
     if any(job.why_not(phase) is not None for phase in job.recipe.phases):
         return "features are not kept"
     network = job.trained.network

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import nn
+
 from neocog.data import DATASETS
 from neocog.data.dataset import Dataset
 from neocog.data.folders.extent import Extent
@@ -14,8 +16,10 @@ from neocog.model import Kept, Trained
 from neocog.recipes import borrowing
 from neocog.recipes.recipe import Recipe
 from neocog.tasks.table import TASKS, task_name
+from neocog.transfer.features import last_stage
 from neocog.transfer.start import NOTHING, Borrowed, asked, borrowed, strength_for
 from neocog.world import World
+from neocog.zoo.blocks import Network
 
 EYES = "efficientnet_lite1"
 """Whose eyes pictures of one's own get where nothing else is asked for; the extra `eyes` brings them."""
@@ -61,7 +65,7 @@ def lend(
 ) -> Lent:
     """What `recipe` becomes with the eyes that `start` names: 'nothing' for none; None for the recipe's own,
     or for pictures of one's own (`found`) the usual ones where they help. `chosen` says that a network was
-    chosen already. `UsageError` where these contradict each other.
+    chosen already. `UsageError` where these contradict each other, and for stages that free nothing.
     """
     if isinstance(start, str) and start.lower() == NOTHING:
         start = NOTHING
@@ -93,6 +97,7 @@ def lend(
 def _with(
     eyes: Borrowed, recipe: Recipe, tune: Sequence[str], found: Extent | None, reasons: tuple[str, ...]
 ) -> Lent:
+    _require_freeing(eyes.trained.network, tune)
     built_in = DATASETS.get(recipe.data.name)
     known = recipe.data.limit or (built_in.counts.get("train") if built_in is not None else None)
     made, why = borrowing.borrowing(
@@ -104,3 +109,20 @@ def _with(
         tune=tune,
     )
     return Lent(made, eyes, (*reasons, *why), open=True)
+
+
+def _require_freeing(network: Network, tune: Sequence[str]) -> None:
+    """`UsageError` where a stage of `tune` frees nothing that does not learn already when its turn comes."""
+    learns_from = _parameters(network.features)
+    for stage in tune:
+        frozen = _parameters(network.until(last_stage(network, stage)))
+        if frozen >= learns_from:
+            raise UsageError(
+                f"--tune {','.join(tune)}: all that comes after {stage} learns already; "
+                "name a stage before it, and of several the last one first"
+            )
+        learns_from = frozen
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
