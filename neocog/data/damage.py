@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from neocog.data.batches import Varying
+from neocog.pictures.smoothing import gaussian, smoothed
 
 Drawing = Callable[[Tensor, Any, torch.Generator], Tensor]
 
@@ -62,13 +63,8 @@ class Damage(BaseModel):
 def blurred(x: Tensor, damage: Damage, generator: torch.Generator) -> Tensor:
     """Gaussian blur; the border is mirrored, or repeated where the picture is too small for that."""
     reach = min(max(round(3 * damage.blur), 1), max(min(x.shape[2:]) - 1, 1))
-    places = torch.arange(-reach, reach + 1, dtype=torch.float32, device=x.device)
-    weights = torch.exp(-0.5 * (places / damage.blur) ** 2)
-    weights = (weights / weights.sum()).expand(x.shape[1], 1, 1, -1)
     mode = "reflect" if min(x.shape[2:]) > reach else "replicate"
-    x = F.pad(x, (reach,) * 4, mode=mode)
-    x = F.conv2d(x, weights, groups=x.shape[1])
-    return F.conv2d(x, weights.transpose(2, 3), groups=x.shape[1])
+    return smoothed(F.pad(x, (reach,) * 4, mode=mode), gaussian(2 * reach + 1, damage.blur, like=x))
 
 
 def blotched(x: Tensor, damage: Damage, generator: torch.Generator) -> Tensor:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import simplejpeg
 
-from neocog.pictures.preprocess import Pixels
+from neocog.pictures.pixels import Pixels
 
 COLOURS = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 """Pillow's modes of JPEG files, and simplejpeg's words for them."""
@@ -44,6 +44,15 @@ def pixels(data: bytes, mode: str, denominator: int = 1) -> Pixels | None:
 def require_whole(data: bytes) -> None:
     """`Damaged` where libjpeg says that something of `data` is missing or wrong; colours do not matter."""
     _checked(data, "GRAY", 1)
+
+
+def area(data: bytes) -> int:
+    """How many pixels a JPEG says that it has; 0 where it does not say."""
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return 0
+    return int(height * width)
 
 
 def _checked(data: bytes, colour: str, denominator: int) -> Pixels | None:

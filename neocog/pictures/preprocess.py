@@ -9,28 +9,21 @@ import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from neocog.errors import UsageError
+from neocog.pictures.pixels import Pixels, as_image, checked, height_and_width, is_grey, resized
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Pixels = npt.NDArray[np.uint8]
 MAX_PIXELS = 30_000_000
 """Pixels of a decoded picture, unless a `Preprocess` says otherwise."""
 SPARE = 2
 """How many times as long sides as it needs a picture keeps that is read reduced: what is made of it is still
 a mean of several pixels."""
 
-
-_RESAMPLING = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-}
 
 # Mean and standard deviation, as shares of the range 0..255, of the scales that do not depend on the training
 # pictures.
@@ -169,20 +162,18 @@ class Preprocess(BaseModel):
         }
         return Preprocess.model_validate({**self.model_dump(), **found})
 
-    def place(self, pixels: Pixels) -> Pixels:
+    def place(self, picture: Pixels | Image.Image) -> Pixels:
         """A picture (H, W, 3), (H, W, 1) or (H, W), uint8, as (C, h, w): right channels, right size,
-        contiguous."""
-        if pixels.dtype != np.uint8 or 0 in pixels.shape or not _is_picture(pixels.shape):
-            raise UsageError(
-                f"a picture was given as {pixels.dtype} {pixels.shape}; it is uint8 (H, W[, 3]); decode it"
-            )
-        if pixels.ndim == 3 and pixels.shape[2] == 1:
-            pixels = pixels[:, :, 0]
-        if self.channels == 1 and pixels.ndim == 3:
-            pixels = np.asarray(Image.fromarray(pixels).convert("L"))
+        contiguous. What `as_image` made of one will do: that is the dearer half of placing a large one.
+        """
+        given = picture if isinstance(picture, Image.Image) else checked(picture)
+        if self.channels == 1 and not is_grey(given):
+            given = as_image(given).convert("L")
         zooms = self.fit == "crop" and self.crop_share < 1
-        if self.size is not None and (zooms or pixels.shape[:2] != self.size):
-            pixels = self._fitted(pixels, *self.size)
+        if self.size is not None and (zooms or height_and_width(given) != self.size):
+            pixels = self._fitted(as_image(given), *self.size)
+        else:
+            pixels = np.asarray(given)
         if self.channels == 3 and pixels.ndim == 2:
             pixels = np.repeat(pixels[:, :, None], 3, axis=2)
         planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
@@ -264,19 +255,18 @@ class Preprocess(BaseModel):
         read = f"{reduced}{deep}{ground}"
         return f"{size}, {colour[self.channels]}, {fit[self.fit]}, {self.interpolation}{read}; {words}."
 
-    def _fitted(self, pixels: Pixels, h: int, w: int) -> Pixels:
+    def _fitted(self, picture: Image.Image, h: int, w: int) -> Pixels:
         """(H, W) or (H, W, 3) -> (h, w) or (h, w, 3) by `fit`."""
-        H, W = pixels.shape[:2]
+        H, W = height_and_width(picture)
         if self.fit == "stretch":
-            return _resize(pixels, (h, w), (0, 0, H, W), self.interpolation)
+            return resized(picture, (h, w), (0, 0, H, W), self.interpolation)
         if self.fit == "pad":
             scale = min(h / H, w / W)
             rows, columns = (min(t, max(1, round(s * scale))) for s, t in ((H, h), (W, w)))
             top, left = (h - rows) // 2, (w - columns) // 2
-            padded = np.full((h, w, *pixels.shape[2:]), self.fill, np.uint8)
-            padded[top : top + rows, left : left + columns] = _resize(
-                pixels, (rows, columns), (0, 0, H, W), self.interpolation
-            )
+            inner = resized(picture, (rows, columns), (0, 0, H, W), self.interpolation)
+            padded = np.full((h, w, *inner.shape[2:]), self.fill, np.uint8)
+            padded[top : top + rows, left : left + columns] = inner
             return padded
         if h / H >= w / W:  # the height decides
             rows = max(h, round(h / self.crop_share))
@@ -286,32 +276,11 @@ class Preprocess(BaseModel):
             rows = max(h, int(columns * H / W))
         top, left = round((rows - h) / 2), round((columns - w) / 2)
         if rows * columns <= 4 * max(H * W, h * w):
-            whole = _resize(pixels, (rows, columns), (0, 0, H, W), self.interpolation)
+            whole = resized(picture, (rows, columns), (0, 0, H, W), self.interpolation)
             return whole[top : top + h, left : left + w]
         # A needle, which would become huge: only the part is resized that the kept middle comes from.
         box = (top * H / rows, left * W / columns, (top + h) * H / rows, (left + w) * W / columns)
-        return _resize(pixels, (h, w), box, self.interpolation)
-
-
-def _resize(
-    pixels: Pixels, size: tuple[int, int], box: tuple[float, float, float, float], interpolation: str
-) -> Pixels:
-    """The part `box` = (top, left, bottom, right) of a picture, resized to (h, w)."""
-    (h, w), (top, left, bottom, right) = size, box
-    height, width = pixels.shape[:2]
-    box = (top, left, min(bottom, height), min(right, width))  # rounding may have put them a hair outside
-    method = _RESAMPLING[interpolation]
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    if w * height > 4 * max(height * width, h * w):
-        # Pillow resizes rows first; for a picture of 100000x1 that would be a very large picture in between.
-        picture = picture.resize((width, h), method, box=(0, box[0], width, box[2]))
-        return np.asarray(picture.resize((w, h), method, box=(box[1], 0, box[3], h)))
-    return np.asarray(picture.resize((w, h), method, box=(box[1], box[0], box[3], box[2])))
-
-
-def _is_picture(shape: tuple[int, ...]) -> bool:
-    """Whether the shape is (H, W), (H, W, 1) or (H, W, 3)."""
-    return len(shape) in (2, 3) and shape[2:] in ((), (1,), (3,))
+        return resized(picture, (h, w), box, self.interpolation)
 
 
 def _per_channel(values: tuple[float, ...], y: Tensor) -> Tensor | float:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from neocog.pictures.preprocess import Pixels
+from neocog.pictures.pixels import Pixels
 
 Numbers = npt.NDArray[Any]
 DEPTHS = (10, 12, 14)

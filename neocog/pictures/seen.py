@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from neocog.assignments import fields
 from neocog.errors import first_complaint
-from neocog.pictures.preprocess import Pixels, Preprocess
+from neocog.pictures.pixels import Pixels
+from neocog.pictures.preprocess import Preprocess
 from neocog.pictures.samples import Used, together
 
 DECODING = ("reading", "max_pixels", "levels", "ground")
@@ -34,6 +35,11 @@ class Seen:
     def note(self, wanted: Preprocess) -> str:
         """What to say of this one picture; empty where nothing is odd."""
         return "; ".join(_words((self.odds(),), wanted, "it"))
+
+    def serves(self, wanted: Preprocess) -> bool:
+        """Whether this picture, which was decoded by default, is what comes of decoding it as `wanted`."""
+        fields = set(DECODING) if self.transparent else set(DECODING) - {"ground"}
+        return wanted.model_dump(include=fields) == Preprocess().model_dump(include=fields)
 
     def odds(self) -> Odds:
         """What is odd of it, without the pixels."""

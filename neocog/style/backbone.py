@@ -14,6 +14,7 @@ from neocog.errors import UsageError, unknown
 from neocog.inside.capture import capture
 from neocog.inside.folded import in_precision
 from neocog.model import Trained
+from neocog.pictures.pixels import GREY
 from neocog.pictures.preprocess import Preprocess
 from neocog.style.settings import Settings
 from neocog.world import World
@@ -29,7 +30,6 @@ VARIATION, STRIDED_VARIATION = 1.0, 50.0
 see single pixels, and paint noise there."""
 _TRIED = 256
 """Pixels; the side for which stages are sorted into scales."""
-_GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Preprocess has it
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 _CONTINUES = (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.BatchNorm2d)
 """What belongs to the convolution before it, where a network has them as stages of their own."""
@@ -97,7 +97,7 @@ class Backbone:
         """What the network is given for a picture (1, 3, H, W) in 0..1; differentiable."""
         pixels = 255 * x
         if self.channels == 1:
-            pixels = (pixels * pixels.new_tensor(_GREY).view(1, 3, 1, 1)).sum(1, keepdim=True)
+            pixels = (pixels * pixels.new_tensor(GREY).view(1, 3, 1, 1)).sum(1, keepdim=True)
         placed = self.preprocess.normalise(pixels)
         return placed.to(dtype=self.dtype, memory_format=torch.channels_last)
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
+from neocog.pictures.pixels import GREY
+
+_YIQ = (GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 """Rows Y, I and Q of NTSC's colours; Y is ITU-R 601's grey."""
 _LEAST = 1e-5
 """Added to the variances of colours in 0..1, so that grey pictures have a root that can be inverted."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from neocog.pictures.preprocess import Pixels
+from neocog.pictures.pixels import Pixels
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neocog.errors import CheckFailed
-from neocog.pictures.preprocess import Pixels
+from neocog.pictures.pixels import Pixels
 from neocog.style.backbone import Backbone
 from neocog.style.colours import coloured_like
 from neocog.style.descent import Descent

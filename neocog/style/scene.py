@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from neocog.errors import UsageError
-from neocog.pictures.preprocess import Pixels
+from neocog.pictures.pixels import Pixels
 
 LEAST = 8
 """Pixels; the shortest side of a picture, of content or style, that is still looked at."""

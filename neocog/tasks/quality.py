@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from neocog.pictures.smoothing import gaussian, smoothed
+
 PEAK = 255.0
 MOST = 100.0
 """dB: what two equal pictures have, whose ratio is infinite."""
@@ -30,17 +32,11 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     Wang, Bovik, Sheikh, Simoncelli, 'Image quality assessment', IEEE TIP 13 (2004), equation 13, with their
     Gaussian window of 11 x 11 (smaller in pictures that are), K1 = 0.01, K2 = 0.03.
     """
-    channels, side = x.shape[1], min(WINDOW, *x.shape[2:])
-    places = torch.arange(side, dtype=torch.float64, device=x.device) - (side - 1) / 2
-    weights = torch.exp(-0.5 * (places / SPREAD) ** 2)
-    row = (weights / weights.sum()).expand(channels, 1, 1, -1)
-
-    def mean(values: Tensor) -> Tensor:
-        return F.conv2d(F.conv2d(values, row, groups=channels), row.transpose(2, 3), groups=channels)
-
     x, y = x.double(), y.double()
-    a, b = mean(x), mean(y)
-    spread_a, spread_b, both = mean(x * x) - a * a, mean(y * y) - b * b, mean(x * y) - a * b
+    window = gaussian(min(WINDOW, *x.shape[2:]), SPREAD, like=x)
+    a, b = smoothed(x, window), smoothed(y, window)
+    spread_a, spread_b = smoothed(x * x, window) - a * a, smoothed(y * y, window) - b * b
+    both = smoothed(x * y, window) - a * b
     found = (2 * a * b + C1) * (2 * both + C2) / ((a * a + b * b + C1) * (spread_a + spread_b + C2))
     return found.flatten(1).mean(1)
 

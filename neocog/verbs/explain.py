@@ -26,7 +26,7 @@ from neocog.zoo import ZOO
 
 if TYPE_CHECKING:
     from neocog.data.dataset import Split
-    from neocog.pictures.preprocess import Pixels
+    from neocog.pictures.pixels import Pixels
     from neocog.runs.run import Run
 
 MOST_PICTURES = 100

@@ -20,6 +20,7 @@ from neocog.inside.filters import Pool, Sliding, Spot, plain, sigmoid, slide, sp
 from neocog.inside.kernels import Kernel, Numbers, kernel, names_a_file, numbers, random_filters
 from neocog.outputs import replacing, write_bytes
 from neocog.pictures.decode import decode
+from neocog.pictures.pixels import GREY
 
 Colour = Literal["given", "grey", "rgb"]
 Then = Literal["none", "sigmoid"]
@@ -32,7 +33,6 @@ PRINTED = 256
 IN_JSON = 100_000
 MOST_WINDOWS = 16
 _IN_LINE = 20  # numbers of a signal in a line of text
-_GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Preprocess has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ def _coloured(given: Numbers, colour: Colour) -> Numbers:
         return np.repeat(given, 3 // len(given), axis=0)
     if len(given) == 1:
         return given
-    return np.tensordot(np.array(_GREY), given, axes=1)[None]
+    return np.tensordot(np.array(GREY), given, axes=1)[None]
 
 
 def _window(text: str, given: Numbers, seed: int) -> Kernel:

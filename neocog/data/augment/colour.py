@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)
+from neocog.pictures.pixels import GREY
+
 WHITE = 255.0
 
 
@@ -59,5 +60,5 @@ def grey(x: Tensor) -> Tensor:
     """The grey value of each pixel (N, 1, H, W): Rec. 601 luma of three channels, else their mean."""
     if x.shape[1] != 3:
         return x.mean(dim=1, keepdim=True)
-    red, green, blue = LUMA
+    red, green, blue = GREY
     return x[:, 0:1] * red + x[:, 1:2] * green + x[:, 2:3] * blue

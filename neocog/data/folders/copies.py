@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.pictures.decode import Pixels
+from neocog.pictures.pixels import GREY, Pixels
 
 BITS_APART = 7
 """Of 64: eight bytes of which at least one is then the same, so pairs are looked for byte by byte."""
@@ -135,9 +135,7 @@ def _hashes(x: NDArray[np.float32]) -> NDArray[np.uint64]:
     """64 bits of each print (N, 3 * 256): which of its 8x8 lowest frequencies, but for the mean, lie above
     their median.
     """
-    grey = np.tensordot(
-        x.reshape(len(x), 3, 16, 16), np.array([0.299, 0.587, 0.114], np.float32), ((1,), (0,))
-    )
+    grey = np.tensordot(x.reshape(len(x), 3, 16, 16), np.array(GREY, np.float32), ((1,), (0,)))
     k, n = np.arange(8)[:, None], np.arange(16)[None]
     waves = np.cos(np.pi * k * (2 * n + 1) / 32).astype(np.float32)
     low = np.einsum("nij,ki,lj->nkl", grey, waves, waves, optimize=True).reshape(len(x), 64)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from neocog.pictures.preprocess import Pixels
+from neocog.pictures.pixels import Pixels
 from neocog.show import grids
 
 WIDEST = 1800

@@ -15,7 +15,8 @@ from neocog.data.targets import form_of
 from neocog.errors import UsageError
 from neocog.inside.explain.score import ClassScore, ProbabilityScore, Score
 from neocog.inside.stages import Choice, last_maps
-from neocog.pictures.preprocess import Pixels, Preprocess
+from neocog.pictures.pixels import Pixels
+from neocog.pictures.preprocess import Preprocess
 
 MOST_CLASSES = 20
 """Classes that are shown by a picture each where no picture was named."""
