@@ -70,6 +70,8 @@ FLOODS = {
     "pnm late blanks": b"P5 1 1" + b" " * SIZE + b"255\na",
     "webp chunks": WEBP[:12] + b"abcd\0\0\0\0" * (SIZE // 8) + WEBP[12:],
     "tiff tags of the same bytes": tags(2000),
+    "tiff tags of fractions": b"II*\0" + struct.pack("<IH", 8, 1)
+    + struct.pack("<HHII", 282, 5, 20_000, 22) + bytes(160_004),
     "exif tags of the same bytes": JPEG[:2] + b"\xff\xe1\xff\xf0Exif\0\0"
     + (b"II*\0" + struct.pack("<IH", 8, 999) + struct.pack("<HHII", 9, 1, 60_000, 8) * 999).ljust(65_512)
     + JPEG[2:],

@@ -24,8 +24,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from neocog.errors import UnreadableError
-from neocog.pictures import header, heif, jpeg, kinds, samples, tiff
-from neocog.pictures.preprocess import MAX_PIXELS, Pixels, Preprocess
+from neocog.pictures import header, heif, jpeg, kinds, samples, strips, tiff
+from neocog.pictures.pixels import Pixels
+from neocog.pictures.preprocess import MAX_PIXELS, Preprocess
 from neocog.pictures.quiet import QUIET
 from neocog.pictures.samples import Layout, Used
 from neocog.pictures.seen import Seen, has_vanished
@@ -86,7 +87,7 @@ def see(source: Path | bytes, *, max_pixels: int | None = None, wanted: Preproce
             return _decoded(data, max_pixels, wanted)
     except header.Flood as error:
         raise UnreadableError(f"{name}: has {error}, as no program writes it; save it anew") from error
-    except (jpeg.Damaged, tiff.Damaged, header.Wrong) as error:
+    except (jpeg.Damaged, strips.Damaged, header.Wrong) as error:
         raise UnreadableError(
             f"{name}: is damaged or cut off ({error}); copy it again from its source"
         ) from error
@@ -98,11 +99,11 @@ def see(source: Path | bytes, *, max_pixels: int | None = None, wanted: Preproce
         raise UnreadableError(f"{name}: does not fit into memory; make it smaller") from error
     except Exception as error:  # Pillow's contract: any plain exception is a normal answer to a bad file
         reason = " ".join(str(error).split())[:120] or type(error).__name__
+        if words := tiff.unsupported(data):
+            raise UnreadableError(
+                f"{name}: is a TIFF of {words}, which is not read; save it as 8-bit grey or RGB"
+            ) from error
         if isinstance(error, UnidentifiedImageError):
-            if words := tiff.unsupported(data):
-                raise UnreadableError(
-                    f"{name}: is a TIFF of {words}, which is not read; save it as 8-bit grey or RGB"
-                ) from error
             reason = "its header makes no sense"
         raise UnreadableError(
             f"{name}: is damaged or cut off ({reason}); copy it again from its source or save it anew"

@@ -1,5 +1,6 @@
 """TIFF, whole or not at all, as far as libtiff says it: Pillow passes errors on, and no warnings. JPEG inside
-TIFF is therefore read by the strict decoder first; of fax (group 3 and 4) libtiff's errors are heard.
+TIFF is therefore read by the strict decoder first, other parts are held against what they should unpack to;
+of fax (group 3 and 4) libtiff's errors are heard.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 
 from PIL import Image
 
-from neocog.pictures import jpeg
+from neocog.pictures import jpeg, strips
+from neocog.pictures.strips import Damaged
 
 DAMAGE = re.compile(
     r"premature eo|bad code word|line length mismatch|not enough data|read error|bad value|uncompressed data|"
@@ -23,17 +25,15 @@ DAMAGE = re.compile(
 )
 """What libtiff's messages say, in small letters, where pixels are missing or wrong."""
 COMPRESSION, TABLES, JPEG = 259, 347, 7
-PARTS = ((273, 279), (324, 325))
-"""The tags that say where strips, or tiles, begin, and how long they are."""
 BITS, SAMPLES, FORMAT = 258, 277, 339
+UNREAD = {34712: "JPEG 2000", 34887: "LERC", 50001: "WebP", 50002: "JPEG XL"}
+"""By TIFF's number of the compression: what libtiff unpacks only where it was built for it."""
 MOST_TAGS = 200
+SPARE_PIXELS = 1 << 16
+"""By which a JPEG inside of a TIFF may be larger than twice the strip or tile that it is."""
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 _heard = threading.local()
-
-
-class Damaged(ValueError):
-    """What libtiff said of data that do not make a whole picture."""
 
 
 @contextlib.contextmanager
@@ -44,6 +44,7 @@ def strict(picture: Image.Image, data: bytes) -> Iterator[None]:
     for part in _jpegs(picture, data):
         jpeg.require_whole(part)
     listen()
+    strips.require_whole(getattr(picture, "tag_v2", {}), data)
     _heard.words = []
     try:
         yield
@@ -60,17 +61,18 @@ def _jpegs(picture: Image.Image, data: bytes) -> Iterator[bytes]:
     if tags.get(COMPRESSION) != JPEG:
         return
     tables = bytes(tags.get(TABLES) or b"")
-    for starts, counts in PARTS:
-        for start, count in zip(_numbers(tags, starts), _numbers(tags, counts)):
-            part = data[start : start + count]
-            if len(part) < count or not part.startswith(SOI):
-                raise jpeg.Damaged("its data end too early")
-            yield SOI + tables[2:].removesuffix(EOI) + part[2:]
+    for part in strips.parts(tags, data):
+        if not part.whole or not part.data.startswith(SOI):
+            raise jpeg.Damaged("its data end too early")
+        whole = SOI + tables[2:].removesuffix(EOI) + part.data[2:]
+        if jpeg.area(whole) > 2 * part.width * part.height + SPARE_PIXELS:
+            raise jpeg.Damaged("a part of it is larger than the picture")
+        yield whole
 
 
 def unsupported(data: bytes) -> str:
-    """What the samples of a TIFF are, from its first directory, in words; empty where that makes no sense, or
-    the samples are such as are read.
+    """What the samples of a TIFF are, or how they are packed, from its first directory, in words; empty where
+    that makes no sense, or is such as is read.
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None or len(data) < 8:
@@ -89,16 +91,13 @@ def unsupported(data: bytes) -> str:
                 (found[tag],) = struct.unpack_from(f"{order}{'H' if short else 'I'}", data, where)
     except struct.error:
         return ""
+    if found.get(COMPRESSION) in UNREAD:
+        return f"parts packed as {UNREAD[found[COMPRESSION]]}"
     bands, bits, form = (found.get(tag, 1) for tag in (SAMPLES, BITS, FORMAT))
     if BITS not in found or bands < 1 or (bands in (1, 3, 4) and bits in (1, 8) and form == 1):
         return ""
     kinds = {1: "whole numbers", 2: "signed numbers", 3: "floats", 5: "complex numbers", 6: "complex numbers"}
     return f"{bands} band{'s' * (bands > 1)} of {bits}-bit {kinds.get(form, 'samples')}"
-
-
-def _numbers(tags: Any, tag: int) -> tuple[int, ...]:
-    found = tags.get(tag, ())
-    return found if isinstance(found, tuple) else (found,)
 
 
 def _hear(module: bytes | None, words: bytes | None, _: Any) -> None:
