@@ -12,7 +12,7 @@ from PIL import Image
 from neocog.data import Data, load
 from neocog.data.folders import copies
 from neocog.data.folders.copies import groups
-from neocog.data.folders.picture_cache import PRINT
+from neocog.data.folders.placing import PRINT
 from neocog.data.sources import idx
 from neocog.pictures.decode import Preprocess, decode
 from neocog.verbs.look import look

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from neocog.data import Data, load
-from neocog.data.folders import picture_cache
+from neocog.data.folders import placing
 from neocog.data.folders.picture_cache import decoded
 from neocog.data.own import open_own
 from neocog.errors import UnreadableError, UsageError, error_line
@@ -474,6 +474,22 @@ def test_grey_and_colour(root):
     assert read(root).shape == (3, 8, 8)
 
 
+def test_classes_of_a_model_are_found_in_both_unicode_forms(root):
+    for number, name in enumerate(("cat", "mu\u0308ll", "n\u00e9")):
+        draw(root / name / "1.bmp", number)
+    model = ("n\u0065\u0301", "m\u00fcll", "cat", "dog")
+    listing = listing_of(root, classes=model)
+    assert listing.classes == model
+    assert {item.path: item.label for item in listing.items} == {
+        "cat/1.bmp": 2,
+        "mu\u0308ll/1.bmp": 1,
+        "n\u00e9/1.bmp": 0,
+    }
+    assert "no pictures of: dog" in listing.remarks
+    with pytest.raises(UsageError, match="does not know: cat"):
+        open_own(root, classes=model[:2])
+
+
 # --- the cache ---
 
 
@@ -486,8 +502,8 @@ def counted(monkeypatch):
         calls.append(1)
         return original(data, **how)
 
-    original = picture_cache.see
-    monkeypatch.setattr(picture_cache, "see", counting)
+    original = placing.see
+    monkeypatch.setattr(placing, "see", counting)
     return calls
 
 

@@ -14,11 +14,11 @@ from PIL import Image
 from neocog import cli
 from neocog.cli import progress
 from neocog.data import Data, load
-from neocog.data.augment.augment import Augment
+from neocog.data.augment.augment import Augment, augmentation
 from neocog.data.samples import draw
 from neocog.errors import UnreadableError, UsageError
 from neocog.pictures.decode import Preprocess
-from neocog.verbs.look import augmentation, look
+from neocog.verbs.look import look
 
 REAL = Path(os.environ.get("NEOCOG_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data")
 

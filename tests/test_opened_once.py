@@ -22,7 +22,7 @@ from PIL import Image
 
 import neocog
 from neocog.cli import run as command
-from neocog.data.folders import picture_cache
+from neocog.data.folders import picture_cache, placing
 from neocog.data.folders import scan as scanning
 from neocog.data.own import OwnArrays, OwnPictures
 from neocog.errors import Interrupted, UnreadableError
@@ -213,7 +213,7 @@ def test_from_a_jpeg_to_the_first_step(counts: Counts, tmp_path: Path, maker: st
     assert sum(path.endswith(CLASSES) for path in listed) == len(CLASSES) * (1 + (maker == "splits"))
     photos = {path: n for path, n in opened.items() if path.endswith(".jpg")}
     assert len(photos) == len(CLASSES) * EACH
-    at_most(photos, 2)  # some are decoded to learn the size of all, before all are decoded to that size
+    at_most(photos, 1)
     at_most({path: n for path, n in opened.items() if path.endswith(".csv")}, 1)
     if maker == "archive":
         digest = Hashed.made(where.read_bytes()).hexdigest()
@@ -227,7 +227,7 @@ def test_borrowed_eyes_open_no_picture_again(counts: Counts, tmp_path: Path) -> 
     to_the_first_step(counts, archive(root), tmp_path / "run", start=None)
     cache = Path(os.environ["NEOCOG_HOME"])
     seen_once(counts, root, cache)
-    at_most(counts.below(cache / "unpacked", counts.opened), 2)
+    at_most(counts.below(cache / "unpacked", counts.opened), 1)
 
 
 @pytest.mark.parametrize("maker", ["table", "archive"])
@@ -254,6 +254,32 @@ def test_the_second_time_nothing_is_decoded(counts: Counts, tmp_path: Path) -> N
     to_the_first_step(counts, "m1", tmp_path / "three", data=where, changes=small)
     assert counts.below(cache / "unpacked", counts.opened) == {}
     assert counts.below(where, counts.opened) == {".": 2}  # looked at, hashed
+
+
+def test_the_second_time_a_folder_is_known(counts: Counts, tmp_path: Path) -> None:
+    """Neither for the size of its pictures, nor for the pictures."""
+    root = tmp_path / "own"
+    where = folders(root)
+    to_the_first_step(counts, where, tmp_path / "one")
+    counts.forget()
+    to_the_first_step(counts, where, tmp_path / "two")
+    assert counts.below(root, counts.opened) == {}
+    jpeg(root, "photos/cat/0.jpg", 999)
+    to_the_first_step(counts, where, tmp_path / "three")
+    at_most(counts.below(root, counts.opened), 1)
+    assert counts.below(root, counts.opened)["photos/cat/0.jpg"] == 1
+
+
+@pytest.mark.parametrize("room", [0, 1000])
+def test_what_does_not_fit_is_decoded_again(
+    counts: Counts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """Pictures of 216 bytes: none, or four, are kept until they are placed."""
+    where = folders(tmp_path / "own")
+    monkeypatch.setattr(placing, "KEPT_BYTES", room)
+    to_the_first_step(counts, where, tmp_path / "run")
+    twice = [path for path, n in counts.below(where, counts.opened).items() if n == 2]
+    assert len(twice) == len(CLASSES) * EACH - room // 216
 
 
 def test_a_picture_through_predict(counts: Counts, tmp_path: Path, run: Run) -> None:
@@ -322,7 +348,7 @@ def test_looking_walks_once(counts: Counts, tmp_path: Path) -> None:
         seen_once(counts, root, Path(os.environ["NEOCOG_HOME"]))
         opened = counts.below(root, counts.opened)
         at_most({p: n for p, n in opened.items() if p.endswith(".npz")}, 1)
-        at_most({p: n for p, n in opened.items() if p.endswith(".jpg")}, 2)  # some are sampled first
+        at_most({p: n for p, n in opened.items() if p.endswith(".jpg")}, 1)
 
 
 @pytest.mark.parametrize("maker", ["folders", "arrays"])

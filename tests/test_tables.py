@@ -134,6 +134,9 @@ def test_a_folder_that_is_called_like_a_data_set(
     (tmp_path / "digits").mkdir()
     assert command(["train", "digits"]) == 3
     assert "not the data set that is built in" in capsys.readouterr().err
+    (tmp_path / "shapes").write_text("notes")
+    assert command(["train", "shapes"]) == 3
+    assert "shapes is a file that lies here under that name" in capsys.readouterr().err
     fill(tmp_path / "mnist", *(f"{name}/{k}.png" for name in ("cat", "dog") for k in (1, 2)))
     assert any("not the data set that is built in" in line for line in neocog.look("mnist").remarks)
 

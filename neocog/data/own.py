@@ -20,6 +20,7 @@ from neocog.data.folders.extent import Extent
 from neocog.data.folders.listing import Listing
 from neocog.data.folders.opened_archive import opened
 from neocog.data.folders.picture_cache import Decoded, Progress, decoded, nothing
+from neocog.data.folders.placing import Sights
 from neocog.data.folders.read import assemble
 from neocog.data.folders.scan import scan
 from neocog.data.names import shown
@@ -107,6 +108,7 @@ class OwnPictures:
     listing: Listing
     whole: bool = True
     _decoded: dict[Preprocess, Decoded] = field(default_factory=dict, repr=False, compare=False)
+    _sights: Sights = field(default_factory=Sights, repr=False, compare=False)
 
     @property
     def layout(self) -> str:
@@ -119,13 +121,16 @@ class OwnPictures:
 
     def extent(self) -> Extent:
         """How much there is to train on, from the listing and a few of its pictures."""
-        return extent.of_listing(self.listing)
+        return extent.of_listing(self.listing, self._sights)
 
     def decoded(self, preprocess: Preprocess, progress: Progress = nothing) -> Decoded:
         """The pictures, placed by `preprocess`; those of the last time where it is the same."""
         if preprocess not in self._decoded:
             self._decoded.clear()
-            self._decoded[preprocess] = decoded(self.listing, preprocess, progress=progress)
+            self._decoded[preprocess] = decoded(
+                self.listing, preprocess, progress=progress, sights=self._sights
+            )
+            self._sights.clear()
         return self._decoded[preprocess]
 
     def dataset(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from neocog.data.augment.augment import augmentation
 from neocog.figures.entry import Asked, Check, Entry, ToCome
 from neocog.figures.row import Row, fact, seen
 from neocog.figures.training import Training, trained
 from neocog.recipes.chapters import RECIPES
 from neocog.runs.run import Run
 from neocog.verbs.explain import explain
-from neocog.verbs.look import augmentation, look
+from neocog.verbs.look import look
 from neocog.verbs.predict import predict
 
 NEEDED = "needs Fashion-MNIST's files and trains E1, about 10 minutes"

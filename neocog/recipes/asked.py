@@ -72,7 +72,15 @@ def _named(what: str, path: Path, data: str | Path | None) -> Asked:
         name = path.name.split(".")[0] if path.is_file() else path.resolve().name
         return Asked(recipe, name or "photos", path, reasons, opened, extent)
     if path.is_file():
-        return Asked(from_json(read_json(path), within=str(path)), path.stem)
+        try:
+            return Asked(from_json(read_json(path), within=str(path)), path.stem)
+        except (UnreadableError, UsageError) as error:
+            if what not in chapters.RECIPES and what not in chapters.FOR_DATA:
+                raise
+            raise type(error)(
+                f"{error}\n({what} is a file that lies here under that name, not what is built in; to have "
+                "that, rename the file or work elsewhere)"
+            ) from error
     what = what if named_as_path(what) else what.lower()  # M9 and MNIST are m9 and mnist
     if what in chapters.RECIPES:
         return Asked(chapters.RECIPES[what], what)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import ValidationError
 
 from neocog.assignments import fields
-from neocog.data import DATASETS, Data, load, targets
+from neocog.data import DATASETS, Data, load
 from neocog.data.augment.augment import Augment
+from neocog.data.census import brightness, copies
 from neocog.data.choice import Divide
-from neocog.data.dataset import Dataset, Split, class_counts
+from neocog.data.dataset import Dataset, class_counts
 from neocog.data.folders import in_files
-from neocog.data.folders.extent import looked_at
 from neocog.data.folders.in_files import Discarded, Sizes
 from neocog.data.folders.listing import Listing
 from neocog.data.folders.picture_cache import Decoded, Progress, nothing
@@ -228,15 +226,6 @@ def look(
     return result
 
 
-def augmentation(changes: Sequence[str]) -> Augment:
-    """An Augment from texts like "rotation=30"; `UsageError` with the nearest spelling."""
-    given = fields(changes, Augment.model_fields, of="augment", example="rotation=30")
-    try:
-        return Augment.model_validate(given)
-    except ValidationError as error:
-        raise first_complaint(error, within="--augment") from None
-
-
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """Which pictures, and what the picture of them is to show."""
@@ -307,7 +296,7 @@ def _own(path: Path, size: tuple[int, int] | None, wanted: _Wanted, progress: Pr
         dataset = own.dataset(data, preprocess=preprocess, divide=wanted.divide)
         return _looked(dataset, _Source(own.layout), wanted)
     sized = _sized(size or FOLDER_SIZE, "crop")  # no padding, which is no brightness
-    found = looked_at(own.listing.items, own.listing)
+    found = own.extent()
     suited = sized.model_copy(update={"levels": found.levels, "ground": found.ground})
     preprocess = decoding(suited, wanted.decoded)
     pictures = own.decoded(preprocess, progress)
@@ -331,7 +320,7 @@ def _built_in(name: str, size: tuple[int, int] | None, wanted: _Wanted) -> Look:
 
 
 def _looked(dataset: Dataset, source: _Source, wanted: _Wanted) -> Look:
-    brightness, mean, spread = _brightness(dataset.split(wanted.split), len(dataset.classes))
+    bright = brightness(dataset.split(wanted.split), len(dataset.classes))
     listing, pictures = source.listing, source.pictures
     return Look(
         name=dataset.name,
@@ -342,10 +331,10 @@ def _looked(dataset: Dataset, source: _Source, wanted: _Wanted) -> Look:
         },
         pictures={name: len(split) for name, split in dataset.splits.items()},
         shape=dataset.shape,
-        brightness=brightness,
-        mean=mean,
-        spread=spread,
-        copies=_copies(dataset),
+        brightness=bright.by_class,
+        mean=bright.mean,
+        spread=bright.spread,
+        copies=copies(dataset),
         sheet=wanted.drawn(dataset),
         split=wanted.split,
         sizes=in_files.sizes(pictures) if pictures else None,
@@ -355,26 +344,3 @@ def _looked(dataset: Dataset, source: _Source, wanted: _Wanted) -> Look:
         skipped=dataset.skipped,
         remarks=(*source.remarks, *dataset.remarks, *wanted.remarks(dataset)),
     )
-
-
-def _brightness(split: Split, classes: int) -> tuple[tuple[float | None, ...], float, float]:
-    """Mean 0..255 per class, mean and standard deviation over everything; a few megabytes at a time."""
-    rows = max(1, (1 << 22) // split.x[0].numel())
-    parts = [split.x[start : start + rows].flatten(1).double() for start in range(0, len(split), rows)]
-    per_picture = torch.cat([part.mean(1) for part in parts])
-    squares = torch.cat([part.square().mean(1) for part in parts])
-    mean = float(per_picture.mean())
-    spread = max(float(squares.mean()) - mean**2, 0.0) ** 0.5
-    members = targets.form_of(split.y).members(split.y, classes)
-    by_class = [float(per_picture[of].mean()) if of.any() else None for of in members.T]
-    return tuple(by_class), mean, spread
-
-
-def _copies(dataset: Dataset) -> int:
-    """How many pictures are, pixel for pixel, one that was there before."""
-    seen: set[bytes] = set()
-    total = 0
-    for split in dataset.splits.values():
-        total += len(split)
-        seen.update(hashlib.blake2b(x.contiguous().numpy().data, digest_size=16).digest() for x in split.x)
-    return total - len(seen)

@@ -12,7 +12,7 @@ from neocog.cli.values import side_or_sides
 
 def call(verb: Callable[..., Any], given: Given) -> Any:
     """`look`, with the Augment that --augment FIELD=VALUE describes, and the changes of --set."""
-    from neocog.verbs.look import augmentation
+    from neocog.data.augment.augment import augmentation
 
     own = dict(given.own)
     if "augment" in own:

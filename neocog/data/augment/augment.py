@@ -14,19 +14,20 @@ as Keras' documentation says and its code does not; each channel gets its own `c
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from torch import Tensor
 
+from neocog.assignments import fields
 from neocog.data import targets
 from neocog.data.augment import colour, mix, warp
 from neocog.data.augment.amounts import Draw
 from neocog.data.augment.meanings import Change, exchanged
-from neocog.errors import UsageError
+from neocog.errors import UsageError, first_complaint
 
 Preset = Literal["none", "light", "strong"]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -316,3 +317,12 @@ def _window(height: int, width: int, area: tuple[float, float], draw: Draw) -> T
         draw.uniform(-0.5, 0.5) * (1 - size) * side for size, side in ((tall, height), (wide, width))
     )
     return warp.shift(down, right) @ warp.scale(tall, wide)
+
+
+def augmentation(changes: Sequence[str]) -> Augment:
+    """An Augment from texts like "rotation=30"; `UsageError` with the nearest spelling."""
+    given = fields(changes, Augment.model_fields, of="augment", example="rotation=30")
+    try:
+        return Augment.model_validate(given)
+    except ValidationError as error:
+        raise first_complaint(error, within="--augment") from None

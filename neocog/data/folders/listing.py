@@ -97,14 +97,19 @@ def items(placed: list[Placed], number: dict[str, int]) -> tuple[Item, ...]:
 
 
 def places(found: Sequence[str], classes: tuple[str, ...], name: str) -> list[int]:
-    """Where each class name of the data stands among a trained model's; `UsageError` where one does not."""
-    strange = [c for c in found if c not in classes]
+    """Where each class name of the data stands among a trained model's, in whichever Unicode form;
+    `UsageError` where one does not.
+    """
+    known = {unicodedata.normalize("NFC", c): place for place, c in enumerate(classes)}
+    known.update({c: place for place, c in enumerate(classes)})
+    where = [known.get(c, known.get(unicodedata.normalize("NFC", c))) for c in found]
+    strange = [c for c, place in zip(found, where) if place is None]
     if strange:
         raise UsageError(
             f"{name} has classes that the model does not know: {some(strange)}; "
             f"the model's are: {some(classes)}; remove those pictures, or train a model with them"
         )
-    return [classes.index(c) for c in found]
+    return [place for place in where if place is not None]
 
 
 def without_pictures(names: Sequence[str]) -> list[str]:

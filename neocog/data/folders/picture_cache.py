@@ -12,13 +12,10 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +23,10 @@ from torch import Tensor
 
 from neocog.data.folders.copies import Families, groups
 from neocog.data.folders.listing import Listing
+from neocog.data.folders.placing import PRINT_SHAPE, PlacedPicture, Row, Sights, content, in_order, placed
 from neocog.errors import UnreadableError
 from neocog.files import DAY, cache_dir, read_json, replacing, sweep, write_text
-from neocog.pictures.decode import MAX_FILE_BYTES, Pixels, Preprocess, see
+from neocog.pictures.decode import Preprocess
 from neocog.pictures.header import Flood, Wrong, require_lean
 from neocog.pictures.seen import DECODING, Odds, remarks
 from neocog.pictures.walk import Skipped
@@ -36,35 +34,17 @@ from neocog.pictures.walk import Skipped
 FORMAT = "neocog pictures 2"
 PLACING = frozenset({"size", "channels", "fit", "crop_share", "interpolation", "fill"})
 """The fields of Preprocess that `place` depends on."""
-STRICTLY_READ = frozenset({".jpg", ".jpeg", ".jfif", ".mpo", ".tif", ".tiff"})
+TIFF = frozenset({".tif", ".tiff"})
+STRICTLY_READ = frozenset({".jpg", ".jpeg", ".jfif", ".mpo", *TIFF})
 """Endings of the kinds whose damage was not always seen."""
 WITH_FRAMES, WITH_CHECKSUMS = ".gif", ".png"
 
-
 Progress = Callable[[int, int], None]
 """Is told how many pictures of how many were read."""
-PRINT = Preprocess(size=(16, 16), channels=3, fit="stretch")
-"""How the print of a picture is made: of the whole of it, whatever size is asked for."""
-PRINT_SHAPE = (3, 16, 16)
-GRID = 32
-"""Of so many rows and columns the colours of a picture are counted, at most."""
 
 
 def nothing(done: int, total: int) -> None:
     """The progress that nobody sees."""
-
-
-class Row(NamedTuple):
-    """A decoded picture: its number among the listing's items, SHA-256 of the file and of the placed pixels,
-    the height and width that it had, and how many colours a grid of 32x32 of its pixels has.
-    """
-
-    item: int
-    content: str
-    pixels: str
-    height: int
-    width: int
-    colours: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,28 +88,52 @@ class Decoded:
         return x
 
 
-def decoded(listing: Listing, preprocess: Preprocess, *, progress: Progress = nothing) -> Decoded:
+def decoded(
+    listing: Listing, preprocess: Preprocess, *, progress: Progress = nothing, sights: Sights | None = None
+) -> Decoded:
     """The pictures of `listing`, placed by `preprocess` (whose size is set), from the cache where it has
     them.
 
     Files that cannot be decoded are skipped with the decoder's reason. `progress` hears of every picture
-    that is decoded.
+    that is decoded; those in `sights` are not decoded again.
     """
-    path = cache_dir() / "pictures" / f"{_key(listing, preprocess)}.u8"
+    sights = sights or Sights()
+    path = entry(listing, preprocess, ".u8")
     kept = _opened(path)
     if kept is not None and (kept.checked or _checked_now(path, listing, kept)):
         return kept
     try:
-        _write(path, listing, preprocess, progress)
+        _write(path, listing, preprocess, progress, sights)
     except (OSError, UnreadableError) as error:  # no room or no permission: memory will do
-        return _in_memory(listing, preprocess, progress, (f"decoded pictures are not kept: {_why(error)}",))
+        why = f"decoded pictures are not kept: {_why(error)}"
+        return _in_memory(listing, preprocess, progress, sights, (why,))
     made = _opened(path)
-    return made if made is not None else _in_memory(listing, preprocess, progress)
+    return made if made is not None else _in_memory(listing, preprocess, progress, sights)
 
 
 def _why(error: OSError | UnreadableError) -> str:
     said = str(error).partition(";")[0]
     return f"{said}; NEOCOG_HOME names another place for them"
+
+
+def entry(listing: Listing, preprocess: Preprocess, ending: str) -> Path:
+    """Where in the cache what is known of these pictures is kept, as `preprocess` decodes and places them."""
+    return cache_dir() / "pictures" / f"{_key(listing, preprocess)}{ending}"
+
+
+def write_index(path: Path, body: Any) -> None:
+    """Keep what JSON can hold, so that damage to it is noticed."""
+    write_text(path, json.dumps({"format": FORMAT, "sha256": _check(body), "body": body}))
+
+
+def read_index(path: Path) -> Any:
+    """What was kept at `path`; None where it is missing, short or damaged in any way."""
+    try:
+        index = read_json(path)
+        body = index["body"]
+        return body if index["format"] == FORMAT and index["sha256"] == _check(body) else None
+    except (UnreadableError, OSError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _key(listing: Listing, preprocess: Preprocess) -> str:
@@ -140,8 +144,11 @@ def _key(listing: Listing, preprocess: Preprocess) -> str:
     added = preprocess.model_dump_json(include=set(DECODING), exclude_defaults=True)
     if added != "{}":
         digest.update(added.encode())
-    if any(PurePosixPath(item.path).suffix.lower() in STRICTLY_READ for item in listing.items):
+    endings = {PurePosixPath(item.path).suffix.lower() for item in listing.items}
+    if endings & STRICTLY_READ:
         digest.update(b"\0read strictly")  # before that a damaged one could come in half grey
+    if endings & TIFF:
+        digest.update(b"\0strip by strip")  # holes were not always seen
     if any(item.path.lower().endswith(WITH_FRAMES) for item in listing.items):
         digest.update(b"\0around frames")  # what is there was not always the ground
     for item in listing.items:
@@ -149,14 +156,14 @@ def _key(listing: Listing, preprocess: Preprocess) -> str:
     return digest.hexdigest()[:40]
 
 
-def _write(path: Path, listing: Listing, preprocess: Preprocess, progress: Progress) -> None:
+def _write(path: Path, listing: Listing, preprocess: Preprocess, progress: Progress, sights: Sights) -> None:
     """The files of an entry, the index last: without it there is no entry."""
     sweep(path.parent, older_than=DAY)
     rows, skipped, odds = [], [], []
     shape: tuple[int, ...] = ()
     prints = bytearray()
     with replacing(path) as temporary, temporary.open("wb") as file:
-        for made in _pictures(listing, preprocess, progress):
+        for made in _pictures(listing, preprocess, progress, sights):
             if isinstance(made, Skipped):
                 skipped.append(made)
             else:
@@ -173,22 +180,21 @@ def _write(path: Path, listing: Listing, preprocess: Preprocess, progress: Progr
         "remarks": remarks(odds, preprocess),
         "checked": True,
     }
-    write_text(_index(path), json.dumps({"format": FORMAT, "sha256": _check(body), "body": body}))
+    write_index(_index(path), body)
 
 
 def _opened(path: Path) -> Decoded | None:
     """The entry at `path`, or None where it is missing, short or damaged in any way."""
+    body = read_index(_index(path))
     try:
-        index = read_json(_index(path))
-        body = index["body"]
-        if index["format"] != FORMAT or index["sha256"] != _check(body) or len(body["shape"]) != 3:
+        if body is None or len(body["shape"]) != 3:
             return None
         rows = tuple(Row(*row) for row in body["rows"])
         shape = tuple(int(n) for n in body["shape"])
         if not _sound(path, rows, int(np.prod(shape))):
             return None
         families = tuple(tuple(family) for family in body["families"])
-    except (UnreadableError, OSError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):
         return None
     skipped = tuple(Skipped(*s) for s in body["skipped"])
     said = tuple(body.get("remarks", ()))
@@ -202,12 +208,11 @@ def _checked_now(path: Path, listing: Listing, kept: Decoded) -> bool:
         for row in kept.rows:
             name = listing.items[row.item].path
             if name.lower().endswith(WITH_CHECKSUMS):
-                require_lean("PNG", _content(os.path.join(listing.root, name)))
+                require_lean("PNG", content(os.path.join(listing.root, name)))
     except (OSError, UnreadableError, Flood, Wrong):
         return False
     with contextlib.suppress(OSError, UnreadableError):
-        body = {**read_json(_index(path))["body"], "checked": True}
-        write_text(_index(path), json.dumps({"format": FORMAT, "sha256": _check(body), "body": body}))
+        write_index(_index(path), {**read_index(_index(path)), "checked": True})
     return True
 
 
@@ -222,14 +227,14 @@ def _sound(path: Path, rows: tuple[Row, ...], size: int) -> bool:
 
 
 def _in_memory(
-    listing: Listing, preprocess: Preprocess, progress: Progress, why: tuple[str, ...] = ()
+    listing: Listing, preprocess: Preprocess, progress: Progress, sights: Sights, why: tuple[str, ...] = ()
 ) -> Decoded:
     rows: list[Row] = []
     skipped: list[Skipped] = []
     odds: list[Odds] = []
     prints = bytearray()
     x = torch.empty(0, 3, 1, 1, dtype=torch.uint8)
-    for made in _pictures(listing, preprocess, progress):
+    for made in _pictures(listing, preprocess, progress, sights):
         if isinstance(made, Skipped):
             skipped.append(made)
             continue
@@ -249,63 +254,18 @@ def _families(rows: list[Row], prints: bytearray) -> Families:
     return groups(small, [row.pixels for row in rows])
 
 
-class _Made(NamedTuple):
-    row: Row
-    picture: Pixels
-    small: Pixels
-    odds: Odds
+def _pictures(
+    listing: Listing, preprocess: Preprocess, progress: Progress, sights: Sights
+) -> Iterator[PlacedPicture | Skipped]:
+    """Every item decoded and placed, or skipped, in order."""
 
+    def made(number: int) -> PlacedPicture | Skipped:
+        return placed(listing.root, number, listing.items[number].path, preprocess, sights)
 
-def _pictures(listing: Listing, preprocess: Preprocess, progress: Progress) -> Iterator[_Made | Skipped]:
-    """Every item decoded and placed, or skipped, in order; as many threads as cores, a few pictures ahead."""
-    workers = min(16, os.cpu_count() or 1)
-    pool = ThreadPoolExecutor(workers)
-    ahead: deque[Future[_Made | Skipped]] = deque()
     total = len(listing.items)
-    try:
-        for number, item in enumerate(listing.items):
-            ahead.append(pool.submit(_make, listing.root, number, item.path, preprocess))
-            if len(ahead) >= 4 * workers:
-                yield ahead.popleft().result()
-                progress(number + 1 - len(ahead), total)
-        while ahead:
-            yield ahead.popleft().result()
-            progress(total - len(ahead), total)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _make(root: Path, number: int, path: str, preprocess: Preprocess) -> _Made | Skipped:
-    try:
-        data = _content(os.path.join(root, path))
-        seen = see(data, wanted=preprocess)
-        pixels = seen.pixels
-        placed, small = preprocess.place(pixels), PRINT.place(pixels)
-    except OSError as error:
-        return Skipped(path, f"cannot be read: {error.strerror or error}")
-    except UnreadableError as error:
-        return Skipped(path, str(error).removeprefix("<bytes>: "))
-    digests = hashlib.sha256(data).hexdigest(), hashlib.sha256(placed.data).hexdigest()
-    height, width = int(pixels.shape[0]), int(pixels.shape[1])
-    return _Made(Row(number, *digests, height, width, _colours(pixels)), placed, small, seen.odds())
-
-
-def _colours(pixels: Pixels) -> int:
-    height, width, _ = pixels.shape
-    grid = pixels[:: -(-height // GRID), :: -(-width // GRID)].astype(np.int32)
-    return len(np.unique(grid @ np.array([1, 1 << 8, 1 << 16])))
-
-
-def _content(path: str) -> bytes:
-    """A regular file's bytes. What has become a pipe since the scan is not waited for."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableError("is not a regular file any more")
-        if status.st_size > MAX_FILE_BYTES:
-            raise UnreadableError(f"has more than {MAX_FILE_BYTES >> 20} MiB; save it smaller")
-        return file.read(MAX_FILE_BYTES + 1)
+    for number, one in enumerate(in_order(made, range(total)), 1):
+        yield one
+        progress(number, total)
 
 
 def _index(path: Path) -> Path:

@@ -53,10 +53,11 @@ def scan(place: Place, *, classes: tuple[str, ...] | None = None, folders: Folde
     remarks = [*place.remarks, *understood.remarks]
     if classes is None:
         remarks += compare_splits(understood.placed, place.root)
+        number = {name: k for k, name in enumerate(names)}
     else:
-        places(names, classes, shown(place.name))
-        remarks += without_pictures([name for name in classes if name not in names])
-    number = {name: k for k, name in enumerate(classes or names)}
+        number = dict(zip(names, places(names, classes, shown(place.name))))
+        there = set(number.values())
+        remarks += without_pictures([name for k, name in enumerate(classes) if k not in there])
     return Listing(
         root=place.root,
         name=place.name,
