@@ -148,6 +148,9 @@ more"""
     assert found.score == (pytest.approx(5 / 6), -0.75)
     assert (found.result()["accuracy"], found.result()["n"], found.result()["loss"]) == (0.25, 4, 0.75)
     assert found.beside(None) is found  # type: ignore[arg-type]
+    mixed = LabelTally(1)
+    mixed.add(torch.tensor([[1.0], [1.0]]), torch.tensor([[0.5], [0.51]]))
+    assert mixed.report(("sky",), split="test").per_class[0].n == 1, "half a label is none"
     nothing = LabelTally(2).report(("sky", "sea"), split="test")
     assert (nothing.headline(), nothing.score[0]) == ((), 0.0)
 
