@@ -16,7 +16,7 @@ from neocog import data
 from neocog.cli import run as command
 from neocog.model import load
 from neocog.sealed import document, read
-from neocog.tasks import doubt
+from neocog.tasks import doubt, logistic
 from neocog.tasks.classify import Classify
 from neocog.tasks.doubt import Doubt, quantile, temperature
 
@@ -174,3 +174,16 @@ def test_answers_left_out_in_turn_fix_the_temperature() -> None:
     found = doubt.cross_fitted(torch.nn.Linear(60, 2), task, [(x, y)], 0.001, 0.9)
     assert found is not None
     assert found.temperature > 2, "a layer that knows its pictures by heart is far too sure of others"
+
+
+def test_every_fold_is_answered_by_what_was_learned_from_all_others() -> None:
+    """Each strength fitted anew to four fifths, without the fold: the outputs are those of that layer."""
+    drawn = torch.Generator().manual_seed(3)
+    x, y, task = torch.randn(20, 3, generator=drawn), torch.arange(20) % 2, Classify(("a", "b"))
+    found = logistic.left_out(task, x, y, (0.1, 1.0))
+    fold = logistic.folds(y, logistic.FOLDS, 0)
+    for number in range(logistic.FOLDS):
+        out = fold == number
+        for place, strength in enumerate((0.1, 1.0)):
+            layer = logistic.fitted(task, x[~out], y[~out], strength, None)
+            torch.testing.assert_close(found[place, out], layer(x[out]).detach(), rtol=1e-2, atol=1e-3)
