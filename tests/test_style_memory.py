@@ -29,7 +29,8 @@ def held(what):
 model, size, precision = Model.model_validate(json.loads(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
 torch.manual_seed(0)
 network = build(model, shape=(3, 64, 64), classes=2).eval()
-preprocess = Preprocess.model_validate({"size": (64, 64), "channels": 3, "mean": (0.5,), "std": (0.25,)})
+scaled = {"scale": "given", "mean": (0.5,), "std": (0.25,)}
+preprocess = Preprocess.model_validate({"size": (64, 64), "channels": 3, **scaled})
 trained = Trained(network=network, model=model, shape=(3, 64, 64), classes=("a", "b"), preprocess=preprocess)
 picture = torch.randint(0, 256, (600, 800, 3), dtype=torch.uint8).numpy()
 scene, settings = Scene(picture, (Style(picture),)), Settings(size=size, steps=2)
@@ -58,11 +59,12 @@ VGG = {"layers": layers(64, 64, 0, 128, 128, 0, 256, 256)}
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc/self/status")
-@pytest.mark.parametrize("size", [256, 512, 768])
 @pytest.mark.parametrize(
-    ("model", "precision"),
-    [(VGG, "float32"), (VGG, "bfloat16"), ({"name": "mobilenet_v2"}, "float32")],
-    ids=["vgg-float32", "vgg-bfloat16", "mobilenet_v2"],
+    ("model", "precision", "size"),
+    [
+        *((VGG, "bfloat16", size) for size in (256, 384, 512)),
+        *(({"name": "mobilenet_v2"}, "float32", size) for size in (128, 192, 256)),
+    ],
 )
 def test_memory_is_what_was_forecast(model: dict[str, object], precision: str, size: int) -> None:
     command = [sys.executable, "-c", PAINTED, json.dumps(model), str(size), precision]
