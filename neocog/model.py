@@ -24,7 +24,6 @@ from neocog.data.posed import posed
 from neocog.errors import NeocogError, UnreadableError, UsageError, first_complaint, unknown
 from neocog.files import named_as_path, require_named, write_json
 from neocog.pictures.decode import Preprocess
-from neocog.runs import facts as facts_file
 from neocog.tasks.doubt import Doubt, Tempered, from_file
 from neocog.tasks.table import TASKS
 from neocog.tasks.task import Onlooker, Result, Task, nobody
@@ -174,6 +173,8 @@ def dataset_of(
 
 def _trained_on(trained: Trained) -> Path | None:
     """The folder that a run was trained on, as its facts have it."""
+    from neocog.runs import facts as facts_file  # no prediction needs them
+
     facts = trained.path.with_name("facts.json") if trained.path else None
     found = facts_file.read(facts)["where"] if facts and facts.exists() else None
     return Path(found) if found is not None else None

@@ -228,16 +228,16 @@ def test_an_archive_half_unpacked_by_a_kill_goes_after_a_day(tiny: Path, tmp_pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEOCOG_HOME", str(tmp_path / "cache"))
         unpacked = tmp_path / "cache" / "unpacked"
-        for name in (".left.part", ".under-way.part"):
+        for name in (".left.1.part", ".under-way.2.part"):
             (unpacked / name / "a").mkdir(parents=True)
             (unpacked / name / "a" / "0.png").write_bytes(b"half")
             for path in (unpacked / name / "a" / "0.png", unpacked / name / "a", unpacked / name):
                 os.utime(path, long_ago)
-        (unpacked / ".left.part" / "link").symlink_to(elsewhere, target_is_directory=True)
-        os.utime(unpacked / ".left.part" / "link", long_ago, follow_symlinks=False)
-        os.utime(unpacked / ".left.part", long_ago)
-        os.utime(unpacked / ".under-way.part" / "a" / "0.png")
+        (unpacked / ".left.1.part" / "link").symlink_to(elsewhere, target_is_directory=True)
+        os.utime(unpacked / ".left.1.part" / "link", long_ago, follow_symlinks=False)
+        os.utime(unpacked / ".left.1.part", long_ago)
+        os.utime(unpacked / ".under-way.2.part" / "a" / "0.png")
         neocog.look(packed)
-    assert [path.name for path in unpacked.glob(".*")] == [".under-way.part"]
+    assert [path.name for path in unpacked.glob(".*")] == [".under-way.2.part"]
     assert len([path for path in unpacked.iterdir() if not path.name.startswith(".")]) == 1
     assert (elsewhere / "kept.txt").read_text() == "mine"

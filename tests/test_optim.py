@@ -294,7 +294,7 @@ from neocog.tasks.classify import Classify
 from neocog.tasks.logistic import fitted
 fitted(Classify(("a", "b")), torch.eye(4), torch.tensor([0, 1, 0, 1]), 0.1)
 for kind in ("adam", "lbfgs"):
-    Descent(torch.ones(1, 3, 2, 2), Settings(optimizer=kind)).step(lambda x: (x.mean((0, 2, 3)), 2 * x))
+    Descent(torch.ones(1, 3, 2, 2), Settings(optimizer=kind)).step(lambda x: (x.mean((0, 2, 3)), 2 * x), 0.1)
 network = torch.nn.Conv2d(1, 1, 3)
 strongest_picture(network, lambda n, x: n(x).mean()[None], shape=(1, 8, 8), preprocess=Preprocess(), steps=2)
 assert "torch._dynamo" not in sys.modules

@@ -19,7 +19,6 @@ from torch import Tensor
 from neocog.data.batches import channels_last
 from neocog.data.targets import form_of
 from neocog.errors import UnreadableError, UsageError, escaped
-from neocog.inside.folded import folded, in_precision
 from neocog.model import Trained, dataset_of, open_trained
 from neocog.outputs import cell, write_bytes
 from neocog.pictures import reading
@@ -234,6 +233,8 @@ class _Namer:
 
     def __init__(self, trained: Trained, top: int, world: World) -> None:
         if world.precision != "float32":  # answers differ by more than folding makes them
+            from neocog.inside.folded import folded, in_precision
+
             quick = folded(trained.network, trained.shape)
             in_precision(quick, world.dtype)
             trained = replace(trained, network=quick)
