@@ -86,6 +86,25 @@ def test_predict_loads_its_own_family_and_no_reader(
     assert {m.partition(".")[0] for m in loaded} & OTHERS == set()
 
 
+def test_a_step_needs_neither_report_nor_mirror(tmp_path: Path) -> None:
+    """They would lie in memory beside it."""
+    script = (
+        "import sys, neocog\nfrom neocog.errors import Interrupted\n"
+        "def stop():\n"
+        "    print(*[name for name in sys.modules if name.startswith('neocog.')])\n"
+        "    return True\n"
+        "try: neocog.train('digits', changes=['data.limit=64'], out=sys.argv[1], stop=stop)\n"
+        "except Interrupted: pass\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    loaded = done.stdout.split()
+    assert done.returncode == 0, done.stderr
+    assert "neocog.training.loop" in loaded
+    unneeded = ("neocog.report", "neocog.inside.explain", "neocog.mirror", "neocog.studies", "neocog.figures")
+    assert [name for name in loaded if name.startswith(unneeded)] == []
+
+
 def test_names_of_the_zoo_read_no_family() -> None:
     script = (
         "import sys, neocog.zoo as zoo\n"

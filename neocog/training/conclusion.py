@@ -15,8 +15,6 @@ from neocog.data import targets
 from neocog.data.choice import GIVEN
 from neocog.model import load as load_model
 from neocog.model import write_model
-from neocog.report.page import html
-from neocog.report.subject import Subject
 from neocog.runs.run import UNREPORTED, Run
 from neocog.show import charts, grids
 from neocog.tasks.doubt import Limits, apart, cross_fitted, doubtful, limits
@@ -57,6 +55,9 @@ def conclude(job: Training, run: Run, ended: Ended) -> None:
     answers, which the report shares. The other pictures are not needed any more. What a kill leaves undone
     of it is done again by a resume.
     """
+    from neocog.report.page import html  # memory that no step of a training should need beside its own
+    from neocog.report.subject import Subject
+
     doubts = _fix_doubt(job, run)
     measured = next((name for name in ("test", "val") if name in job.dataset.splits), None)
     if job.recipe.data.name != GIVEN:

@@ -23,7 +23,6 @@ from neocog.recipes.recipe import Recipe, override, unpublished
 from neocog.runs.beginning import Place
 from neocog.runs.run import Run
 from neocog.training.loop import Training, prepare
-from neocog.training.numpy_engine import by_numpy
 from neocog.training.own import NOTHING, Own
 from neocog.training.ranks import ALONE, Ranks
 from neocog.training.tuning import decided
@@ -101,6 +100,8 @@ class Order:
         if self.engine == "numpy":
             if self.ranks.number > 1:
                 raise UsageError("--engine numpy trains in one process; leave it out, or torchrun")
+            from neocog.training.numpy_engine import by_numpy  # no other training needs the mirror
+
             job = by_numpy(job)
         doubts = [line for phase in recipe.phases for line in phase.augment.remarks(dataset.classes)]
         said = (
