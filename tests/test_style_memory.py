@@ -57,6 +57,10 @@ def layers(*widths: int) -> list[dict[str, object]]:
 VGG = {"layers": layers(64, 64, 0, 128, 128, 0, 256, 256)}
 
 
+LIBRARIES = 32 * 2**20
+"""Of what torch maps and sets up besides, which differs from one run to the next."""
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc/self/status")
 @pytest.mark.parametrize(
@@ -70,4 +74,4 @@ def test_memory_is_what_was_forecast(model: dict[str, object], precision: str, s
     command = [sys.executable, "-c", PAINTED, json.dumps(model), str(size), precision]
     said, used = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     print(f"said {said / 1e6:.0f} MB, used {used / 1e6:.0f} MB: {used / said:.2f}")
-    assert 0.8 < used / said < 1.2
+    assert abs(used - said) < 0.2 * said + LIBRARIES
