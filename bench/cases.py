@@ -124,7 +124,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "fault-killed-between-result-and-report": (r"run: 1 epoch in .*\(done\)", r"exit 0"),
     "fault-output-over-input": (
         r"([0-9a-f]{32})  in.png",
-        r"error: cannot write in.png",
+        r"error: in.png is read by this command; choose another name",
         r"6b865421a4d04a60a431e4f19fd650c6  in.png",
         r"belongs to the run",
         r"test: accuracy",
