@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 
 import neocog
 from neocog.errors import NeocogError, UnreadableError, error_line
+from neocog.report import page
 from neocog.runs.run import Run
 from neocog.training import conclusion, loop, saving
 
@@ -171,7 +172,7 @@ def plainly() -> Iterator[None]:
         patch.setattr(saving, "SAVE_SHARE", float("inf"))
         patch.setattr(conclusion.grids, "grid", lambda *given, **more: b"first batch")
         patch.setattr(conclusion.charts, "training_curves", lambda *given: b"curves")
-        patch.setattr(conclusion, "html", report)
+        patch.setattr(page, "html", report)
         yield
 
 

@@ -19,6 +19,7 @@ import pytest
 import neocog
 from neocog import answers, files, sealed
 from neocog.errors import Interrupted, NeocogError, UnreadableError, error_line
+from neocog.report import page
 from neocog.runs.run import Run
 from neocog.training import conclusion
 from neocog.verbs.list import list_
@@ -33,7 +34,7 @@ def _quick() -> Iterator[None]:
     """Nothing here asks what a power cut leaves, nor for pictures."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
-        patch.setattr(conclusion, "html", lambda subject: "report")
+        patch.setattr(page, "html", lambda subject: "report")
         patch.setattr(conclusion.grids, "grid", lambda *given, **more: b"first batch")
         patch.setattr(conclusion.charts, "training_curves", lambda *given: b"curves")
         yield

@@ -29,6 +29,7 @@ from neocog.data.own import open_own
 from neocog.errors import CheckFailed, Interrupted, NeocogError, OutOfMemory, UnreadableError, UsageError
 from neocog.events import Event, Finished, Started, Step
 from neocog.recipes.recipe import Recipe
+from neocog.report import page
 from neocog.runs import lock
 from neocog.runs.beginning import Place
 from neocog.runs.run import WRITTEN, Run, open_run
@@ -49,7 +50,7 @@ class Stop(Exception):
 def _plain_endings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures and reports in a word: they are tested elsewhere, and take longer than these trainings."""
 
-    monkeypatch.setattr(conclusion, "html", lambda subject: "report")
+    monkeypatch.setattr(page, "html", lambda subject: "report")
     monkeypatch.setattr(conclusion.grids, "grid", lambda *given, **more: b"first batch")
     monkeypatch.setattr(conclusion.charts, "training_curves", lambda *given: b"curves")
 
@@ -479,7 +480,7 @@ def test_a_kill_while_a_changed_recipe_is_written_leaves_a_pair_that_belongs_tog
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(files, "write_text", killed)
-            patch.setattr(conclusion, "html", killed)
+            patch.setattr(page, "html", killed)
             with pytest.raises(Stop):
                 neocog.resume(run.path, changes=["optim.lr=0.002", "batch=16"])
         neocog.resume(run.path, changes=["optim.lr=0.002", "batch=16"])
@@ -753,7 +754,7 @@ def test_an_ending_that_was_cut_off_is_taken_up_again(
             case "result":
                 patch.setattr(conclusion, "note", killed)
             case "report.html":
-                patch.setattr(conclusion, "html", killed)
+                patch.setattr(page, "html", killed)
             case "facts.json":
                 write = Run.write_facts
 

@@ -17,6 +17,7 @@ from neocog import signals
 from neocog.cli import run as command
 from neocog.data.folders import picture_cache
 from neocog.files import PART
+from neocog.report import page
 from neocog.runs.run import Run
 from neocog.training import conclusion
 
@@ -87,7 +88,7 @@ def test_in_a_run_the_line_says_how_to_go_on(
         if moment == "before the first step":
             patch.setattr(conclusion.grids, "grid", sent(name, b"first batch"))
         else:
-            patch.setattr(conclusion, "html", sent(name))
+            patch.setattr(page, "html", sent(name))
         assert command(train) == CODES[name]
     said = capsys.readouterr().err
     assert said.startswith("error: interrupted")

@@ -207,7 +207,7 @@ def copied_twice(lender: neocog.Run) -> Recipe:
         ("stop", 13, True),
         ("neocog.training.loop.Snapshot", 5, None),  # an epoch is closed; maybe of one that leaves some out
         ("neocog.training.conclusion.doubtful", 1, True),
-        ("neocog.training.conclusion.html", 1, True),
+        ("neocog.report.page.html", 1, True),
     ],
 )
 def test_killed_in_any_phase_it_goes_on_to_the_same_bits(
