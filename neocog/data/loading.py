@@ -139,9 +139,11 @@ def _divided(dataset: Dataset, data: Data) -> Dataset:
 
 
 def _shared(split: Split, *parts: Tensor) -> list[Split]:
-    """The rows of each of `parts` of a split that is not needed any more: in its own memory where they are
-    most of it, else copied.
+    """The rows of each of `parts` of a split that is not needed any more: the split itself where they are all
+    of it, in its own memory where they are most of it, else copied.
     """
+    if len(parts[0]) == len(split):
+        return [split]
     if 2 * sum(map(len, parts)) < len(split):
         return [split.subset(rows) for rows in parts]
     pictures = parted(split.x, *parts)
