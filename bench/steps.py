@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from throughput import CASES
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 from turns import machine, product, write
 
 from neocog.data.dataset import Dataset, Split
@@ -40,8 +41,8 @@ RECIPE = {"lenet": "lenet-mnist", "c2": "c2"}
 WITHOUT: dict[str, tuple[type[nn.Module], ...]] = {
     "normalisation": (nn.BatchNorm2d,),
     "relu": (nn.ReLU,),
-    "dropout": (nn.Dropout,),
-    "all of these": (nn.BatchNorm2d, nn.ReLU, nn.Dropout),
+    "dropout": (_DropoutNd,),
+    "all of these": (nn.BatchNorm2d, nn.ReLU, _DropoutNd),
 }
 STEPS = 4
 """Steps of each side in a round; one more before them is not counted."""
