@@ -47,12 +47,12 @@ x = torch.randn(case["batch"], *shape, generator=torch.Generator().manual_seed(1
 OURS = (
     NETWORK
     + """
-from neocog.inside.folded import folded, in_precision
+from neocog.inside.folded import quick
 from neocog.world import find
 
 world = find("cpu", "bfloat16" if precision == "bfloat16" else "float32")
 if precision != "plain":
-    network = in_precision(folded(network, shape), world.dtype)
+    network = quick(network, shape, world.dtype, world.device)
 network = network.to(memory_format=torch.channels_last)
 x = x.contiguous(memory_format=torch.channels_last)
 

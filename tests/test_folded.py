@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neocog.inside.folded import SAME, folded, in_precision
+from neocog.inside.folded import SAME, Prepared, folded, in_precision, quick
 from neocog.zoo import Model, build
 from neocog.zoo.blocks import Network
 
@@ -92,3 +92,70 @@ def test_weights_in_another_precision() -> None:
     assert [p.dtype for p in network.parameters()] == [torch.bfloat16] * 2 + [torch.float32] * 2 + [
         torch.bfloat16
     ] * 2
+
+
+CPU = torch.device("cpu")
+
+
+def count(network: nn.Module, *kinds: type[nn.Module]) -> int:
+    return sum(isinstance(module, kinds) for module in network.modules())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0", "mobilenet_v2", "vgg11", "densenet121"])
+def test_quick_answers_are_the_same_but_for_rounding(name: str) -> None:
+    torch.manual_seed(0)
+    network = worn(build(Model(name=name), shape=SHAPE, classes=5))
+    x = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        wanted = network(x)
+        exact, short = (quick(network, SHAPE, kind, CPU) for kind in (torch.float32, torch.bfloat16))
+        assert float((exact(x) - wanted).abs().max()) <= 1e-4 * float(wanted.abs().max())
+        with torch.autocast("cpu", torch.bfloat16):
+            assert float((short(x).float() - wanted).abs().max()) <= 0.1 * float(wanted.abs().max())
+    for made in (exact, short):
+        assert count(made, nn.Conv2d) == 0
+        assert count(made, Prepared) == count(network, nn.Conv2d)
+    assert count(network, nn.Conv2d) > 0  # the network itself is left alone
+
+
+def test_rectifiers_after_convolutions_are_part_of_them() -> None:
+    network = build(Model(name="efficientnet_lite0"), shape=SHAPE, classes=5).eval()
+    assert count(network, nn.ReLU6) > 0
+    assert count(quick(network, SHAPE, torch.float32, CPU), nn.ReLU6) == 0
+
+
+class Beside(nn.Module):
+    """A convolution whose output is seen beside the rectifier too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.relu = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = self.conv(x)
+        out: Tensor = self.relu(seen) - seen
+        return out
+
+
+def test_a_rectifier_whose_input_something_else_sees_stays() -> None:
+    torch.manual_seed(0)
+    network = Network({"stage": Beside()}, nn.Sequential(nn.Flatten(), nn.LazyLinear(2))).eval()
+    network(torch.zeros(1, *SHAPE))
+    made = quick(network, SHAPE, torch.float32, CPU)
+    x = torch.randn(2, *SHAPE)
+    with torch.inference_mode():
+        assert float((made(x) - network(x)).abs().max()) <= SAME
+    assert count(made, nn.ReLU) == 1
+
+
+@pytest.mark.parametrize("options", [{"padding_mode": "reflect", "padding": 1}, {"padding": "same"}])
+def test_convolutions_that_pad_otherwise_stay(options: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    stage = nn.Sequential(nn.Conv2d(3, 4, 3, **options), nn.ReLU())  # type: ignore[arg-type]
+    network = Network({"stage": stage}, nn.Sequential(nn.Flatten(), nn.LazyLinear(2))).eval()
+    network(torch.zeros(1, *SHAPE))
+    made = quick(network, SHAPE, torch.float32, CPU)
+    assert count(made, nn.Conv2d) == 1
+    x = torch.randn(2, *SHAPE)
+    with torch.inference_mode():
+        assert float((made(x) - network(x)).abs().max()) <= 1e-5

@@ -233,11 +233,10 @@ class _Namer:
 
     def __init__(self, trained: Trained, top: int, world: World) -> None:
         if world.precision != "float32":  # answers differ by more than folding makes them
-            from neocog.inside.folded import folded, in_precision
+            from neocog.inside.folded import quick
 
-            quick = folded(trained.network, trained.shape)
-            in_precision(quick, world.dtype)
-            trained = replace(trained, network=quick)
+            fast = quick(trained.network, trained.shape, world.dtype, world.device)
+            trained = replace(trained, network=fast)
         self.trained, self.top, self.world, self.device = trained, top, world, world.device
         self.network = trained.judge.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.doubt = trained.doubt.to(self.device) if trained.doubt is not None else None
