@@ -16,7 +16,7 @@ import torch
 import neocog
 from neocog.cli import run as command
 from neocog.errors import UsageError
-from neocog.figures.distortions import distorted
+from neocog.figures.claimed.distortions import distorted
 from neocog.figures.entry import Asked, Check, Entry, Replayable
 from neocog.figures.row import Verdict, claim, fact, read, share_verdict
 from neocog.figures.table import ENTRIES

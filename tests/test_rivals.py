@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import neocog
-from neocog.figures.depth import BLOCKS, Tower
+from neocog.figures.claimed.depth import BLOCKS, Tower
+from neocog.figures.claimed.overfitting import HIGH, errors
 from neocog.figures.entry import Entry, Replayable
-from neocog.figures.overfitting import HIGH, errors
 from neocog.figures.rivals import Rivals, Way, holds
 from neocog.figures.row import read
 from neocog.figures.table import ENTRIES

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from neocog.answers import collect
-from neocog.figures.beside import Q7
-from neocog.figures.depth import Q2
-from neocog.figures.distortions import DISTORTIONS, distorted
+from neocog.figures.claimed.beside import Q7
+from neocog.figures.claimed.depth import Q2
+from neocog.figures.claimed.distortions import DISTORTIONS, distorted
+from neocog.figures.claimed.four_pairs import Q3
+from neocog.figures.claimed.overfitting import Q6
 from neocog.figures.entry import Asked, Check, Entry
-from neocog.figures.four_pairs import Q3
-from neocog.figures.overfitting import Q6
 from neocog.figures.rivals import Rivals, Way
 from neocog.figures.row import Row, claim, seen
 from neocog.figures.sizes import counted

@@ -95,24 +95,6 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class ToCome:
-    """A part that this version cannot run."""
-
-    what: str
-    published: str = ""
-
-    @property
-    def quick(self) -> bool:
-        return False
-
-    def rows(self, asked: Asked) -> Iterator[Row]:
-        yield from self.waiting("")
-
-    def waiting(self, why: str) -> Iterator[Row]:
-        yield missing(self.what, "no command of this version does it", published=self.published)
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
     """`id` as in docs/experiments.md, `source` the chapter's letter."""
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from neocog.arithmetic import written
 from neocog.data.sources.example_photos import photo
 from neocog.errors import UnreadableError
-from neocog.figures.entry import Asked, Check, Entry, ToCome
+from neocog.figures.entry import Asked, Check, Entry
+from neocog.figures.lending import T1, T2
 from neocog.figures.row import Row, fact, seen
 from neocog.figures.sizes import counted
 from neocog.show.words import percent
@@ -97,8 +98,8 @@ ENTRIES = (
         "A",
         (Check("the layers of VGG16", _layers), Check("a layer's output as features", _taken, VGG)),
     ),
-    Entry("T1", "transfer with Inception V3", "A", (ToCome("accuracy on the new classes"),)),
-    Entry("T2", "the point of transfer", "A", (ToCome("borrowed eyes against none"),)),
+    T1,
+    T2,
     Entry(
         "N1", "style transfer", "A", (Check("a painting", _painted, "needs VGG's or other public weights"),)
     ),
