@@ -1,0 +1,146 @@
+"""Figures that the documents print are those of the results/*.json that they come from: written anew from the
+numbers there, each sentence must stand in its page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def result(name: str) -> Any:
+    return json.loads((ROOT / "results" / f"{name}.json").read_text())
+
+
+def row(name: str, what: str) -> dict[str, Any]:
+    """The row `what` of an experiment, with its measurement under 'detail'."""
+    return next(each for each in result(name)["rows"] if each["what"] == what)
+
+
+def reached(name: str, what: str, digits: int = 1) -> str:
+    return f"{100 * row(name, what)['detail']['accuracy']:.{digits}f} %"
+
+
+CONV, DENSE = "the convolutional network", "the dense network on grey pixels"
+
+
+def of_recipes() -> Iterator[tuple[str, str]]:
+    yield "README.md", f"(10 epochs, 76 s) | {reached('M9', '10 epochs', 2)} |"
+    yield "README.md", f"(shapes drawn by the program) | {reached('G2', CONV)} |"
+    yield "README.md", f"(colours and shapes) | {reached('G3', CONV)} |"
+    g2, g3, g1 = (reached(name, DENSE) for name in ("G2", "G3", "G1"))
+    yield (
+        "docs/experiments.md",
+        f"`neocog train g2 --model g-dense --epochs 100` reaches {g2}, `g3` with it {g3}",
+    )
+    yield "docs/experiments.md", f"(`preprocess.scale=unit optim.clip=0`, seed 1), {g1}."
+    seeds = row("G1", "under eight seeds")["detail"]
+    shares = [run["right"] / seeds["n"] for run in seeds["runs"]]
+    low, high, mean = (f"{100 * n:.1f} %" for n in (min(shares), max(shares), sum(shares) / len(shares)))
+    enough = {7: "seven"}[sum(share >= seeds["published"] for share in shares)]
+    said = (
+        f"By torch it is {mean} in the mean of eight seeds, from {low} to {high}, {enough} at 96.3 % or more"
+    )
+    yield "docs/experiments.md", said
+
+
+def of_restoring() -> Iterator[tuple[str, str]]:
+    loss = row("M12", "training loss after 10 epochs")["ours"]
+    yield "docs/restore.md", f"`m12` ends with a training loss of {loss} (0.0777 was published)"
+    words = row("M12", "test digits, PSNR and SSIM")["ours"].replace(",", "").split()
+    (after, better), (before, worse), (median, flat) = (
+        (words[n], words[n + 3]) for n in (words.index(w) + 1 for w in ("restored", "damaged", "filter"))
+    )
+    yield "docs/restore.md", f"from {before} to {after} dB and from an SSIM of {worse} to {better}"
+    yield "docs/restore.md", f"a median filter has {median} dB and {flat}."
+
+
+def of_speed() -> Iterator[tuple[str, str]]:
+    ratio = {
+        (r["network"], r["precision"]): f"{r['ratio_of_medians']:.1f}" for r in result("throughput")["rows"]
+    }
+    c2, lenet = ([ratio[name, p] for p in ("float32", "bfloat16")] for name in ("c2", "lenet"))
+    yield "README.md", f"C2's network trains at {c2[0]} (float32) and {c2[1]} (bfloat16) times"
+    yield "README.md", f"LeNet at {lenet[0]} and {lenet[1]}: medians of seven paired rounds"
+
+
+def of_the_doctors() -> Iterator[tuple[str, str]]:
+    doctor, healthy, asked = result("doctor"), result("healthy"), result("questions")
+    rows = doctor["rows"]
+    found, named = (sum(r[key] for r in rows) for key in ("found", "named right"))
+    mended = sum(bool((r["mended"] or {}).get("reached")) for r in rows)
+    assert not doctor["false alarms"]
+    assert healthy["false alarms"] == 0
+    yield (
+        "docs/training.md",
+        f"of {len(rows)} faults planted there {found} are found, {named} named right and {mended} mended by "
+        f"what is proposed, with no false alarm in {doctor['healthy']} healthy trainings, nor in "
+        f"{healthy['healthy']} of the recipes",
+    )
+    threads, among = sum(bool(q["seen"]) for q in asked), sum(q["among"] for q in asked)
+    yield "docs/networks.md", f"asks {len(asked)} questions"
+    yield "docs/networks.md", f"({threads} with their thread, {len(asked) - threads} kinds without one)"
+    yield "docs/networks.md", f"among the cures: {among} of {len(asked)}."
+
+
+def of_maps() -> Iterator[tuple[str, str]]:
+    differences = result("captum_parity")["differences"]
+    summed = ("integrated", "occlusion")
+    apart = [
+        max(v for net in differences.values() for how, v in net.items() if (how in summed) is yes)
+        for yes in (False, True)
+    ]
+    exact, float32 = (f"{n:.0e}".replace("e-0", "e-") for n in apart)
+    count = {7: "seven"}[len(differences)]
+    yield "docs/inside.md", f"on {count} networks of the zoo: apart by {exact} of the largest value at most"
+    # the summed ones are said rounded up
+    assert float(float32) <= 5e-8
+    yield "docs/inside.md", "by 5e-8 for `integrated`"
+    every = next(r for r in result("verdict")["rows"] if r["how"] == "all")
+    assert every["use_but_less"] == 0
+    use, ignore, there = every["words"]["use"], every["words"]["ignore"], every["on_the_square"]
+    yield (
+        "docs/inside.md",
+        f"Of {every['maps']:,} maps of sixteen networks that played no part in that, {there} have that much, "
+        f"and the {use} called `use` are all among them; {ignore} were called `ignore`",
+    )
+
+
+def of_holes() -> Iterator[tuple[str, str]]:
+    rows = {r["kind"]: r for r in result("holes")}
+    jpeg = [r for kind, r in rows.items() if kind.startswith("JPEG")]
+    cuts, holes = (sum(r[key] for r in jpeg) for key in ("cuts", "holes"))
+    assert sum(r["cuts passed"] for r in jpeg) == 0
+    passed = rows["JPEG, progressive"]
+    assert sum(r["holes passed"] for r in jpeg) == passed["holes passed"]
+    yield "docs/data.md", f"Of {cuts} JPEGs cut off behind a new end marker, all were refused"
+    yield (
+        "docs/data.md",
+        f"of {holes} with a hole of 512 zeros all but {passed['holes passed']}, which were progressive "
+        f"and had at most {passed['wrong']:.1%} of".replace("%", " %"),
+    )
+    lzw, zstandard = rows["TIFF, LZW"], rows["TIFF, Zstandard"]
+    others = [r for r in rows.values() if r not in (*jpeg, lzw, zstandard)]
+    assert [r["holes passed"] for r in others] == [0] * 7
+    yield (
+        "docs/data.md",
+        f"with LZW {lzw['holes passed']} passed, with {100 * lzw['wrong']:.1f} % of the pixels wrong, with "
+        f"Zstandard {zstandard['holes passed']}, with at most {100 * zstandard['wrong']:.1f} %",
+    )
+
+
+SOURCES: tuple[Callable[[], Iterator[tuple[str, str]]], ...] = (
+    of_recipes, of_restoring, of_speed, of_the_doctors, of_maps, of_holes,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
+def test_documents_say_what_the_results_say(source: Callable[[], Iterator[tuple[str, str]]]) -> None:
+    for page, sentence in source():
+        text = " ".join((ROOT / page).read_text().split())
+        assert sentence in text, f"{page} should say: {sentence}"
