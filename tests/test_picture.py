@@ -226,6 +226,52 @@ def test_training_curves_with_and_without_held_out() -> None:
         assert decode(charts.training_curves(few)).shape == full.shape
 
 
+def axes_of_curves(monkeypatch: pytest.MonkeyPatch, **series: Sequence[tuple[float, float]]) -> Any:
+    figures: list[Any] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(charts, "_rendered", figures.append)
+        charts.curves(series, title="t", x_label="epoch", y_label="y")
+    return figures[0].axes[0]
+
+
+@pytest.mark.parametrize("values", [(0.5, 1.0), (1.0, 1.0), (0.0, 0.02), (0.0, 0.0), (0.0, 1.0)])
+def test_an_axis_of_shares_ends_where_shares_end(
+    values: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axes = axes_of_curves(monkeypatch, a=list(enumerate(values)))
+    low, high = axes.get_ylim()
+    assert 0 <= low <= min(values)
+    assert max(values) <= high <= 1
+    assert low < high
+    assert not axes.lines[0].get_clip_on(), "a point on the border is seen whole"
+    low, high = axes_of_curves(monkeypatch, a=[(0, -0.1), (1, 1.1)]).get_ylim()
+    assert low < -0.1
+    assert high > 1.1
+
+
+def test_lines_that_coincide_are_all_seen() -> None:
+    """Four on one another, the last going on: of each colour something is left."""
+    points = [(float(n), 0.9) for n in range(30)]
+    labels = {"title": "t", "x_label": "x", "y_label": "y"}
+    series = {"a": points, "b": points, "c": points[:20], "d": [*points[:10], (10.0, 0.2)]}
+    together = decode(charts.curves(series, **labels))
+    for colour in ((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40)):
+        assert count(together[: together.shape[0] // 6], colour) > 20, "not only in the legend, below"
+
+
+def test_points_that_coincide_are_all_seen() -> None:
+    labels = {"title": "t", "x_label": "x", "y_label": "y"}
+    one = decode(charts.curves({name: [(1.0, 0.5)] for name in "ab"}, **labels))
+    middle = one[:, : int(0.8 * one.shape[1])]  # without the legend
+    assert min(count(middle, colour) for colour in ((31, 119, 180), (255, 127, 14))) >= 4
+
+
+def test_epochs_are_counted_in_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = axes_of_curves(monkeypatch, a=[(1, 0.5), (2, 0.7)]).get_xticks()
+    assert (ticks == ticks.round()).all()
+    assert 0.5 in axes_of_curves(monkeypatch, a=[(0.25, 0.5), (1, 0.7)]).get_xticks().round(3)
+
+
 @pytest.mark.parametrize("watched", ["held out", "test"])
 def test_the_legend_says_what_is_watched(watched: str, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Any] = []

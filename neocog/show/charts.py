@@ -25,13 +25,24 @@ RIGHT, WRONG, OTHER = "blue", "red", "grey"
 """Colours of the true class, a wrong guess, and all other classes (experiment E4)."""
 
 MOST_BARS = 20
+CLOUD = 4.2
+"""Width and height of one cloud of points, in inches."""
+DASHES = 9.0
+"""Of a broken line, a dash with the gap after it: in widths of the line."""
 
 
 def curves(
-    series: Mapping[str, Sequence[tuple[float, float]]], *, title: str, x_label: str, y_label: str
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    width: float = 7.5,
 ) -> bytes:
-    """One line per name through its (x, y) points; points that are not finite leave a gap."""
-    figure = _figure(7.5, 4.5)
+    """One line per name through its (x, y) points, `width` inches of picture; points that are not finite
+    leave a gap. Where y lies between 0 and 1, as shares do, so does the whole axis.
+    """
+    figure = _figure(width, 4.5)
     axes = figure.add_subplot()
     _curves(axes, series)
     axes.set(title=short(title, 90), xlabel=short(x_label, 90), ylabel=short(y_label, 60))
@@ -44,9 +55,6 @@ def training_curves(epochs: Sequence[Mapping[str, Any]]) -> bytes:
     Keys of an epoch: epoch, loss, and any NAME that comes with val_NAME; what is missing is left out.
     'watched' says what val_NAME was measured on ('held out' where it is missing).
     """
-    plotting.settle()
-    from matplotlib.ticker import MaxNLocator
-
     named = dict.fromkeys(key for e in epochs for key in e if f"val_{key}" in e)
     names = tuple(named) or ("loss", "accuracy")
     watched = next((e["watched"] for e in epochs if "watched" in e), "held out")
@@ -60,7 +68,6 @@ def training_curves(epochs: Sequence[Mapping[str, Any]]) -> bytes:
         }
         _curves(axes, {name: points for name, points in series.items() if points})
         axes.set(title=what, xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return _rendered(figure)
 
 
@@ -129,8 +136,10 @@ def spectrum(probabilities: Sequence[float] | npt.NDArray[Any], names: Sequence[
 
 
 def clouds(places: Mapping[str, npt.NDArray[Any]], labels: Sequence[int], names: Sequence[str]) -> bytes:
-    """Side by side for each title its `places` (n, 2), a point each, in the colour of its label."""
-    figure = _figure(4.2 * len(places), 4.2)
+    """Side by side for each title its `places` (n, 2), a point each, in the colour of its label; so many
+    times `CLOUD` inches wide.
+    """
+    figure = _figure(CLOUD * len(places), CLOUD)
     of = np.asarray(labels)
     for n, (title, points) in enumerate(places.items(), start=1):
         axes = figure.add_subplot(1, len(places), n)
@@ -185,19 +194,49 @@ def _two_lines(text: str, most: int) -> str:
 
 
 def _curves(axes: Axes, series: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    drawn: list[npt.NDArray[Any]] = []
     for n, (name, points) in enumerate(series.items()):
         x, y = np.array(points, dtype=float).reshape(-1, 2).T
         y = np.where(np.isfinite(y), y, np.nan)
-        marker = "o" if len(x) <= 40 else None
-        style = "-" if n < 10 else "--"  # ten colours, then again with broken lines
-        axes.plot(x, y, style, color=f"C{n % 10}", marker=marker, markersize=3.5, label=short(name, 40))
+        covered = sum(_share_a_stretch(other, np.stack([x, y])) for other in drawn)
+        drawn.append(np.stack([x, y]))
+        (line,) = axes.plot(x, y, color=f"C{n % 10}", markersize=3.5, label=short(name, 40))
+        line.set(marker="o" if len(x) <= 40 and not covered else "", clip_on=False, zorder=3)
+        if covered and len(x) == 1:  # a ring around the points below
+            line.set(marker="o", fillstyle="none", markersize=3.5 + 3 * covered)
+        elif covered:  # broken, and without markers: the lines below show in the gaps
+            dash = DASHES / (covered + 1)
+            line.set_dashes((dash, DASHES - dash))
+        elif n >= 10:  # ten colours, then again with broken lines
+            line.set_linestyle("--")
     axes.grid(alpha=0.3)
+    x, y = np.concatenate(drawn, axis=1) if drawn else np.empty((2, 0))
+    if x.size and (x == x.round()).all():
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    y = y[np.isfinite(y)]
+    if y.size and y.min() >= 0 and y.max() <= 1:
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, 0), min(high, 1))
     if series:
         axes.legend(fontsize=8)
     else:
         axes.text(
             0.5, 0.5, "nothing to show yet", ha="center", va="center", transform=axes.transAxes, color="grey"
         )
+
+
+def _share_a_stretch(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    """Whether two lines (2, points) have two points in common that follow one another in both, or one where
+    either has no more.
+    """
+    least = min(2, one.shape[1], other.shape[1])
+    pairs = (one, other)
+    runs, others = (
+        {tuple(line[:, n : n + least].flat) for n in range(line.shape[1] - least + 1)} for line in pairs
+    )
+    return least > 0 and not runs.isdisjoint(others)
 
 
 def _bars(

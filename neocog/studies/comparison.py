@@ -127,9 +127,13 @@ class Comparison:
             raise UsageError(f"'{path.name}': a comparison is written as .png or as .csv")
 
     def _png(self) -> bytes:
-        courses = {w.name: [(n, 100 * a) for n, a in enumerate(w.course, start=1)] for w in self.ways}
+        courses = {w.name: [(n, a) for n, a in enumerate(w.course, start=1)] for w in self.ways}
         drawn = charts.curves(
-            courses, title=f"Eyes of {self.start}", x_label="epoch", y_label="test accuracy, %"
+            courses,
+            title=f"Eyes of {self.start}",
+            x_label="epoch",
+            y_label="test accuracy",
+            width=charts.CLOUD * len(self.embeddings),
         )
         titles = {
             f"{e.name}: {percent(e.neighbours, digits=0)} lie nearest to their class": e.places
