@@ -24,7 +24,7 @@ from neocog.data.posed import posed
 from neocog.errors import NeocogError, UnreadableError, UsageError, first_complaint, unknown
 from neocog.files import named_as_path, require_named, write_json
 from neocog.pictures.decode import Preprocess
-from neocog.tasks.doubt import Doubt, Tempered, from_file
+from neocog.tasks.doubt import Doubt, Tempered, from_file, unpacked
 from neocog.tasks.table import TASKS
 from neocog.tasks.task import Onlooker, Result, Task, nobody
 from neocog.tasks.task import measure as measure_task
@@ -296,8 +296,9 @@ def open_trained(what: str | Path | Kept | Trained, weights: str | Path | None =
     path = Path(given)
     if path.suffix == ".json" and path.is_file():
         return _apart(path, weights)
-    if weights is not None and (path.exists() or str(given) not in ZOO):
-        known = "brings its own weights" if path.exists() else "is no network of the zoo"
+    there = path.exists()
+    if weights is not None and (there or not (str(given) in ZOO or named_as_path(str(given)))):
+        known = "brings its own weights" if there else "is no network of the zoo"
         raise UsageError(f"{given} {known}; --weights goes with a name such as mobilenet_v2")
     if path.is_dir():
         if not (path / MODEL_FILE).exists():
@@ -346,6 +347,7 @@ def borrowed(found: Published) -> Trained:
         preprocess=found.preprocess,
         task=found.task,
         provenance=found.provenance,
+        doubt=unpacked(found.doubt, found.provenance["weights"]) if found.doubt is not None else None,
     )
 
 

@@ -23,10 +23,12 @@ from neocog.model import Trained, open_trained
 from neocog.pictures.preprocess import Preprocess
 from neocog.pretrained.keras import h5 as keras_h5
 from neocog.runs.run import Run
+from neocog.tasks.doubt import Doubt
 from neocog.verbs.weights import Weights
 from neocog.zoo import Model, build
 from neocog.zoo.layer_list import parse
 
+PACKED = Doubt(1.0, 0.9, None, 3, torch.zeros(10, 2), torch.ones(2)).packed()
 NAMES = ("naught", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -84,6 +86,62 @@ def test_the_command_line_takes_them_apart(
     assert "holds layers without weights; give those: --weights" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize("files", [("net.keras",), ("net.h5",), ("net.json", "net.weights.h5")], ids=str)
+def test_when_to_doubt_is_read_back_too(
+    files: tuple[str, ...], wide: bool, trained: Trained, photos: list[Path], tmp_path: Path
+) -> None:
+    """Probabilities and warnings are those of the run: temperature, centres, threshold."""
+    width, draws = trained.network.head.dense2.in_features, torch.Generator().manual_seed(0)
+    whitening = torch.rand((width, width) if wide else (width,), generator=draws)
+    doubt = Doubt(2.5, 0.95, 1e-3, 7, torch.randn(10, width, generator=draws), whitening)
+    doubtful = replace(trained, doubt=doubt)
+    for name in files:
+        Weights(doubtful).save(tmp_path / name)
+    weights = tmp_path / files[1] if len(files) > 1 else None
+    again = open_trained(tmp_path / files[0], weights)
+    assert again.doubt is not None
+    assert again.doubt.json() == doubt.json()
+    assert all(torch.equal(again.doubt.tensors()[name], kept) for name, kept in doubt.tensors().items())
+    mine, theirs = neocog.predict(doubtful, photos), neocog.predict(again, photos)
+    plain = neocog.predict(trained, photos)
+    for one, other, sure in zip(mine.items, theirs.items, plain.items, strict=True):
+        assert other.top[0].probability == pytest.approx(one.top[0].probability, abs=1e-5)
+        assert other.top[0].probability < sure.top[0].probability
+        assert other.unlike
+
+
+@pytest.mark.parametrize("files", [("net.keras",), ("net.json", "net.weights.h5")], ids=str)
+def test_a_network_that_restores_is_read_back(files: tuple[str, ...], tmp_path: Path) -> None:
+    """It gives the same pictures back, and knows the damage that it learned to mend."""
+    first = {"kind": "conv", "filters": 4, "kernel": 3, "padding": "same", "activation": "relu"}
+    layers = parse([first, {"kind": "conv", "filters": 3, "kernel": 3, "padding": "same"}])
+    prepared = {"size": (8, 8), "channels": 3, "scale": "unit"}
+    restoring = Trained(
+        network=build(Model(layers=layers), shape=(3, 8, 8), classes=1).eval(),
+        model=Model(layers=layers),
+        shape=(3, 8, 8),
+        classes=("photo",),
+        preprocess=Preprocess.model_validate(prepared),
+        task="restore",
+        provenance={"damage": {"noise": 20.0, "seed": 3}},
+    )
+    for name in files:
+        Weights(restoring).save(tmp_path / name)
+    weights = tmp_path / files[1] if len(files) > 1 else None
+    again = open_trained(tmp_path / files[0], weights)
+    assert again.damage is not None
+    assert (again.task, again.damage, again.preprocess) == ("restore", restoring.damage, restoring.preprocess)
+    x = torch.rand(2, 3, 8, 8)
+    with torch.inference_mode():
+        assert torch.allclose(again.network(x), restoring.network(x), atol=1e-5)
+
+
+def test_weights_beside_a_path_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableError, match="there is no run or model file at"):
+        open_trained(tmp_path / "net.json", tmp_path / "net.weights.h5")
+
+
 def test_labels_each_for_itself_end_in_logistics(tmp_path: Path) -> None:
     layers = parse([{"kind": "flatten"}, {"kind": "dense", "units": "classes", "activation": "softmax"}])
     network = build(Model(layers=layers), shape=(1, 4, 4), classes=3).eval()
@@ -115,6 +173,11 @@ def test_labels_each_for_itself_end_in_logistics(tmp_path: Path) -> None:
         ({"preprocess": {"size": [9, 9], "channels": 1}}, "of another network"),
         ({"preprocess": {"size": [8, 8], "channels": 1, "scale": "loud"}}, "preprocess.scale"),
         ({"provenance": []}, "provenance"),
+        ({"doubt": {}}, "doubt"),
+        ({"doubt": PACKED | {"centres": {"shape": [9, 2], "float32": "?"}}}, "doubt"),
+        ({"doubt": PACKED | {"temperature": 0}}, "doubt"),
+        ({"doubt": PACKED | {"whitening": PACKED["centres"]}}, "doubt"),
+        ({"doubt": [1]}, "doubt"),
     ],
     ids=str,
 )

@@ -15,6 +15,7 @@ from neocog.zoo.blocks import Network
 class Published:
     """A network with public weights, in evaluation mode, float32. `classes` is empty without a classifier.
 
+    `doubt` is what our own file says of when not to believe an answer, as `Doubt.packed` wrote it.
     `provenance`: file, its SHA-256, source, layout, licence where known, manner.
     """
 
@@ -25,3 +26,4 @@ class Published:
     preprocess: Preprocess
     provenance: Mapping[str, Any]
     task: str = "classify"
+    doubt: Mapping[str, Any] | None = None

@@ -10,15 +10,18 @@ turn.
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from neocog.data.targets import form_of
+from neocog.errors import UnreadableError
 from neocog.tasks.task import Task
 from neocog.zoo.head import answering
 from neocog.zoo.modes import evaluating
@@ -78,10 +81,48 @@ class Doubt:
     def tensors(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in TENSORS}
 
+    def packed(self) -> dict[str, Any]:
+        """All of it as JSON, for files that have no place for tensors of ours: each as its shape and the
+        base64 of its float32.
+        """
+        kept = {name: tensor.cpu().float().contiguous() for name, tensor in self.tensors().items()}
+        return self.json() | {
+            name: {
+                "shape": list(t.shape),
+                "float32": base64.b64encode(t.numpy().astype("<f4").tobytes()).decode(),
+            }
+            for name, t in kept.items()
+        }
+
 
 def from_file(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Doubt:
     """The inverse of `json` and `tensors`; raises KeyError or TypeError where something is missing."""
     return Doubt(**document, centres=tensors["centres"], whitening=tensors["whitening"])
+
+
+def unpacked(document: Mapping[str, Any], file: str) -> Doubt:
+    """The inverse of `packed`; `UnreadableError` names the `file` where that did not write the document."""
+    try:
+        tensors = {name: _tensor(document[name]) for name in TENSORS}
+        centres, whitening = tensors["centres"], tensors["whitening"]
+        said = {name: document[name] for name in ("temperature", "coverage", "threshold", "n")}
+        limits = [said["temperature"], said["coverage"], said["threshold"] or 0.0]
+        if centres.ndim != 2 or set(whitening.shape) != {centres.shape[1]}:
+            raise ValueError("its tensors do not fit one another")
+        if limits[0] <= 0 or not all(math.isfinite(n) for n in limits):
+            raise ValueError("its limits are no numbers")
+        return from_file(said, tensors)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableError(
+            f"{file}: what neocog wrote into it was changed (doubt: {error}); write it again"
+        ) from None
+
+
+def _tensor(packed: Mapping[str, Any]) -> Tensor:
+    values = np.frombuffer(base64.b64decode(packed["float32"], validate=True), "<f4").astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError("it holds values that are not finite")
+    return torch.from_numpy(values.reshape(packed["shape"]))
 
 
 class Tempered(nn.Module):

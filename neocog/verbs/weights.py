@@ -93,6 +93,8 @@ class Weights:
                     f"Keras gets layer lists only, and {t.model.name} is none; write .safetensors"
                 )
             about = {key: t.document()[key] for key in ("classes", "preprocess", "task", "provenance")}
+            if t.doubt is not None:
+                about["doubt"] = t.doubt.packed()
             answering = _answering(tuple(layers), t.task)
             sequential.save(path, sequential.Sequential(answering, t.shape, t.network, about=about))
 

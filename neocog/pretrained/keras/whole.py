@@ -21,16 +21,21 @@ from neocog.zoo import Model
 from neocog.zoo.blocks import Logistic
 from neocog.zoo.layer_list import meaning
 
+Word = Literal["classify", "multilabel", "restore"]
+
 
 class About(BaseModel):
-    """What we write beside Keras' own words: class names, preprocessing, what the outputs mean, origin."""
+    """What we write beside Keras' own words: class names, preprocessing, what the outputs mean, origin, and
+    when to doubt the answers.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     classes: Annotated[tuple[str, ...], Field(max_length=1_000_000)]
     preprocess: Preprocess
-    task: Literal["classify", "multilabel"]
+    task: Word
     provenance: dict[str, Any] = {}
+    doubt: dict[str, Any] | None = None
 
 
 def load(path: Path, json: Path | None = None) -> Published:
@@ -66,6 +71,7 @@ def load(path: Path, json: Path | None = None) -> Published:
         preprocess=about.preprocess,
         task=about.task,
         provenance={**about.provenance, **facts},
+        doubt=about.doubt,
     )
 
 
@@ -82,7 +88,8 @@ def _about(path: Path, stored: sequential.Sequential) -> About | None:
             f"{path}: what neocog wrote into it was changed ({place}: {detail['msg']}); write it again"
         ) from None
     prepared = about.preprocess
-    if len(about.classes) != stored.classes or (prepared.channels, *(prepared.size or ())) != stored.shape:
+    fits = about.task == "restore" or len(about.classes) == stored.classes
+    if not fits or (prepared.channels, *(prepared.size or ())) != stored.shape:
         raise UnreadableError(
             f"{path}: what neocog wrote into it is of another network ({len(about.classes)} classes for "
             f"{stored.classes} outputs); write it again"
@@ -90,8 +97,10 @@ def _about(path: Path, stored: sequential.Sequential) -> About | None:
     return about
 
 
-def _task(path: Path, stored: sequential.Sequential) -> Literal["classify", "multilabel"]:
-    """What the numbers of the last layer mean: one class of many, or labels each for itself."""
+def _task(path: Path, stored: sequential.Sequential) -> Word:
+    """What the last layer's numbers mean: one class of many, labels each for itself, or pictures."""
+    if stored.about is not None and stored.about.get("task") == "restore":
+        return "restore"  # pictures, whatever activation makes them
     said = meaning(stored.layers)
     if said == "softmax" and stored.classes > 1:
         return "classify"
