@@ -131,6 +131,37 @@ def test_epochs_are_stretched(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stage.before_seconds == 0
 
 
+@pytest.mark.parametrize(
+    ("cost", "adds"), [(0.0, 0.0), (0.3, 0.3), (7.0, 0.04 * (1.5 / 3 * 41 + 0.25 * 144 / 128))]
+)
+def test_a_save_counts_as_it_is_or_by_its_share(
+    cost: float, adds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state is never saved so often that it takes more than its share: the lesser of the two is added, the
+    cost itself is no measuring, and what the piece's epoch took besides is."""
+    whole = job("batch=32", "epochs=5")
+    assert (whole.plan.per_epoch, len(whole.dataset.split("val"))) == (41, 144)
+    events = [
+        (2.0, epoch(1.5)),
+        (2.0 + cost, Saved(3, cost)),
+        (2.0 + 1.5 + 0.25 + cost, epoch(1.5)),
+    ]
+    stage = _stage(whole, _piece(whole, 3), heard(events, monkeypatch), 0)
+    assert stage.epoch_seconds == pytest.approx(1.5 / 3 * 41 + 0.25 * 144 / 128 + adds)
+
+
+def test_nothing_held_out_is_measured_in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a clock that says less than the steps took, too, measuring takes no time, not less."""
+    whole = job("batch=32", "epochs=5")
+    early = heard([(2.0, epoch(2.0)), (3.0, epoch(1.5))], monkeypatch)
+    stage = _stage(whole, _piece(whole, 3), early, 0)
+    assert stage.epoch_seconds == pytest.approx(1.5 / 3 * 41)
+    without = replace(whole, dataset=replace(whole.dataset, val=None))
+    late = heard([(2.0, epoch(1.5)), (4.0, epoch(1.5))], monkeypatch)
+    stage = _stage(without, _piece(without, 3), late, 0)
+    assert stage.epoch_seconds == pytest.approx(1.5 / 3 * 41 + 0.5)
+
+
 def test_what_is_kept_of_frozen_stages_is_stretched_too(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = job('phases=[{"epochs": 4, "freeze": "features"}, {"epochs": 2}]', "batch=32")
     piece = _piece(whole, 2)
