@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from neocog import files
-from neocog.errors import UnreadableError, escaped
+from neocog.errors import UnreadableError, UsageError, escaped
 
 PNG = b"\x89PNG\r\n\x1a\n"
 HEAD = 33
@@ -72,6 +72,13 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write an output; a PNG bears the mark that neocog wrote it."""
     with replacing(path) as temporary:
         temporary.write_bytes(_marked(data) if data.startswith(PNG) else data)
+
+
+def write_png(path: Path, png: bytes) -> None:
+    """Write a picture. `UsageError` for a name that says another kind of file: no viewer would be sure."""
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"a picture is written as .png, not as '{escaped(path.name)}'")
+    write_bytes(path, png)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from neocog.errors import CheckFailed, UsageError
 from neocog.tasks.intervals import mcnemar, wilson
-from neocog.tasks.metrics import BINS, Report, Tally, from_confusion
+from neocog.tasks.metrics import Report, from_confusion
 from neocog.tasks.multilabel import LabelTally, average_precision
+from neocog.tasks.tally import BINS, Tally
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

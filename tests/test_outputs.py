@@ -146,7 +146,7 @@ def test_the_verbs_replace_no_input_and_nothing_of_a_run(
     capsys.readouterr()
 
 
-WRITERS = {"write_text", "write_bytes", "write_json", "replacing", "append"}
+WRITERS = {"write_text", "write_bytes", "write_png", "write_json", "replacing", "append"}
 OF_OUR_OWN = (
     "sealed.py", "model.py", "runs/", "downloads/", "data/folders/picture_cache.py", "figures/",
     "studies/reproduce.py",
@@ -428,3 +428,32 @@ def test_a_log_that_takes_nothing_ends_no_training(tmp_path: Path) -> None:
     print("lost", file=stream)
     assert stream.write("lost") == 4
     stream.flush()
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.JPEG", "x.svg", "x", ".png"])
+def test_pictures_are_written_under_no_other_name(
+    name: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A PNG called .jpg is what some programs refuse, and this one would call misnamed."""
+    monkeypatch.chdir(tmp_path)
+    for words in (
+        f"predict {run.path} --split test --index 0 --picture {name}",
+        f"predict {run.path} --split test --index 0 --spectrum {name}",
+        f"look digits --out {name}",
+        f"look digits --index 3 --out {name}",
+        f"summary lenet5 -o {name}",
+        f"compare {run.path} {run.path} -o {name}",
+        f"evaluate {run.path} --out {name}",
+        f"explain {run.path} --split test --index 0 -o {name}",
+        f"filter digits:3 --kernel blur -o {name}",
+    ):
+        assert command(words.split()) == 2, words
+        said = capsys.readouterr().err.strip().splitlines()[-1]
+        assert f"not as '{name}'" in said, words
+        assert ".png" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_may_be_called_png_in_any_letters(tmp_path: Path) -> None:
+    outputs.write_png(tmp_path / "x.PNG", png())
+    assert (tmp_path / "x.PNG").read_bytes().startswith(outputs.PNG)

@@ -313,7 +313,7 @@ def test_many_classes(
     answers: Answers, trained: Trained, dataset: Dataset, n: int, table: bool, drawn: bool
 ) -> None:
     """Above 30 classes the matrix is a picture, above 150 it is left to the list of confusions."""
-    from neocog.tasks.metrics import Tally
+    from neocog.tasks.tally import Tally
 
     generator = torch.Generator().manual_seed(0)
     split = Split(torch.zeros(900, 1, 8, 8, dtype=torch.uint8), torch.arange(900) % n)

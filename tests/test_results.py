@@ -9,9 +9,10 @@ import torch
 
 from neocog.errors import UsageError
 from neocog.tasks.classify import Classify
-from neocog.tasks.metrics import Report, Tally, from_confusion
+from neocog.tasks.metrics import Report, from_confusion
 from neocog.tasks.multilabel import LabelTally, MultiLabel
 from neocog.tasks.restore import Nearness, Restore, RestoreReport
+from neocog.tasks.tally import Tally
 
 TRUTH, SAID = torch.tensor([0, 0, 1, 2, 3, 4, 5, 6]), [0, 1, 1, 2, 2, 4, 5, 0]
 LOGITS = torch.zeros(8, 7).index_put_((torch.arange(8), torch.tensor(SAID)), torch.tensor(2.0))

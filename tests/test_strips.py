@@ -9,8 +9,8 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from test_jpeg import refused
 
-from neocog.errors import UnreadableError
 from neocog.pictures import strips
 from neocog.pictures.decode import decode
 
@@ -49,14 +49,6 @@ def saved(picture: Image.Image, kind: str) -> bytes:
         data, "TIFF", compression=packed, tiffinfo=tags
     )
     return data.getvalue()
-
-
-def refused(data: bytes) -> str:
-    try:
-        decode(data)
-    except UnreadableError as error:
-        return str(error)
-    return ""
 
 
 def made(pixels: np.ndarray, packing: int, parts: list[bytes], order: str = "<", **more: int) -> bytes:

@@ -21,6 +21,7 @@ LAYERS: dict[str, int] = {
         [
             "_version",
             "assignments",
+            "axes",
             "downloads",
             "errors",
             "events",

@@ -16,13 +16,14 @@ from torch import nn
 from neocog.arithmetic import Impossible, Shape, walk, written
 from neocog.arithmetic.following import require_input
 from neocog.arithmetic.sliding_window import times
+from neocog.axes import per_axis
 from neocog.errors import NeocogError, ShapeError
 from neocog.inside.input_sizes import fitting_sizes, smallest_input, smallest_square, square
 from neocog.inside.module_doctor import cures
 from neocog.zoo import Model, Network
 from neocog.zoo import build as build_model
 from neocog.zoo.layer_list import Layer, build
-from neocog.zoo.layers.plain import Conv, Dense, Flatten, GlobalPooling, Pool, per_axis
+from neocog.zoo.layers.plain import Conv, Dense, Flatten, GlobalPooling, Pool
 
 MOST_EDITS = 8
 """Edits named in a message; `edits` finds them all."""

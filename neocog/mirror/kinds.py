@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from neocog.errors import ShapeError, UsageError
+from neocog.axes import per_axis
+from neocog.errors import ShapeError
 from neocog.mirror.convolution import Conv
 from neocog.mirror.growing import TransposedConv, Unflatten, Upsample
 from neocog.mirror.layers import ACTIVATIONS, BatchNorm, Dense, Dropout, Flatten, Layer, Shape
@@ -216,17 +217,6 @@ def softmax(site: Site) -> Steps:
 def _activated(word: str) -> Steps:
     if word != "none":
         yield word, ACTIVATIONS[word]()
-
-
-def per_axis(value: Any, axes: int) -> Shape:
-    """One number for all axes, or one number each."""
-    if isinstance(value, int):
-        return (value,) * axes
-    if len(value) != axes:
-        raise UsageError(
-            f"{list(value)} gives {len(value)} sizes, but the input has {axes} axes; give one or {axes}"
-        )
-    return tuple(int(n) for n in value)
 
 
 KINDS: dict[str, Callable[..., Steps]] = {

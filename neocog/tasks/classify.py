@@ -12,7 +12,7 @@ from torch import Tensor
 from neocog.data.targets import CLASS_INDICES
 from neocog.pictures.decode import Preprocess
 from neocog.show.words import percent
-from neocog.tasks.metrics import Tally
+from neocog.tasks.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)

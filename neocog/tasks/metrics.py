@@ -1,7 +1,7 @@
 """How good a classifier is, with error bars: accuracy, per-class scores, confusions, calibration.
 
-A `Tally` reads logits batch by batch and keeps sums only; its `report` is a frozen `Report`. Where a measure
-would be 0/0 it is None, never 0 or 1. Fractions are 0..1; rows of a confusion matrix are the truth.
+A `tally.Tally` counts, `Report` is what comes of it. Where a measure would be 0/0 it is None, never 0 or 1.
+Fractions are 0..1; rows of a confusion matrix are the truth.
 """
 
 from __future__ import annotations
@@ -15,19 +15,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from neocog.data.dataset import Split
-from neocog.errors import CheckFailed, UsageError, escaped, unknown
+from neocog.errors import UsageError, escaped, unknown
 from neocog.show.words import jsonable, percent, plural, table
 from neocog.tasks.intervals import wilson
 from neocog.tasks.task import Columns
 
 TOP = 5
-BINS = 15
-"""Bins of the calibration, as in Guo et al., 'On Calibration of Modern Neural Networks', 2017."""
-
 PAIRS = 10
 """How many confusions a report names."""
 
@@ -148,7 +144,7 @@ class Report:
         from neocog import outputs
         from neocog.show import charts
 
-        outputs.write_bytes(Path(path), charts.confusion(np.array(self.confusion), self.classes))
+        outputs.write_png(Path(path), charts.confusion(np.array(self.confusion), self.classes))
 
     @property
     def score(self) -> tuple[float, float]:
@@ -213,81 +209,6 @@ class Report:
         about_classes = _remarks(self.classes, fine)
         kept = (remark for remark in self.remarks if remark not in about_classes)
         return from_confusion(coarse, names, split=self.split, remarks=(*kept, f"grouped: {said}"))
-
-
-class Tally:
-    """Sums over the batches of an evaluation; memory is that of the confusion matrix.
-
-    `sums` holds plain tensors that can be added up over processes before `report`.
-    """
-
-    def __init__(self, classes: int) -> None:
-        self.classes = classes
-        self.sums: dict[str, Tensor] = {}
-
-    def add(self, logits: Tensor, y: Tensor, loss_sum: Tensor | float | None = None) -> None:
-        """Count a batch: `logits` (N, classes) and class indices `y` (N,), int64, on one device.
-
-        `loss_sum` is the sum of the pictures' losses; without it, cross-entropy.
-        """
-        logits = logits.detach().float()
-        sums = self.sums = self.sums or self._zeros(logits.device)
-        sums["loss"] += F.cross_entropy(logits, y, reduction="sum") if loss_sum is None else loss_sum
-        sums["not_finite"] += (~logits.isfinite().all(1)).sum()
-        confidence, predicted = logits.nan_to_num().softmax(1).max(1)
-        right = predicted == y
-        sums["confusion"].view(-1).index_add_(0, y * self.classes + predicted, torch.ones_like(y))
-        if self.classes > TOP:
-            sums["top5"] += (logits.topk(TOP, dim=1).indices == y[:, None]).any(1).sum()
-        place = (confidence * BINS).ceil().long().clamp(1, BINS) - 1
-        sums["bin_n"].index_add_(0, place, torch.ones_like(y))
-        sums["bin_right"].index_add_(0, place, right.long())
-        sums["bin_confidence"].index_add_(0, place, confidence.double())
-
-    def report(self, classes: Sequence[str], *, split: str, remarks: Sequence[str] = ()) -> Report:
-        """The measures of everything added so far; `CheckFailed` where an output was not finite."""
-        sums = {name: total.cpu() for name, total in (self.sums or self._zeros("cpu")).items()}
-        n = int(sums["confusion"].sum())
-        if bad := int(sums["not_finite"]):
-            raise CheckFailed(
-                f"the network's output is not finite for {plural(bad, 'picture')} of {n:,}; "
-                "train again with a lower learning rate"
-            )
-        report = from_confusion(sums["confusion"], tuple(classes), split=split, remarks=tuple(remarks))
-        if n == 0:
-            return report
-        top5 = int(sums["top5"]) if self.classes > TOP else None
-        return replace(
-            report,
-            loss=float(sums["loss"]) / n,
-            top5=None if top5 is None else top5 / n,
-            top5_interval=None if top5 is None else wilson(top5, n),
-            calibration=_calibration(sums),
-        )
-
-    def _zeros(self, device: torch.device | str) -> dict[str, Tensor]:
-        sizes = {
-            "confusion": (self.classes, self.classes),
-            "top5": (),
-            "not_finite": (),
-            "bin_n": (BINS,),
-            "bin_right": (BINS,),
-        }
-        sums = {name: torch.zeros(size, dtype=torch.int64, device=device) for name, size in sizes.items()}
-        sums["bin_confidence"] = torch.zeros(BINS, dtype=torch.float64, device=device)
-        sums["loss"] = torch.zeros((), dtype=torch.float64, device=device)
-        return sums
-
-
-def _calibration(sums: Mapping[str, Tensor]) -> Calibration:
-    counts, right = sums["bin_n"].tolist(), sums["bin_right"].tolist()
-    confidence = sums["bin_confidence"].tolist()
-    gaps = sum(abs(r - c) for r, c in zip(right, confidence, strict=True))
-    bins = tuple(
-        Bin(i / BINS, (i + 1) / BINS, n, ratio(c, n), ratio(r, n))
-        for i, (n, r, c) in enumerate(zip(counts, right, confidence, strict=True))
-    )
-    return Calibration(gaps / sum(counts), bins)
 
 
 def from_confusion(

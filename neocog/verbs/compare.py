@@ -18,7 +18,7 @@ from neocog.answers import ANSWERS_FILE, collect
 from neocog.answers import read as read_answers
 from neocog.errors import UnreadableError, UsageError
 from neocog.model import dataset_of, open_trained
-from neocog.outputs import write_bytes
+from neocog.outputs import write_png
 from neocog.recipes.recipe import Recipe
 from neocog.runs.run import Run, open_run
 from neocog.show import charts
@@ -171,7 +171,7 @@ class Comparison:
 
     def save(self, path: str | Path) -> None:
         """Write the curves as a PNG."""
-        write_bytes(Path(path), self.png())
+        write_png(Path(path), self.png())
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(self.text())}</pre>"

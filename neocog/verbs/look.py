@@ -26,7 +26,7 @@ from neocog.data.own import OwnPictures, open_own
 from neocog.data.samples import Sheet, View, draw, draw_variants
 from neocog.errors import UnreadableError, first_complaint, unknown
 from neocog.files import named_as_path, require_named
-from neocog.outputs import write_bytes
+from neocog.outputs import write_png
 from neocog.pictures.decode import Preprocess
 from neocog.pictures.seen import decoded_as, decoding
 from neocog.pictures.walk import Skipped
@@ -123,9 +123,9 @@ class Look:
         out-1.png, out-2.png ...
         """
         place = Path(path)
-        write_bytes(place, self.sheet.png())
+        write_png(place, self.sheet.png())
         for number, single in enumerate(self.sheet.singles(), 1):
-            write_bytes(place.with_stem(f"{place.stem}-{number}"), single)
+            write_png(place.with_stem(f"{place.stem}-{number}"), single)
 
     def _repr_html_(self) -> str:
         data = base64.b64encode(self.sheet.png()).decode()

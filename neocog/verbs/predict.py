@@ -20,7 +20,7 @@ from neocog.data.batches import channels_last
 from neocog.data.targets import form_of
 from neocog.errors import UnreadableError, UsageError, escaped
 from neocog.model import Trained, dataset_of, open_trained
-from neocog.outputs import cell, write_bytes
+from neocog.outputs import cell, write_png
 from neocog.pictures import reading
 from neocog.pictures.decode import Pixels, Preprocess
 from neocog.pictures.seen import decoding
@@ -130,7 +130,7 @@ class Predictions:
     def _write(self, path: str | Path, pngs: Sequence[bytes]) -> None:
         if not pngs:
             raise UsageError("none of the pictures could be read, so there is nothing to show")
-        write_bytes(Path(path), grids.stacked(pngs, caption=self.limit or None))
+        write_png(Path(path), grids.stacked(pngs, caption=self.limit or None))
 
     @property
     def shown(self) -> tuple[Shown, ...]:

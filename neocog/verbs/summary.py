@@ -78,7 +78,7 @@ class Summary:
         """Draw the network as a PNG."""
         from neocog.inside.drawing import draw
 
-        outputs.write_bytes(Path(path), draw(self.network, self.walk, title=self.title))
+        outputs.write_png(Path(path), draw(self.network, self.walk, title=self.title))
 
     def save_list(self, path: str | Path) -> None:
         """Write the network as a layer list in JSON. `UsageError` where it is no chain of such layers."""

@@ -5,22 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from neocog.axes import per_axis
 from neocog.errors import UsageError
 from neocog.zoo.architectures import Shape
 from neocog.zoo.layer_list import Layer
-from neocog.zoo.layers.growing import TransposedConv, Unflatten, Upsample
-from neocog.zoo.layers.plain import (
-    Activate,
-    BatchNorm,
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalPooling,
-    Padded,
-    Pool,
-    per_axis,
-)
+from neocog.zoo.layers import growing, plain
 
 Config = Mapping[str, Any]
 Entry = dict[str, Any]
@@ -232,33 +221,33 @@ def written(layer: Layer, name: str, size: Shape, *, units: int) -> list[Entry]:
 
     `units` stands for "classes". `UsageError` where Keras has no such layer.
     """
-    if isinstance(layer, Unflatten | Upsample | TransposedConv):
+    if isinstance(layer, growing.Unflatten | growing.Upsample | growing.TransposedConv):
         raise UsageError(
             f"'{name}' makes maps larger ({layer.kind}), which is not exchanged with Keras: it fills maps "
             "channels last and cuts 'same' off at the other end; keep the network as a layer list"
         )
-    if isinstance(layer, Conv):
+    if isinstance(layer, plain.Conv):
         return _write_conv(layer, name, size)
-    if isinstance(layer, Pool):
+    if isinstance(layer, plain.Pool):
         return _write_pool(layer, name, size)
-    if isinstance(layer, Padded):
+    if isinstance(layer, plain.Padded):
         return [_write_zeros(layer.amount, name, size, border=layer.border, value=layer.value)]
-    if isinstance(layer, Dense):
+    if isinstance(layer, plain.Dense):
         count = units if layer.units == "classes" else layer.units
         config = {"units": count, "use_bias": layer.bias, "activation": KERAS_ACTIVATIONS[layer.activation]}
         config |= _write_penalty(layer, "kernel_regularizer")
         before = [_entry("Flatten", f"{name}_flatten")] if len(size) > 1 else []
         return [*before, _entry("Dense", name, **config)]
-    if isinstance(layer, GlobalPooling):
+    if isinstance(layer, plain.GlobalPooling):
         word = "Average" if layer.how == "average" else "Max"
         return [_entry(f"Global{word}Pooling{len(size) - 1}D", name)]
-    if isinstance(layer, BatchNorm):
+    if isinstance(layer, plain.BatchNorm):
         return [_entry("BatchNormalization", name, axis=-1, momentum=layer.momentum, epsilon=layer.eps)]
-    if isinstance(layer, Dropout):
+    if isinstance(layer, plain.Dropout):
         return [_entry("Dropout", name, rate=layer.rate)]
-    if isinstance(layer, Activate):
+    if isinstance(layer, plain.Activate):
         return [_entry("Activation", name, activation=KERAS_ACTIVATIONS[layer.kind])]
-    assert isinstance(layer, Flatten)
+    assert isinstance(layer, plain.Flatten)
     return [_entry("Flatten", name)]
 
 
@@ -266,7 +255,7 @@ def _entry(kind: str, name: str, /, **config: Any) -> Entry:
     return {"class_name": kind, "config": {"name": name, "dtype": "float32", **config}}
 
 
-def _write_conv(layer: Conv, name: str, size: Shape) -> list[Entry]:
+def _write_conv(layer: plain.Conv, name: str, size: Shape) -> list[Entry]:
     axes = len(size) - 1
     before, padding = _border(layer.padding, name, size, border=layer.border, value=layer.value)
     config = {
@@ -284,12 +273,12 @@ def _write_conv(layer: Conv, name: str, size: Shape) -> list[Entry]:
     return [*before, _entry(f"Conv{axes}D", name, filters=layer.filters, groups=layer.groups, **config)]
 
 
-def _write_penalty(layer: Conv | Dense, field: str) -> Entry:
+def _write_penalty(layer: plain.Conv | plain.Dense, field: str) -> Entry:
     amounts = {"l1": layer.l1, "l2": layer.l2}
     return {field: {"class_name": "L1L2", "config": amounts}} if any(amounts.values()) else {}
 
 
-def _write_pool(layer: Pool, name: str, size: Shape) -> list[Entry]:
+def _write_pool(layer: plain.Pool, name: str, size: Shape) -> list[Entry]:
     axes = len(size) - 1
     if layer.kind == "l2pool" or (layer.kind == "maxpool" and not isinstance(layer.padding, str)):
         raise UsageError(

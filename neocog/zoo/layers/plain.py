@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from torch import nn
 
-from neocog.errors import ShapeError, UsageError
+from neocog.axes import per_axis
+from neocog.errors import ShapeError
 from neocog.zoo.architectures import Shape
 from neocog.zoo.blocks import GlobalPool
 from neocog.zoo.borders import Border, L2Pool, Pad, Same, SameAveragePool
@@ -204,14 +205,3 @@ class Padded(Layer):
 
     def modules(self, shape: Shape, classes: int) -> Named:
         yield "pad", Pad(per_axis(self.amount, spatial(shape)), border=self.border, value=self.value)
-
-
-def per_axis(value: int | tuple[int, ...] | str, axes: int) -> tuple[int, ...]:
-    """One number for all axes, or one number each."""
-    if isinstance(value, int):
-        return (value,) * axes
-    if len(value) != axes:
-        raise UsageError(
-            f"{list(value)} gives {len(value)} sizes, but the input has {axes} axes; give one or {axes}"
-        )
-    return tuple(int(n) for n in value)
