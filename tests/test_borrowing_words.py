@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from neocog.pictures.preprocess import Preprocess
 from neocog.recipes.borrowing import STRENGTH, borrowing, held_back
 from neocog.recipes.chapters import RECIPES
@@ -11,14 +13,14 @@ from neocog.zoo import Model
 EYES = Start(name="efficientnet_lite1", sha256="0" * 64)
 
 
-def lent(*changes: str, tune: tuple[str, ...] = ()) -> tuple[Recipe, tuple[str, ...]]:
+def lent(*changes: str, tune: tuple[str, ...] = (), pictures: int = 200) -> tuple[Recipe, tuple[str, ...]]:
     recipe = override(RECIPES["digits"], changes)
     return borrowing(
         recipe,
         start=EYES,
         model=Model(name="efficientnet_lite1"),
         preprocess=Preprocess(size=(240, 240)),
-        pictures=200,
+        pictures=pictures,
         tune=tune,
     )
 
@@ -42,3 +44,10 @@ def test_where_nothing_can_be_left_out_the_head_is_held_back_as_it_was() -> None
     same, (why,) = held_back(recipe, None)
     assert same == recipe
     assert why.startswith(f"weight decay {STRENGTH:g} of the head: cross-validation needs two pictures")
+
+
+@pytest.mark.parametrize(("pictures", "epochs"), [(10, 60), (200, 40), (10_000, 20)])
+def test_the_head_gets_about_as_many_steps_of_few_pictures_as_of_many(pictures: int, epochs: int) -> None:
+    recipe, words = lent(pictures=pictures)
+    assert recipe.phases[0].epochs == epochs
+    assert f" under a new head ({epochs} epochs)" in words[0]

@@ -196,3 +196,9 @@ def test_what_is_said_of_a_division(rows, fields, divide, sizes, remarks):
     assert (tuple(map(len, found.values())), said) == (sizes, remarks)
     taken = torch.cat(list(found.values()))
     assert len(set(taken.tolist())) == len(taken), "no picture stands in two splits"
+
+
+def test_one_picture_of_a_class_is_kept_where_every_hash_lies_below_the_share() -> None:
+    y = torch.zeros(20, dtype=torch.long)
+    kept, held = hold_out(y, 0.9999, seed=0, keys=[f"{i}.jpg" for i in range(20)])
+    assert (len(kept), len(held)) == (1, 19)
