@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from test_transfer import FROZEN, made, recipe
 from torch import Tensor, nn
 
@@ -325,6 +326,44 @@ def test_every_picture_is_answered_once_by_a_training_without_it(
             neocog.study("folds", "digits", start=lender, dataset=made(), **refused)
     with pytest.raises(UsageError, match="--folds belongs to study folds"):
         neocog.study("labels", "digits", start=lender, dataset=made(), folds=3)
+
+
+@pytest.mark.parametrize(("best", "word"), [(2, "2 epochs"), (0, "not at all")])
+def test_folds_say_for_how_long_each_was_tuned(
+    best: int, word: str, lender: neocog.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the network that was kept, not by what was asked for."""
+    monkeypatch.setattr(tuning.Course, "best", property(lambda self: best))
+    short = ["precision=float32", "phases.0.epochs=3"]
+    data = replace(made(), val=None)
+    found = neocog.study("folds", "digits", start=lender, dataset=data, changes=short, folds=2, tune="relu1")
+    assert isinstance(found, Folds)
+    assert found.tuned == (best, best)
+    assert [line.endswith(word) for line in found.text().splitlines()[2:]] == [True, True]
+    assert [each["tuned"] for each in found.json()["folds"]] == [best, best]
+    plain = neocog.study("folds", "digits", start=lender, dataset=data, changes=short, folds=2)
+    assert "tuned" not in plain.text()
+    assert all("tuned" not in each for each in plain.json()["folds"])
+
+
+def test_folds_of_many_pictures_hold_out_what_decides_tuning(
+    lender: neocog.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neocog.recipes.borrowing.FEW", 20)
+    split = made().train
+    for number, (x, k) in enumerate(zip(split.x, split.y.tolist(), strict=True)):
+        place = tmp_path / "photos" / "abcde"[k] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(x.permute(1, 2, 0).numpy()).save(place)
+    heard: list[Dataset] = []
+    trained = neocog.studies.folds.train
+    monkeypatch.setattr(
+        "neocog.studies.folds.train",
+        lambda what, **given: (heard.append(given["dataset"]), trained(what, **given))[1],
+    )
+    short = ["precision=float32", "phases.0.epochs=2", "phases.1.epochs=1", "phases.1.copies=0"]
+    neocog.study("folds", tmp_path / "photos", start=lender, changes=short, folds=2, tune="relu1")
+    assert [part.val is not None for part in heard] == [True, True]
 
 
 def test_folds_of_several_labels(lender: neocog.Run) -> None:

@@ -18,13 +18,14 @@ from neocog.data.dataset import Dataset, Split
 from neocog.data.splits import hold_out
 from neocog.errors import UsageError, escaped
 from neocog.events import Watcher
-from neocog.model import Trained
+from neocog.model import Trained, open_trained
 from neocog.outputs import cell, write_bytes
 from neocog.runs.run import Run
-from neocog.show.words import duration, percent, table
+from neocog.show.words import duration, percent, plural, table
 from neocog.tasks import logistic
 from neocog.tasks.intervals import wilson
 from neocog.training.order import Order
+from neocog.transfer.features import ALL
 from neocog.verbs.train import train
 
 FOLDS = 5
@@ -47,13 +48,15 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class Folds:
     """Every picture of `photos`, answered once. `start` names whose eyes the trainings began with (None:
-    weights that were drawn), `seconds` is what each of them took.
+    weights that were drawn), `seconds` is what each of them took, and `tuned` for how many epochs the network
+    that each kept had been tuned (empty where tuning was not asked for).
     """
 
     photos: str
     start: str | None
     answers: tuple[Answered, ...] = field(repr=False)
     seconds: tuple[float, ...] = ()
+    tuned: tuple[int, ...] = ()
 
     @property
     def right(self) -> int:
@@ -77,10 +80,12 @@ class Folds:
     def text(self) -> str:
         """The whole, and a line for each fold."""
         eyes = f"eyes of {escaped(self.start)}" if self.start else "from nothing"
-        rows = [("fold", "right", "of", "accuracy", "took")]
+        rows = [("fold", "right", "of", "accuracy", "took", *(["tuned"] if self.tuned else []))]
         for number, seconds in enumerate(self.seconds, 1):
             right, n = self.of(number)
-            rows.append((str(number), f"{right:,}", f"{n:,}", percent(right / n), duration(seconds)))
+            row = (str(number), f"{right:,}", f"{n:,}", percent(right / n), duration(seconds))
+            epochs = [plural(e, "epoch") if e else "not at all" for e in self.tuned[number - 1 : number]]
+            rows.append((*row, *epochs))
         n = len(self.answers)
         whole = f"{percent(self.accuracy, self.interval)} of {n:,} pictures ({self.right:,} right)"
         heading = f"{escaped(self.photos)}, {eyes}, each picture left out once: {whole}"
@@ -88,7 +93,12 @@ class Folds:
 
     def json(self) -> dict[str, Any]:
         """Everything but the single answers, which `save` writes."""
-        folds = [(*self.of(number), seconds) for number, seconds in enumerate(self.seconds, 1)]
+        folds: list[dict[str, Any]] = []
+        for number, seconds in enumerate(self.seconds, 1):
+            right, n = self.of(number)
+            folds.append({"right": right, "n": n, "seconds": round(seconds, 3)})
+        for each, epochs in zip(folds, self.tuned, strict=False):  # none where tuning was not asked for
+            each["tuned"] = epochs
         return {
             "photos": self.photos,
             "start": self.start,
@@ -96,7 +106,7 @@ class Folds:
             "right": self.right,
             "accuracy": self.accuracy,
             "interval": list(self.interval),
-            "folds": [{"right": right, "n": n, "seconds": round(s, 3)} for right, n, s in folds],
+            "folds": folds,
         }
 
     def save(self, path: str | Path) -> None:
@@ -129,7 +139,10 @@ def folds(
     What `train` decides by the training pictures is decided anew in each fold. The trainings are thrown away.
     `UsageError` where there are fewer pictures than folds.
     """
-    ready = Order(what=photos, start=start, changes=changes, device=device, dataset=dataset).ready()
+    order = Order(what=photos, start=start, tune=tune, changes=changes, device=device, dataset=dataset)
+    if tune:  # which decides what is held out; for how long to tune is each fold's to decide
+        order = replace(order, changes=[*changes, "coverage=null", "phases.1.epochs=1"])
+    ready = order.ready()
     whole, recipe = ready.job.dataset, ready.job.recipe
     everything = together(list(whole.splits.values()))
     if len(everything) < 2 * count:
@@ -140,7 +153,7 @@ def folds(
     watched = recipe.data.held_out if whole.val is not None and dataset is None else 0.0
     numbers = logistic.folds(everything.y, count, recipe.seed)
     found: dict[int, Answered] = {}
-    seconds = []
+    seconds, tuned = [], []
     for fold in range(count):
         out = (numbers == fold).nonzero()[:, 0]
         part = _without(whole, everything, numbers != fold, out, watched, recipe.seed)
@@ -151,6 +164,7 @@ def folds(
                 dataset=part, out=Path(folder) / f"fold{fold + 1}",
             )  # fmt: skip
             said = read(run.path / ANSWERS_FILE)
+            tuned += [_epochs_of_tuning(run)] if tune else []
         seconds.append(time.monotonic() - begun)
         right = said.right.tolist()
         for place, row in enumerate(out.tolist()):
@@ -159,7 +173,13 @@ def folds(
             found[row] = Answered(name, fold + 1, truth, answer, right[place])
     begun_with = recipe.start.name if recipe.start is not None else None
     answers = tuple(found[row] for row in range(len(everything)))
-    return Folds(str(photos), begun_with, answers, tuple(seconds))
+    return Folds(str(photos), begun_with, answers, tuple(seconds), tuple(tuned))
+
+
+def _epochs_of_tuning(run: Run) -> int:
+    """For how many epochs the network that `run` kept was tuned, after those of the head alone."""
+    head = sum(phase.epochs for phase in run.recipe().phases if phase.freeze == ALL)
+    return max(int(open_trained(run.path).provenance["epoch"]) - head, 0)
 
 
 def together(splits: Sequence[Split]) -> Split:

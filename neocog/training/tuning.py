@@ -93,7 +93,8 @@ def decided(job: Training, changes: Sequence[str]) -> Decided:
     recipe = job.recipe
     if not _is_tuned(job) or (job.dataset.val is not None and job.dataset.watched != "test"):
         return Decided(job)
-    chosen = any(c.startswith("phases.") and ".epochs" in c for c in changes)
+    freed = [number for number, phase in enumerate(recipe.phases) if phase.freeze != ALL]
+    chosen = any(c.partition("=")[0].strip() == f"phases.{n}.epochs" for c in changes for n in freed)
     if chosen and recipe.coverage is None:
         return Decided(job)
     why_not = _why_not(job)
