@@ -249,6 +249,19 @@ def test_an_axis_of_shares_ends_where_shares_end(
     assert high > 1.1
 
 
+@pytest.mark.parametrize(("last", "from_zero"), [(0.00312, True), (-0.003, False)])
+def test_a_loss_that_stands_still_is_seen_to(
+    last: float, from_zero: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr(charts, "_rendered", figures.append)
+    charts.training_curves([{"epoch": n, "loss": loss} for n, loss in enumerate((0.00314, last), start=1)])
+    low, high = figures[0].axes[0].get_ylim()
+    assert bool(low == 0 and high > 0.0031) is from_zero
+    charts.training_curves([{"epoch": n, "loss": loss} for n, loss in enumerate((2.0, 1.0), start=1)])
+    assert figures[1].axes[0].get_ylim()[0] > 0.5
+
+
 def test_lines_that_coincide_are_all_seen() -> None:
     """Four on one another, the last going on: of each colour something is left."""
     points = [(float(n), 0.9) for n in range(30)]

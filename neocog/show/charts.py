@@ -68,6 +68,8 @@ def training_curves(epochs: Sequence[Mapping[str, Any]]) -> bytes:
         }
         _curves(axes, {name: points for name, points in series.items() if points})
         axes.set(title=what, xlabel="epoch")
+        if what == "loss":
+            _from_zero(axes)
     return _rendered(figure)
 
 
@@ -225,6 +227,14 @@ def _curves(axes: Axes, series: Mapping[str, Sequence[tuple[float, float]]]) -> 
         axes.text(
             0.5, 0.5, "nothing to show yet", ha="center", va="center", transform=axes.transAxes, color="grey"
         )
+
+
+def _from_zero(axes: Axes) -> None:
+    """Let a loss that hardly moves begin at 0: stretched over the axis, chance looks like a course."""
+    y = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines] or [np.empty(0)])
+    y = y[np.isfinite(y)]
+    if y.size and 0 <= 0.9 * y.max() <= y.min():
+        axes.set_ylim(0, 1.1 * y.max() or None)
 
 
 def _share_a_stretch(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:

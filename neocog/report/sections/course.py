@@ -26,5 +26,5 @@ def first_batch(subject: Subject) -> Section | None:
         return None
     alt = "the first training pictures as the network saw them"
     return Section(
-        "batch", "First batch", fill("picture", look="paper", source=markup.data_uri(png), alt=alt)
+        "batch", "First batch", fill("picture", look="paper shrunk", source=markup.data_uri(png), alt=alt)
     )
