@@ -18,6 +18,7 @@ from neocog.data.folders.picture_cache import decoded
 from neocog.data.own import open_own
 from neocog.errors import UnreadableError, UsageError, error_line
 from neocog.pictures.decode import Preprocess
+from neocog.pictures.names import natural
 
 REAL = Path(os.environ.get("NEOCOG_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data")
 SMALL = Preprocess(size=(8, 8))
@@ -105,6 +106,18 @@ def test_class_folders_in_natural_order(root):
     assert [listing.classes[item.label] for item in listing.items] == [
         i.path.split("/")[0] for i in listing.items
     ]
+
+
+def test_names_that_begin_others_are_in_order_too(root):
+    """'cat' before 'cat2', also among what is left out, and as names of files without an ending."""
+    fill(root, *(f"{name}/{k}.png" for name in ("cat2", "cat", "cat10") for k in (1, 2)))
+    for name in ("notes2", "notes", "Notes10"):
+        (root / name).write_text("no picture")
+    listing = listing_of(root)
+    assert listing.classes == ("cat", "cat2", "cat10")
+    assert [skip.path for skip in listing.skipped] == ["notes", "notes2", "Notes10"]
+    shuffled = ["p10", "p", "p2b", "p2", "", "P"]
+    assert sorted(shuffled, key=natural) == ["", "P", "p", "p2", "p2b", "p10"]
 
 
 def test_subfolders_belong_to_their_class(root):

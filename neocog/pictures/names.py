@@ -15,7 +15,7 @@ def natural(name: str) -> tuple[Any, ...]:
     name itself last.
     """
     parts = re.split(r"(\d+)", name.casefold())
-    return (*((int(p), "") if p.isdecimal() else (-1, p) for p in parts), name)
+    return tuple((int(p), "") if p.isdecimal() else (-1, p) for p in parts), name
 
 
 def shown(path: str | Path) -> str:
