@@ -13,6 +13,7 @@ from neocog.tasks.metrics import Report, from_confusion
 from neocog.tasks.multilabel import LabelTally, MultiLabel
 from neocog.tasks.restore import Nearness, Restore, RestoreReport
 from neocog.tasks.tally import Tally
+from neocog.verbs.predict import Guess, Prediction, Predictions
 
 TRUTH, SAID = torch.tensor([0, 0, 1, 2, 3, 4, 5, 6]), [0, 1, 1, 2, 2, 4, 5, 0]
 LOGITS = torch.zeros(8, 7).index_put_((torch.arange(8), torch.tensor(SAID)), torch.tensor(2.0))
@@ -192,3 +193,19 @@ said"""
     assert task.right(SHOWN, SHOWN + 1).tolist() == [False]
     with pytest.raises(UsageError, match="no classes to group"):
         found.grouped({"a": ["b"]})
+
+
+def test_no_class_name_breaks_a_line() -> None:
+    """Names come from folders and tables of strangers: each stays in its line."""
+    odd = ("a/b, c", "new\nline", "turn\u202eed", "\x1b[2J", "e", "f", "g")
+    tally = Tally(7)
+    tally.add(LOGITS, TRUTH)
+    found = tally.report(odd, split="val")
+    assert len(found.text().splitlines()) == len(classified().text().splitlines()) - 2  # its two remarks
+    assert r"new\nline " in found.text()
+    assert found.most_confused[0].text() == r"1 picture of a/b, c was called new\nline"
+    labels = LabelTally(2)
+    labels.add(torch.tensor([[2.0, -2.0]]), torch.tensor([[1.0, 0.0]]))
+    assert r"new\nline " in labels.report(odd[:2], split="val").text()
+    answer = Prediction("a\nb.png", (Guess("new\nline", 1, 0.5),))
+    assert Predictions((answer,)).text() == r"a\nb.png: new\nline 50.0 %"

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from neocog.data.dataset import Split
 from neocog.errors import UsageError, escaped, unknown
+from neocog.pictures.names import shown
 from neocog.show.words import jsonable, percent, plural, table
 from neocog.tasks.intervals import wilson
 from neocog.tasks.task import Columns
@@ -64,7 +65,7 @@ class Confused:
 
     def text(self) -> str:
         subject = "1 picture of {} was" if self.n == 1 else f"{self.n:,} pictures of {{}} were"
-        return f"{subject.format(escaped(self.truth))} called {escaped(self.predicted)}"
+        return f"{subject.format(shown(self.truth))} called {shown(self.predicted)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +120,15 @@ class Report:
             lines.append(f"loss {self.loss:.4f}")
         if self.calibration is not None:
             lines.append(f"calibration error {percent(self.calibration.error)}")
-        shown = self.per_class
-        if len(shown) > ROWS:
-            shown = tuple(sorted(shown, key=lambda s: 2.0 if s.f1 is None else s.f1)[:ROWS])
+        listed = self.per_class
+        if len(listed) > ROWS:
+            listed = tuple(sorted(listed, key=lambda s: 2.0 if s.f1 is None else s.f1)[:ROWS])
             lines.append(f"the {ROWS} of {len(self.classes):,} classes with the lowest F1:")
         rows = [("class", "precision", "recall", "F1", "pictures")]
         means = ClassScore("mean of classes", self.macro.precision, self.macro.recall, self.macro.f1, self.n)
-        for score in (*shown, means):
+        for score in (*listed, means):
             shares = percent(score.precision), percent(score.recall), percent(score.f1)
-            rows.append((escaped(score.name), *shares, f"{score.n:,}"))
+            rows.append((shown(score.name), *shares, f"{score.n:,}"))
         lines += ["", *table(rows)]
         for block in ([pair.text() for pair in self.most_confused], list(map(escaped, self.remarks))):
             lines += ["", *block] if block else []

@@ -22,6 +22,7 @@ from neocog.data.dataset import Split
 from neocog.data.targets import LABEL_SETS
 from neocog.errors import CheckFailed, UsageError, escaped
 from neocog.pictures.decode import Preprocess
+from neocog.pictures.names import shown
 from neocog.show.words import jsonable, percent, plural, table
 from neocog.tasks.intervals import wilson
 from neocog.tasks.metrics import Macro, mean, ratio
@@ -197,7 +198,7 @@ class MultiLabelReport:
         ]
         for s in self.per_class:
             shares = map(percent, (s.precision, s.recall, s.f1, s.average_precision))
-            rows.append((escaped(s.name), f"{s.threshold:g}", *shares, f"{s.n:,}"))
+            rows.append((shown(s.name), f"{s.threshold:g}", *shares, f"{s.n:,}"))
         macro = self.macro
         shares = map(percent, (macro.precision, macro.recall, macro.f1, self.mean_average_precision))
         rows.append(("mean of labels", "", *shares, f"{self.n:,}"))

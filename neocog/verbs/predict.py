@@ -18,11 +18,12 @@ from torch import Tensor
 
 from neocog.data.batches import channels_last
 from neocog.data.targets import form_of
-from neocog.errors import UnreadableError, UsageError, escaped
+from neocog.errors import UnreadableError, UsageError
 from neocog.model import Trained, dataset_of, open_trained
 from neocog.outputs import cell, write_png
 from neocog.pictures import reading
 from neocog.pictures.decode import Pixels, Preprocess
+from neocog.pictures.names import shown
 from neocog.pictures.seen import decoding
 from neocog.show import grids
 from neocog.show.words import percent
@@ -108,7 +109,7 @@ class Predictions:
         for item in self.items:
             guesses = "  ".join(f"{g.name} {percent(g.probability, digits=1)}" for g in item.top)
             truth = f"  (truth: {item.truth})" if item.truth else ""
-            lines.append(escaped(f"{item.file}: {item.error or guesses}{truth}"))
+            lines.append(shown(f"{item.file}: {item.error or guesses}{truth}"))
             if item.unlike:
                 lines.append("  unlike anything it was trained on: do not believe the answer")
             if item.note:

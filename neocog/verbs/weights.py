@@ -10,6 +10,7 @@ from neocog import outputs, sealed
 from neocog.errors import UnreadableError, UsageError, unknown
 from neocog.files import named_as_path
 from neocog.model import Trained, open_trained
+from neocog.pictures.names import shown
 from neocog.pretrained.keras import sequential
 from neocog.pretrained.releases import RELEASES, Release
 from neocog.runs.run import Run
@@ -55,7 +56,7 @@ class Weights:
         """Network, classes, manner, Preprocess and where it is from."""
         t = self.trained
         c, *sizes = t.shape
-        names = ", ".join(t.classes[:3])
+        names = ", ".join(map(shown, t.classes[:3]))
         lines = {
             "network": t.model.name or f"layer list of {len(t.model.layers or ())} layers",
             "input": "x".join(str(n) for n in (*sizes, c)),
