@@ -15,6 +15,7 @@ from neocog.figures.training import run_folder, trained
 from neocog.model import dataset_of, open_trained
 from neocog.recipes.chapters import RECIPES
 from neocog.runs.run import RECIPE_FILE, Run, open_run
+from neocog.show.words import percent
 from neocog.verbs.predict import predict
 from neocog.verbs.weights import weights
 
@@ -46,7 +47,7 @@ def _elsewhere(asked: Asked) -> Iterator[Row]:
     there.save(asked.file("C8-photos.png"))
     best = [item.top[0] for item in there.items]
     said = ", ".join(f"class {guess.index}" for guess in best)
-    about = ", ".join(f"{guess.name} {guess.probability:.0%}" for guess in best)
+    about = ", ".join(f"{guess.name} {percent(guess.probability, digits=0)}" for guess in best)
     yield fact(
         "a cat and a dog, photos of any size",
         f"class {CAT}, class {DOG}",
