@@ -284,7 +284,8 @@ class Kept(Protocol):
 
 
 def open_trained(what: str | Path | Kept | Trained, weights: str | Path | None = None) -> Trained:
-    """A run folder, a model file, another library's weights, or a name of the zoo; an existing path wins.
+    """A run folder, a model file, another library's weights, or a name of the zoo; an existing path wins, but
+    no folder without a run.
 
     A name comes with `weights`: a file, 'hub:OWNER/NAME', or which public release; without, the first public
     one is downloaded, its licence shown on stderr first. `NetworkNeeded` says what to put where. A .json of
@@ -296,15 +297,15 @@ def open_trained(what: str | Path | Kept | Trained, weights: str | Path | None =
     path = Path(given)
     if path.suffix == ".json" and path.is_file():
         return _apart(path, weights)
-    there = path.exists()
+    there = path.exists() and not names_network(given)
     if weights is not None and (there or not (str(given) in ZOO or named_as_path(str(given)))):
         known = "brings its own weights" if there else "is no network of the zoo"
         raise UsageError(f"{given} {known}; --weights goes with a name such as mobilenet_v2")
-    if path.is_dir():
+    if there and path.is_dir():
         if not (path / MODEL_FILE).exists():
             raise UnreadableError(f"{path} holds no {MODEL_FILE}, so it is no finished run; train it first")
         return load(path / MODEL_FILE)
-    if path.exists():
+    if there:
         if sealed.is_sealed(path):
             return load(path)
         from neocog.pretrained import weights as published
@@ -318,6 +319,13 @@ def open_trained(what: str | Path | Kept | Trained, weights: str | Path | None =
     if named_as_path(str(given)):
         raise UnreadableError(f"there is no run or model file at {given}")
     raise unknown("run, model file or network", str(given), ZOO)
+
+
+def names_network(given: str | Path) -> bool:
+    """Whether `given` names a network of the zoo: no file and no run, begun or finished, lies there."""
+    path = Path(given)
+    is_run = any((path / name).exists() for name in (MODEL_FILE, "recipe.json"))
+    return str(given) in ZOO and not is_run and (path.is_dir() or not path.exists())
 
 
 def require_there(where: Path) -> None:

@@ -20,7 +20,7 @@ from neocog.data import Data
 from neocog.data.augment.augment import Augment
 from neocog.data.dataset import Dataset, Split
 from neocog.data.folders.extent import Extent
-from neocog.errors import CheckFailed, Interrupted, UnreadableError, UsageError
+from neocog.errors import CheckFailed, ExtraMissing, Interrupted, UnreadableError, UsageError
 from neocog.model import load, open_trained
 from neocog.optim.settings import Optim
 from neocog.pictures.decode import decode
@@ -38,7 +38,7 @@ from neocog.training import sight
 from neocog.training.loop import prepare
 from neocog.transfer import features as kept
 from neocog.transfer import lending
-from neocog.transfer.start import borrowed
+from neocog.transfer.start import asked, borrowed
 from neocog.world import find
 from neocog.zoo import ZOO, Head, Model, Network, build
 from neocog.zoo.head import PRIOR, Standardise
@@ -482,6 +482,23 @@ def test_from_a_run_a_file_and_a_name(lender: neocog.Run, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="unknown stage"):
         neocog.train("digits", start=lender, tune=["mixed8"], dataset=made(), out=tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_of_a_networks_name_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as pictures in efficientnet_lite1/: the same eyes are borrowed. A run goes first."""
+    monkeypatch.chdir(tmp_path)
+    try:
+        plain = borrowed("efficientnet_lite1")
+    except ExtraMissing as error:
+        pytest.skip(str(error))
+    (tmp_path / "efficientnet_lite1" / "ants").mkdir(parents=True)
+    found = borrowed("efficientnet_lite1")
+    assert found.start == plain.start
+    assert found.where is None, "a resume looks for the network, not for the folder"
+    assert asked(found.start).start == plain.start
+    (tmp_path / "efficientnet_lite1" / "recipe.json").write_text("{}")
+    with pytest.raises(UnreadableError, match="no finished run"):
+        borrowed("efficientnet_lite1")
 
 
 def test_the_command_says_what_is_freed(lender: neocog.Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,7 +247,10 @@ def _require_test(whole: Dataset) -> Split:
             "no picture is a test picture, so there is nothing to compare; give some a test split"
         )
     if not CLASS_INDICES.fits(whole.test.y):
-        raise UsageError("trainings are compared where each picture has one class; these have several")
+        raise UsageError(
+            "trainings are compared where each picture has one class; these have several labels, "
+            "which train and study folds take"
+        )
     return whole.test
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from neocog import sealed
 from neocog.data.dataset import Split
 from neocog.errors import CheckFailed, UnreadableError, UsageError
-from neocog.model import Kept, Trained, open_trained
+from neocog.model import Kept, Trained, names_network, open_trained
 from neocog.pictures.decode import Preprocess
 from neocog.pretrained.releases import RELEASES
 from neocog.recipes.recipe import Start
@@ -59,7 +59,7 @@ def borrowed(what: str | Path | Kept | Trained) -> Borrowed:
     weights; in Python an object), with the digest of what was found. `UsageError` for a network of the zoo
     without public weights.
     """
-    if isinstance(what, str) and what in ZOO and what not in RELEASES and not Path(what).exists():
+    if isinstance(what, str) and names_network(what) and what not in RELEASES:
         raise UsageError(
             f"'{what}' has no public weights, so there is nothing to borrow; give a run or a file of it, "
             f"one of {', '.join(RELEASES)}, or '{NOTHING}'"
@@ -70,7 +70,7 @@ def borrowed(what: str | Path | Kept | Trained) -> Borrowed:
     else:
         name = str(what if isinstance(what, str | Path) else what.path)
     said = Path(name).name if Path(name).is_absolute() else name
-    where = Path(name).resolve() if Path(name).exists() else None
+    where = Path(name).resolve() if Path(name).exists() and not names_network(name) else None
     return Borrowed(trained, Start(name=said, sha256=_digest(trained)), where)
 
 
