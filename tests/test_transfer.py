@@ -686,11 +686,15 @@ def test_three_ways_on_the_same_pictures(
         ({"dataset": made(several=True)}, "one class"),
         ({"dataset": replace(made(), test=None)}, "no picture is a test picture"),
         ({"dataset": made(), "tune": "mixed8"}, "unknown stage"),
+        ({"dataset": made(), "tune": "relu1,conv1"}, "after one stage; name one"),
         ({"dataset": made(), "changes": ["optim.lr=fast"]}, "optim.lr"),
     ):
         with pytest.raises(UsageError, match=words):
             neocog.study("transfer", "digits", start=lender, **refused)
     assert len(list(tmp_path.iterdir())) == begun, "before anything is trained"
+    for which in ("transfer", "labels"):
+        with pytest.raises(UsageError, match="'Nothing' lends no eyes"):
+            neocog.study(which, "digits", start="Nothing", dataset=made())
     with pytest.raises(UsageError, match="nothing is trained"):
         neocog.study("labels", "digits", start=lender, dataset=made(), changes=short)
 

@@ -168,6 +168,8 @@ def compare(
     `UsageError` for pictures with several labels, and where no picture is a test picture.
     """
     eyes, world = borrowed(start), find(device, "auto")
+    if tune is not None and "," in tune:
+        raise UsageError(f"--tune {tune}: study transfer frees what comes after one stage; name one")
     stage = tune or half(eyes.trained.network)
     eyes.trained.network.until(stage)
     order = Order(what=photos, start=NOTHING, changes=[*ALIKE, *changes], device=device, dataset=dataset)

@@ -64,6 +64,8 @@ def borrowed(what: str | Path | Kept | Trained) -> Borrowed:
             f"'{what}' has no public weights, so there is nothing to borrow; give a run or a file of it, "
             f"one of {', '.join(RELEASES)}, or '{NOTHING}'"
         )
+    if isinstance(what, str) and what.lower() == NOTHING and not Path(what).exists():
+        raise UsageError(f"'{what}' lends no eyes; give a run, a file, or one of {', '.join(RELEASES)}")
     trained = open_trained(what)
     if isinstance(what, Trained):
         name = str(trained.path or trained.model.name or "a network of Python's")
