@@ -7,7 +7,7 @@ All sides answer inputs of the same shape, float32 and scaled already, with the 
 bfloat16`, whose batch normalisations are folded into the convolutions before them; 'folded' is that in
 float32, which no verb does: it is measured to see whether one should. The environment for
 ONNX Runtime needs onnx and onnxruntime, and the Python version of this one, whose export borrows its onnx.
-Keras' side is LeNet and VGG16 alone.
+Keras has no EfficientNet-Lite0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from throughput import KERAS_START
+from throughput import KERAS_NETWORKS, KERAS_START
 from turns import ROOT, Worker, machine, medians, write
 
 CASES = {
@@ -85,15 +85,10 @@ def answer():
 
 KERAS = (
     KERAS_START
+    + KERAS_NETWORKS
     + """
-from keras import layers as L
 c, h, w = case["shape"]
-if name == "vgg16":
-    model = keras.applications.VGG16(weights=None)
-else:
-    model = keras.Sequential([keras.Input((h, w, c)), L.Conv2D(20, 5, activation="relu"), L.MaxPooling2D(2),
-        L.Conv2D(50, 5, activation="relu"), L.MaxPooling2D(2), L.Flatten(), L.Dense(500, activation="relu"),
-        L.Dense(case["classes"], activation="softmax")])
+model = network(name, (h, w, c), case["classes"])
 x = np.random.default_rng(1).standard_normal((case["batch"], h, w, c)).astype("float32")
 
 def answer():
@@ -138,7 +133,7 @@ def compare(
     if onnx:
         exported(onnx, name, case)
         sides["onnxruntime"] = Worker(onnx, ONNX + TURNS, name, "float32", case)
-    if keras and name in ("lenet", "vgg16"):
+    if keras and name != "efficientnet_lite0":
         sides["keras"] = Worker(keras, KERAS + TURNS, name, "float32", case)
     figures = medians([tuple(side.turn() for side in sides.values()) for _ in range(rounds)])
     for side in sides.values():

@@ -15,7 +15,6 @@ of a folder that was read (memory-mapped) and from a data set in memory, in turn
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -29,8 +28,8 @@ READ = """
 import json, os, shutil, sys, tempfile, time
 case = json.loads(sys.argv[2])
 sys.path.insert(0, case["code"])
-import torch
-torch.set_num_threads(case["cores"])
+if case["alone"]:
+    os.sched_setaffinity(0, {0})
 from pathlib import Path
 from neocog.data import Data, load
 try:
@@ -129,14 +128,13 @@ def pictures(folder: Path, count: int, width: int = 4032, height: int = 3024) ->
 
 def reading(before: Path | None, folder: str, rounds: int) -> list[dict[str, object]]:
     """A row for each side of the first reading."""
-    cores = os.cpu_count() or 1
     ours: dict[str, dict[str, object]] = {
-        "one core": {"code": str(ROOT), "fields": {}, "cores": 1},
-        "all cores": {"code": str(ROOT), "fields": {}, "cores": cores},
-        "reduced": {"code": str(ROOT), "fields": {"reading": "reduced"}, "cores": cores},
+        "one core": {"code": str(ROOT), "fields": {}, "alone": True},
+        "all cores": {"code": str(ROOT), "fields": {}, "alone": False},
+        "reduced": {"code": str(ROOT), "fields": {"reading": "reduced"}, "alone": False},
     }
     if before is not None:
-        ours["before"] = {"code": str(before), "fields": {}, "cores": 1}
+        ours["before"] = {"code": str(before), "fields": {}, "alone": False}
     workers = {"pillow": Worker(sys.executable, PILLOW, "pillow", "-", {"folder": folder})}
     for side, case in ours.items():
         workers[side] = Worker(sys.executable, READ, side, "-", {**case, "folder": folder})

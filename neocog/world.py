@@ -7,13 +7,14 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from neocog import openmp
+from neocog import cores, openmp
 from neocog.errors import UsageError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -161,24 +162,35 @@ def deterministic() -> Iterator[None]:
         memory.fill_uninitialized_memory = filled
 
 
+_settled = ContextVar("_settled", default=False)
+"""Whether the number of threads is decided further out."""
+
+
 @contextlib.contextmanager
 def as_many_threads(number: int | None) -> Iterator[None]:
     """`number` threads do the sums, which are cut at the threads: as many as before give the same bits. Does
-    nothing for None, where a user's OMP_NUM_THREADS says otherwise, or on fewer processors than that.
+    nothing for None, within another number, where a user's OMP_NUM_THREADS says otherwise, or on fewer
+    processors than that.
     """
     before = torch.get_num_threads()
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if number is not None and "OMP_NUM_THREADS" not in os.environ and number <= processors:
+    free = not _settled.get() and "OMP_NUM_THREADS" not in os.environ
+    outer = _settled.set(_settled.get() or number is not None)
+    if number is not None and free and number <= processors:
         torch.set_num_threads(number)
     try:
         yield
     finally:
+        _settled.reset(outer)
         torch.set_num_threads(before)
 
 
 def remarks(world: World) -> tuple[str, ...]:
-    """What slows a training in `world` and cannot be set any more."""
-    return openmp.remarks(os.environ, torch.get_num_threads()) if world.device.type == "cpu" else ()
+    """What slows a training in `world`: cores that are not free, and what cannot be set any more."""
+    if world.device.type != "cpu":
+        return ()
+    threads = torch.get_num_threads()
+    return cores.remarks(threads) + openmp.remarks(os.environ, threads)
 
 
 def facts(world: World) -> dict[str, object]:

@@ -67,8 +67,10 @@ def test_as_many_threads_unless_the_user_says_otherwise(monkeypatch: pytest.Monk
     with as_many_threads(other):
         assert torch.get_num_threads() == other
     assert torch.get_num_threads() == before
-    with as_many_threads(None):
-        assert torch.get_num_threads() == before
+    with as_many_threads(None), as_many_threads(other):
+        assert torch.get_num_threads() == other
+    with as_many_threads(other), as_many_threads(before):
+        assert torch.get_num_threads() == other
     with as_many_threads(processors + 1):
         assert torch.get_num_threads() == before
     monkeypatch.setenv("OMP_NUM_THREADS", str(before))

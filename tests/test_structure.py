@@ -22,6 +22,7 @@ LAYERS: dict[str, int] = {
             "_version",
             "assignments",
             "axes",
+            "cores",
             "downloads",
             "errors",
             "events",

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from neocog import openmp
+from neocog import cores, openmp
 from neocog._version import __version__
 from neocog.cli import streams
 from neocog.cli.refusals import in_one_line
@@ -164,4 +164,5 @@ def main() -> None:
     streams.settle()
     end_at_once()
     openmp.wait_briefly(os.environ)
+    cores.watch()
     sys.exit(run(sys.argv[1:]))

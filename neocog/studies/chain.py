@@ -25,7 +25,7 @@ from neocog.runs.run import Run, open_run
 from neocog.show.words import percent
 from neocog.tasks.intervals import wilson
 from neocog.verbs.train import train
-from neocog.world import find
+from neocog.world import as_many_threads, find
 
 NEAR = 0.01
 """The share of itself by which a figure of restored pictures may be off elsewhere; it has no interval."""
@@ -201,8 +201,9 @@ class OfRun(OfModel):
         return near("nearness", self.facts["result"], {f"test_{name}": value for name, value in now.items()})
 
     def training(self) -> Link:
-        """The recipe once more, into a folder of its own."""
-        with TemporaryDirectory(prefix="neocog-prove-") as folder:
+        """The recipe once more, by as many threads, into a folder of its own."""
+        threads = as_many_threads(self.facts.get("threads"))
+        with threads, TemporaryDirectory(prefix="neocog-prove-") as folder:
             where = self.facts.get("where")
             recipe = self.run.recipe()
             again = train(recipe, data=where, out=Path(folder) / "again", device=self.place)

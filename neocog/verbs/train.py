@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from neocog import cores
 from neocog.data import load
 from neocog.data.dataset import Dataset
 from neocog.data.folders.picture_cache import Progress
@@ -75,7 +76,7 @@ def train(
     training (`SystemExit`). `engine` "numpy" has every sum done by the NumPy mirror: for layer lists, plain
     descent, small pictures.
     """
-    with joined() as ranks:
+    with joined() as ranks, as_many_threads(cores.free()):
         order = Order(
             what=what,
             data=data,
@@ -145,10 +146,11 @@ def forecast(
         own=own,
         engine=engine,
     )
-    begun = time.monotonic()
-    ready = order.ready(progress)
-    reading = time.monotonic() - begun
-    return foreseen(ready.job, ready.facts, reading_seconds=reading, remarks=ready.remarks)
+    with as_many_threads(cores.free()):
+        begun = time.monotonic()
+        ready = order.ready(progress)
+        reading = time.monotonic() - begun
+        return foreseen(ready.job, ready.facts, reading_seconds=reading, remarks=ready.remarks)
 
 
 def resume(
