@@ -20,7 +20,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,12 @@ class Case:
     several: bool = False
 
 
+@cache
+def opened(path: Path) -> zipfile.ZipFile:
+    """A zip, whose long list of members is read once."""
+    return zipfile.ZipFile(path)
+
+
 def copied(source: Path, member: str, label: str) -> Picture:
     """A file of a folder or of a zip, byte for byte."""
 
@@ -74,8 +80,7 @@ def copied(source: Path, member: str, label: str) -> Picture:
         if source.is_dir():
             path.write_bytes((source / member).read_bytes())
         else:
-            with zipfile.ZipFile(source) as packed:
-                path.write_bytes(packed.read(member))
+            path.write_bytes(opened(source).read(member))
 
     return Picture(Path(member).suffix, write, (label,))
 
@@ -96,7 +101,7 @@ def photos(split: str, shared: Path) -> list[Picture]:
 def jpegs(split: str, each: int, shared: Path) -> list[Picture]:
     """The first of every class of CIFAR-10."""
     packed = shared / "cifar10-jpeg.zip"
-    names = sorted(name for name in zipfile.ZipFile(packed).namelist() if name.startswith(f"{split}/"))
+    names = sorted(name for name in opened(packed).namelist() if name.startswith(f"{split}/"))
     found: dict[str, list[Picture]] = {}
     for name in names:
         label = name.split("/")[1]

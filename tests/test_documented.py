@@ -33,6 +33,11 @@ def of_recipes() -> Iterator[tuple[str, str]]:
     yield "README.md", f"(10 epochs, 76 s) | {reached('M9', '10 epochs', 2)} |"
     yield "README.md", f"(shapes drawn by the program) | {reached('G2', CONV)} |"
     yield "README.md", f"(colours and shapes) | {reached('G3', CONV)} |"
+    for name, what, said in (
+        ("E1", "three convolutions on Fashion-MNIST", "train e1` (Fashion-MNIST)"),
+        ("C1", "one convolution, dense 512", "train c1` (CIFAR-10, pictures that went through JPEG)"),
+    ):
+        yield "README.md", f"| `neocog {said} | {reached(name, what, 2)} |"
     g2, g3, g1 = (reached(name, DENSE) for name in ("G2", "G3", "G1"))
     yield (
         "docs/experiments.md",
@@ -175,9 +180,34 @@ def of_holes() -> Iterator[tuple[str, str]]:
     )
 
 
+def of_borrowing() -> Iterator[tuple[str, str]]:
+    rows: dict[tuple[str, str], dict[int, list[dict[str, Any]]]] = {}
+    for r in result("borrowing")["rows"]:
+        rows.setdefault((r["set"], r["start"]), {}).setdefault(r["size"], []).append(r)
+    sizes = (1, 5, 20, 50, 100, 200, 500)
+    for (name, start), by_size in rows.items():
+        shares = [
+            f"{100 * sum(r['right'] for r in some) / sum(r['n'] for r in some):.1f} %" if some else ""
+            for some in (by_size.get(size, []) for size in sizes)
+        ]
+        kind = "from nothing" if start == "nothing" else "borrowed eyes"
+        n = next(iter(by_size.values()))[0]["n"]
+        yield "docs/transfer.md", "| " + " | ".join([name, str(n), kind, *shares]) + " |"
+
+
+def of_exchanged_labels() -> Iterator[tuple[str, str]]:
+    names: dict[str, list[str]] = {}
+    for r in result("labels")["rows"]:
+        mean = sum(right / n for right, n in r["draws"]) / len(r["draws"])
+        names.setdefault(f"{r['set']}, {r['pictures']:,}", []).append(f"{100 * mean:.0f} %")
+    for name, shares in names.items():
+        yield "docs/transfer.md", "| " + " | ".join([name, *shares]) + " |"
+
+
 SOURCES: tuple[Callable[[], Iterator[tuple[str, str]]], ...] = (
     of_recipes, of_restoring, of_training_speed, of_answers, of_reading_and_neighbours,
-    of_the_doctors, of_maps, of_holes,
+    of_the_doctors, of_maps, of_holes, of_borrowing,
+    of_exchanged_labels,
 )  # fmt: skip
 
 
