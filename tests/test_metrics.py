@@ -239,6 +239,7 @@ def test_text_of_many_classes_shows_the_worst() -> None:
     confusion[55, 3] = 90
     text = from_confusion(confusion, tuple(f"class{i}" for i in range(n)), split="test").text()
     lines = text.splitlines()
+    assert "the 40 of 60 classes with the lowest F1:" in lines
     first = next(i for i, line in enumerate(lines) if line.startswith("class "))
     assert lines[first + 1].startswith(("class55", "class3 "))
     assert sum(line.startswith("class") for line in lines) == 41

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from neocog.data.folders.extent import Extent
-from neocog.errors import UsageError
+from neocog.errors import UnreadableError, UsageError
+from neocog.recipes.asked import asked
 from neocog.recipes.chapters import FOR_DATA, RECIPES, for_folder, for_model
 from neocog.recipes.recipe import Phase, from_json, override
 from neocog.zoo import ZOO, Model
@@ -270,3 +273,14 @@ WORDS = {
 
 def test_titles_and_sources() -> None:
     assert {name: (recipe.title, recipe.source) for name, recipe in RECIPES.items()} == WORDS
+
+
+@pytest.mark.parametrize("data", ["./nowhere", "photos/", "../data.csv"])
+def test_data_that_is_nowhere_is_a_path_that_is_not_there(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnreadableError, match=f"there is no file or folder at {re.escape(data)}; give a"):
+        asked("m1", data)
+    with pytest.raises(UsageError, match=r"unknown data set or folder 'mnits'.*did you mean 'mnist'"):
+        asked("m1", "mnits")

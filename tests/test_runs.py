@@ -30,7 +30,7 @@ from neocog.errors import CheckFailed, Interrupted, NeocogError, OutOfMemory, Un
 from neocog.events import Event, Finished, Started, Step
 from neocog.recipes.recipe import Recipe
 from neocog.report import page
-from neocog.runs import lock
+from neocog.runs import lock, state
 from neocog.runs.beginning import Place
 from neocog.runs.run import WRITTEN, Run, open_run
 from neocog.training import conclusion, driving, loop, saving
@@ -911,3 +911,53 @@ def test_as_many_epochs_as_are_done_end_the_run(tmp_path: Path) -> None:
     assert run.facts()["result"] | {"reason": "done", "epochs": 2} == run.facts()["result"]
     with pytest.raises(UsageError, match="is finished"):
         neocog.resume(run.path, epochs=1)
+
+
+def test_a_tensor_file_that_is_no_state_is_refused(copied_run: Run) -> None:
+    tensors, document = sealed.read(copied_run.state_file)
+    for lacking in ("sums/loss", "sums/right"):
+        sealed.write(copied_run.state_file, {k: v for k, v in tensors.items() if k != lacking}, document)
+        with pytest.raises(UnreadableError, match="is a tensor file, but no state of a training; restore it"):
+            state.read(copied_run.state_file)
+    sealed.write(copied_run.state_file, tensors, {k: v for k, v in document.items() if k != "scaler"})
+    with pytest.raises(UnreadableError, match="no state of a training"):
+        state.read(copied_run.state_file)
+
+
+def test_optional_facts_of_another_kind_are_damage(copied_run: Run) -> None:
+    facts = copied_run.facts()
+    for name, wrong in (("left_out", []), ("coming", []), ("own", ""), ("command", 1), ("result", [])):
+        copied_run.write_facts({**facts, name: wrong})
+        with pytest.raises(UnreadableError, match=f"is damaged: '{name}' is .*; restore it"):
+            copied_run.facts()
+
+
+def test_nothing_is_written_where_the_folder_of_a_run_is_gone(copied_run: Run) -> None:
+    recipe, facts = copied_run.recipe(), copied_run.facts()
+    shutil.rmtree(copied_run.path)
+    for write in (lambda: copied_run.write_recipe(recipe), lambda: copied_run.write_facts(facts)):
+        with pytest.raises(UnreadableError, match="was emptied, removed or renamed while the training ran"):
+            write()
+    assert not copied_run.path.exists()
+
+
+def test_a_place_that_cannot_be_looked_at_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableError, match=r"cannot use .*: File name too long; choose another --out"):
+        Place("run", tmp_path / ("n" * 300)).require_free()
+
+
+def test_a_folder_that_was_filled_before_it_was_locked_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place("run", tmp_path / "run")
+    claimed = Place._claimed
+
+    def overtaken(self: Place) -> tuple[Run, bool]:
+        found = claimed(self)
+        (tmp_path / "run" / "model.safetensors").write_bytes(b"mine")
+        return found
+
+    monkeypatch.setattr(Place, "_claimed", overtaken)
+    with pytest.raises(UsageError, match="holds what is left of a run"), place.taken():
+        raise AssertionError("it was taken")
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == b"mine"
