@@ -4,11 +4,10 @@
 
 Sets of several kinds: ants and bees (photos), CIFAR-10's JPEG files (32x32, colours), MNIST and colours and
 shapes as folders of PNG files, and those shapes with several labels each. Of the training pictures a draw of
-so many a class is laid out as a folder of its own, smaller draws within larger ones; single pictures are
-drawn three times for borrowed eyes. Test pictures lie apart (one of each class beside the others, so that no
-training picture is made one) and are answered afterwards, by borrowed eyes through features that are computed
-once. A row is written as soon as it is there; rows that the file has
-already are not made again.
+so many a class is laid out as a folder of its own, smaller draws within larger ones; up to ten pictures are
+drawn three times. Test pictures lie apart (one of each class beside the others, so that no training picture
+is made one) and are answered afterwards, by borrowed eyes through features that are computed once. A row is
+written as soon as it is there; rows that the file has already are not made again.
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ from neocog.transfer.lending import EYES
 from neocog.world import find
 
 RESULTS = Path(__file__).parent.parent / "results" / "borrowing.json"
-DRAWS = 3
-"""Of one picture a class, by borrowed eyes: which one it is says much."""
+DRAWS, FEW = 3, 10
+"""Of at most so many pictures a class there are several draws: which ones they are says much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ CASES = {
     ),
     "MNIST, PNG files": Case(
         partial(of_data, "mnist", "train", 20_000), partial(of_data, "mnist", "test", 500),
-        (1, 5, 20, 100), (5, 20, 100),
+        (1, 5, 10, 20, 100), (5, 10, 20, 100),
     ),
     "colours and shapes, PNG files": Case(
         partial(of_data, "shapes", "train", 4000), partial(of_data, "shapes", "test", 500),
@@ -177,9 +176,9 @@ def rows_of(name: str, shared: Path, done: Callable[[dict[str, Any]], bool]) -> 
         tests = laid_out({"test": test, "train": few}, root / "tests", several=case.several)
 
         for size in case.sizes:
-            for draw in range(DRAWS if size == 1 else 1):
+            for draw in range(DRAWS if size <= FEW else 1):
                 folder = root / f"{size}-{draw}"
-                for start in (EYES, "nothing")[: 1 + (draw == 0 and size in case.from_nothing)]:
+                for start in (EYES, "nothing")[: 1 + (size in case.from_nothing)]:
                     row = {"set": name, "size": size, "draw": draw, "start": start}
                     if done(row):
                         continue

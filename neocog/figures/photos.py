@@ -10,7 +10,7 @@ from neocog.figures.entry import Asked, Check, Entry
 from neocog.figures.optimizers import OPTIMIZERS, chart
 from neocog.figures.rivals import Rivals, Way
 from neocog.figures.row import Row, missing, seen
-from neocog.figures.training import Training, run_folder
+from neocog.figures.training import ABOUT, Training, run_folder
 from neocog.files import write_bytes
 from neocog.recipes.chapters import RECIPES
 from neocog.runs.run import RECIPE_FILE, open_run
@@ -40,7 +40,7 @@ def _charts(asked: Asked) -> Iterator[Row]:
 
 
 ENTRIES = (
-    Entry("C0", "a dense network", "B", (Training(recipe="c0"),)),
+    Entry("C0", "a dense network", "B", (Training(recipe="c0", remark=ABOUT),)),
     Entry("C1", "one convolution, dense 512", "A", (Training(recipe="c1"),)),
     Entry("C2", "three blocks of two convolutions", "A", (Training(recipe="c2"),)),
     Entry("C3", "C2 with augmentation", "A", (Training(recipe="c3"),)),

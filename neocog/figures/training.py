@@ -23,6 +23,9 @@ from neocog.zoo import resolved
 
 Split = Literal["test", "train"]
 
+ABOUT = "the chapter says 'about'"
+"""A remark on a published figure."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
