@@ -553,9 +553,37 @@ def test_which_folders_borrow() -> None:
     assert suits(replace(photos, pictures=10**6))[0]
     few_signs = Extent(pictures=20, classes=10, size=(28, 28), grey=True)
     assert suits(few_signs)[0]
+    assert suits(replace(few_signs, pictures=99))[0]
+    assert not suits(replace(few_signs, pictures=100))[0]
+    assert suits(replace(few_signs, pictures=5000, grey=False))[0]
+    assert not suits(replace(few_signs, pictures=20_000, grey=False))[0]
     helps, why = suits(replace(few_signs, pictures=5000))
     assert not helps
     assert "--from" in why[0]
+
+
+KINDS = {
+    "ants and bees": Extent(pictures=2, classes=2, size=(400, 500)),
+    "CIFAR-10, JPEG files": Extent(pictures=10, classes=10, size=(32, 32)),
+    "MNIST, PNG files": Extent(pictures=10, classes=10, size=(28, 28), grey=True),
+    "colours and shapes, PNG files": Extent(pictures=9, classes=9, size=(28, 28)),
+}
+
+
+def test_what_the_rule_chooses_is_what_did_better_in_the_study() -> None:
+    study = Path(__file__).parent.parent / "results" / "borrowing.json"
+    shares: dict[tuple[str, int], dict[str, list[float]]] = {}
+    for row in json.loads(study.read_text())["rows"]:
+        shares.setdefault((row["set"], row["size"]), {}).setdefault(row["start"], []).append(row["accuracy"])
+    both = {case: of for case, of in shares.items() if case[0] in KINDS and len(of) == 2}
+    assert len(both) >= 10
+    for (name, each), of in both.items():
+        kind = KINDS[name]
+        mean = {start: sum(found) / len(found) for start, found in of.items()}
+        nothing = mean.pop("nothing")
+        (borrowed,) = mean.values()
+        helps, _ = suits(replace(kind, pictures=each * kind.classes))
+        assert helps == (borrowed > nothing), (name, each, borrowed, nothing)
 
 
 # --- the strength of the head ----------------------------------------------------------------------

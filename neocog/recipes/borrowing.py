@@ -26,7 +26,7 @@ HELD_OUT = 0.1
 """At most: the strength of the head is chosen on the training pictures, so few need to watch."""
 SPARED = logistic.MOST
 """Pictures up to which none is held out of a head's training: cross-validation says what those would say."""
-GREY_ENOUGH, ENOUGH = 5, 2000
+GREY_ENOUGH, ENOUGH = 10, 2000
 """Pictures a class from which small grey ones, and small ones, are learned better from nothing: see the study
 in docs/transfer.md.
 """
