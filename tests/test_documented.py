@@ -184,7 +184,7 @@ def of_borrowing() -> Iterator[tuple[str, str]]:
     rows: dict[tuple[str, str], dict[int, list[dict[str, Any]]]] = {}
     for r in result("borrowing")["rows"]:
         rows.setdefault((r["set"], r["start"]), {}).setdefault(r["size"], []).append(r)
-    sizes = (1, 5, 20, 50, 100, 200, 500)
+    sizes = (1, 5, 10, 20, 50, 100, 200, 500)
     for (name, start), by_size in rows.items():
         shares = [
             f"{100 * sum(r['right'] for r in some) / sum(r['n'] for r in some):.1f} %" if some else ""
