@@ -774,3 +774,34 @@ def test_exchanged_labels_come_first_and_the_test_split_is_not_touched(
         neocog.study(
             "labels", "unused", start=lender, dataset=replace(data, train=Split(data.train.x[:3], y[:3]))
         )
+
+
+# --- pictures given in Python ----------------------------------------------------------------------
+
+
+def test_given_pictures_of_another_size_are_placed_as_the_borrowed_eyes_ask(
+    lender: Run, tmp_path: Path
+) -> None:
+    """A Dataset of 6x7 grey pictures under eyes for 8x8 ones; what comes of it can be read, and is measured,
+    gone on with and judged on the same pictures.
+    """
+    shape = open_trained(lender).shape
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 256, (40, 1, 6, 7), generator=generator, dtype=torch.uint8)
+    part = Split(x, torch.arange(40) % 2)
+    dataset = Dataset("mine", ("a", "b"), part, test=part)
+    assert dataset.shape != shape
+    changes = ["phases.0.epochs=2", f"preprocess.size=[{shape[1]},{shape[2]}]", "coverage=null"]
+    run = neocog.train(
+        "digits", start=lender.path, dataset=dataset, changes=changes, out=tmp_path / "run", device="cpu"
+    )
+    trained = open_trained(run)
+    assert trained.shape == shape
+    stated = run.facts()["result"]["test_accuracy"]
+    assert neocog.evaluate(run, dataset=dataset).accuracy == stated
+    placed = torch.stack([torch.from_numpy(trained.preprocess.place(picture[0].numpy())) for picture in x])
+    there = replace(dataset, train=Split(placed, part.y), test=Split(placed, part.y))
+    assert neocog.evaluate(run, dataset=there).accuracy == stated
+    again = neocog.resume(run.path, epochs=3, dataset=dataset, device="cpu")
+    assert again.facts()["result"]["test_accuracy"] == neocog.evaluate(again, dataset=dataset).accuracy
+    assert neocog.study("labels", "mine", start=lender.path, dataset=dataset).n == 40

@@ -71,9 +71,14 @@ def load(
     return replace(dataset, fingerprint=fingerprint(dataset))
 
 
-def identified(dataset: Dataset) -> Dataset:
-    """A Dataset of its own with the same pictures and their fingerprint, which one made by hand lacks."""
-    return replace(dataset, fingerprint=dataset.fingerprint or fingerprint(dataset))
+def given(dataset: Dataset, preprocess: Preprocess) -> Dataset:
+    """`dataset`, made in Python, with the fingerprint of its pictures, and these placed as `preprocess` says.
+    Pictures that have its size and channels are taken to be placed already.
+    """
+    known = replace(dataset, fingerprint=dataset.fingerprint or fingerprint(dataset))
+    channels, *size = dataset.shape
+    wanted = (preprocess.channels or channels, *(preprocess.size or size))
+    return known if wanted == dataset.shape else fitted(known, preprocess, None)
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -12,11 +12,12 @@ import torch
 from neocog.answers import collect
 from neocog.data import Data, load
 from neocog.data.dataset import Dataset
-from neocog.data.loading import identified
+from neocog.data.loading import given
 from neocog.figures.entry import Asked, Check, Entry
 from neocog.figures.rivals import points
 from neocog.figures.row import Row, claim, seen
 from neocog.model import open_trained
+from neocog.pictures.preprocess import Preprocess
 from neocog.runs.run import RECIPE_FILE, Run, open_run
 from neocog.show.words import duration, percent
 from neocog.studies.comparison import half
@@ -37,7 +38,7 @@ INCEPTION = ("mixed8",)
 def _few() -> Dataset:
     found = load(Data(name="cifar10", limit=FEW, held_out=0.0))
     test = found.splits["test"].subset(torch.arange(FEW))
-    return identified(replace(found, val=None, test=test))
+    return given(replace(found, val=None, test=test, fingerprint=""), Preprocess())
 
 
 def _learned(asked: Asked, name: str, dataset: Dataset, start: str | Path, tune: Sequence[str] = ()) -> Run:
@@ -64,8 +65,9 @@ def _eyes(asked: Asked) -> tuple[str | Path, str, tuple[str, ...]]:
 
 def _said(run: Run, asked: Asked, dataset: Dataset) -> tuple[torch.Tensor, str]:
     """Which of the test pictures are right, and that in words with the time of the whole training."""
-    test = dataset.splits["test"]
-    right = collect(open_trained(run), test, "test", find(asked.device, "float32").device).right
+    trained = open_trained(run)
+    test = given(dataset, trained.preprocess).splits["test"]
+    right = collect(trained, test, "test", find(asked.device, "float32").device).right
     share = percent(float(right.float().mean()), wilson(int(right.sum()), len(right)))
     seconds = math.fsum(float(line["seconds"]) for line in run.metrics())
     return right, f"{share} after {duration(seconds)} of epochs"

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from neocog.data.dataset import Dataset, Split
+from neocog.data.loading import given
 from neocog.data.targets import CLASS_INDICES
 from neocog.errors import UsageError, escaped
 from neocog.events import Watcher
@@ -240,7 +241,8 @@ def _way(name: str, run: Run) -> Way:
 
 
 def _tested(trained: Trained, dataset: Dataset | None) -> Split:
-    return _require_test(dataset if dataset is not None else dataset_of(trained))
+    whole = dataset_of(trained) if dataset is None else given(dataset, trained.preprocess)
+    return _require_test(whole)
 
 
 def _require_test(whole: Dataset) -> Split:

@@ -14,7 +14,7 @@ from neocog.data import Data, load
 from neocog.data.choice import GIVEN
 from neocog.data.dataset import Dataset
 from neocog.data.folders.picture_cache import Progress
-from neocog.data.loading import identified
+from neocog.data.loading import given
 from neocog.errors import UsageError, escaped
 from neocog.model import Trained
 from neocog.recipes import chapters
@@ -88,7 +88,7 @@ class Order:
             )
             found = replace(found, opened=None)  # what was opened is large, and is not needed any more
         else:
-            dataset = identified(dataset)
+            dataset = given(dataset, recipe.preprocess)
             recipe = recipe.model_copy(update={"data": Data(name=GIVEN)})
         recipe = recipe.model_copy(update={"model": resolved(recipe.model, dataset.shape)})
         recipe, why = lent.settled(recipe, dataset, world)

@@ -19,6 +19,7 @@ import torch
 from neocog.data import Data, load
 from neocog.data.dataset import Dataset
 from neocog.data.folders.picture_cache import Progress
+from neocog.data.loading import given
 from neocog.data.targets import CLASS_INDICES
 from neocog.errors import UsageError, escaped
 from neocog.model import Kept, Trained
@@ -127,7 +128,7 @@ def labels(
     progress: Progress | None = None,
     dataset: Dataset | None = None,
 ) -> Suspects:
-    """The training pictures of `what`, a folder (or of `dataset`, placed already), with labels likely wrong.
+    """The training pictures of `what`, a folder (or of `dataset`), with labels likely wrong.
 
     `start` lends its eyes. A picture is a suspect where another class than the given one is likelier;
     suspects are ranked by how much likelier. `UsageError` for pictures with several labels, or fewer than
@@ -138,6 +139,8 @@ def labels(
     if dataset is None:
         whole = Data(name="folder", held_out=0.0, val="none")
         dataset = load(whole, where=Path(what), preprocess=preprocess, progress=progress)
+    else:
+        dataset = given(dataset, preprocess)
     train, classes = dataset.train, dataset.classes
     if not CLASS_INDICES.fits(train.y):
         raise UsageError("labels are judged where each picture has one class; these have several")
@@ -151,16 +154,16 @@ def labels(
     found = logistic.cross_validated(task, x, train.y)
     held = found.strength if found is not None else STRENGTH
     chances = task.probabilities(logistic.left_out(task, x, train.y, (held,))[0])
-    given = chances.gather(1, train.y[:, None])[:, 0]
+    stated = chances.gather(1, train.y[:, None])[:, 0]
     likely, guess = chances.max(1)
-    order = (likely - given).sort(descending=True, stable=True).indices
+    order = (likely - stated).sort(descending=True, stable=True).indices
     wrong = [i for i in order.tolist() if int(guess[i]) != int(train.y[i])]
     items = [
         Suspect(
             file=train.names[i] if train.names else f"train[{i}]",
             given=classes[int(train.y[i])],
             likely=classes[int(guess[i])],
-            given_probability=float(given[i]),
+            given_probability=float(stated[i]),
             likely_probability=float(likely[i]),
             picture=_shown(train.x[i]) if place < SHOWN else None,
         )

@@ -9,6 +9,7 @@ from typing import Literal
 from neocog.answers import collect
 from neocog.data.dataset import Dataset, Split
 from neocog.data.folders.picture_cache import Progress
+from neocog.data.loading import given
 from neocog.errors import UnreadableError, UsageError
 from neocog.model import Trained, dataset_of, open_trained
 from neocog.report.page import write as write_report
@@ -43,6 +44,8 @@ def evaluate(
     own = data is None and dataset is None
     if dataset is None:
         dataset = dataset_of(trained, data, progress=progress)
+    else:
+        dataset = given(dataset, trained.preprocess)
     chosen = split or ("test" if dataset.test is not None else "val" if dataset.val is not None else "train")
     _require_suitable(trained, dataset.split(chosen), own=own)
     answers = collect(trained, dataset.split(chosen), chosen, find(device, "float32").device)

@@ -14,7 +14,7 @@ from neocog import cores
 from neocog.data import load
 from neocog.data.dataset import Dataset
 from neocog.data.folders.picture_cache import Progress
-from neocog.data.loading import identified
+from neocog.data.loading import given
 from neocog.errors import CheckFailed, UnreadableError, UsageError
 from neocog.events import Watcher
 from neocog.files import require_named
@@ -69,7 +69,8 @@ def train(
     "field=value" texts such as "optim.lr=0.05". `start` lends its features (a network of the zoo with public
     weights, a run, a file; "nothing" for none); `tune` names stages: in the end what comes after each is
     freed, one after the other. The run's folder is `out`, or runs/NAME numbered. `progress` hears how many
-    pictures of a folder are decoded. `dataset` takes the place of the recipe's pictures; `own` brings a loss
+    pictures of a folder are decoded. `dataset` takes the place of the recipe's pictures, placed as its
+    preprocessing says where they have another size; `own` brings a loss
     or an augmentation. `stop` is asked after every step: when it says true, and after Ctrl-C or
     SIGTERM, the state is saved and `Interrupted` raised. `CheckFailed` when the loss stops being finite.
     Begun by torchrun, several processes train together, see docs/speed.md: all but the first end with the
@@ -196,7 +197,8 @@ def resume(
             dataset = ranks.in_turn(
                 lambda: load(recipe.data, where=where, preprocess=recipe.preprocess, progress=heard)
             )
-        dataset = identified(dataset)
+        else:
+            dataset = given(dataset, recipe.preprocess)
         _same_data(run, facts, dataset)
         precision = facts["precision"] if recipe.precision == "auto" else recipe.precision
         world = find(device, precision, facts.get("masks", BEFORE["masks"]))
