@@ -57,6 +57,11 @@ def of_recipes() -> Iterator[tuple[str, str]]:
 def of_restoring() -> Iterator[tuple[str, str]]:
     loss = row("M12", "training loss after 10 epochs")["ours"]
     yield "docs/restore.md", f"`m12` ends with a training loss of {loss} (0.0777 was published)"
+    for each in result("M12")["rows"]:
+        if each["what"].endswith("PSNR and SSIM"):
+            said = each["ours"].replace(",", "").split()
+            restored, damaged = (float(said[said.index(word) + 1]) for word in ("restored", "damaged"))
+            assert restored > damaged + 3, each
     words = row("M12", "test digits, PSNR and SSIM")["ours"].replace(",", "").split()
     (after, better), (before, worse), (median, flat) = (
         (words[n], words[n + 3]) for n in (words.index(w) + 1 for w in ("restored", "damaged", "filter"))

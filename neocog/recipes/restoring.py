@@ -4,7 +4,7 @@ photos.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from neocog.data import Data
 from neocog.data.damage import Damage
@@ -29,8 +29,8 @@ def _conv(filters: int, **more: Any) -> dict[str, Any]:
     return {"kind": "conv", "filters": filters, "kernel": 3, "padding": "same", "activation": "relu", **more}
 
 
-def _layers(*entries: dict[str, Any]) -> Model:
-    return Model(layers=parse(list(entries)), init="glorot")
+def _layers(*entries: dict[str, Any], init: Literal["glorot", "he"] = "glorot") -> Model:
+    return Model(layers=parse(list(entries)), init=init)
 
 
 M12 = _layers(
@@ -53,6 +53,7 @@ CONVOLUTIONAL = _layers(
     _conv(32),
     _conv(16, kernel=4, kind="transposed-conv", stride=2),
     _conv(1, activation="tanh"),
+    init="he",  # by Glorot's it answers black for every digit, and learns no more
 )  # fmt: skip
 PHOTOS = Model(layers=parse([*(_conv(n) for n in (32, 32, 32, 32)), _conv(3, activation="none")]), init="he")
 
@@ -65,6 +66,7 @@ def _recipe(model: Model, title: str, source: str, *, scale: Any = "128", **more
         "batch": 64,
         "stop": LAST,
         "preprocess": Preprocess(scale=scale, fit="stretch"),
+        "precision": "float32",  # answers are the pixels themselves: bfloat16 has no more than 256 levels
     }
     return Recipe(**(fields | more), model=model, title=title, source=source)
 
@@ -77,12 +79,13 @@ RESTORING: dict[str, Recipe] = {
         damage=HALF.model_copy(update={"redraw": "never"}),
     ),
     "m12-fresh": _recipe(M12, "M12 with damage drawn anew in every epoch", "ours"),
-    "m12-conv": _recipe(CONVOLUTIONAL, "M12 with a convolutional network", "ours"),
+    "m12-conv": _recipe(CONVOLUTIONAL, "M12 with a convolutional network", "ours", precision="auto"),
     "m12-one-layer": _recipe(ONE_LAYER, "M12 with one layer", "D: the 784 weights of a pixel as a picture"),
     "m14": _recipe(
         M14,
         "restoring digits of 32x16 pixels, logistic 32-16-512",
         "D, M14: an exercise without a figure",
+        precision="auto",
         scale="unit",
         preprocess=Preprocess(scale="unit", fit="stretch", size=(32, 16)),
     ),
