@@ -586,6 +586,17 @@ def test_what_the_rule_chooses_is_what_did_better_in_the_study() -> None:
         assert helps == (borrowed > nothing), (name, each, borrowed, nothing)
 
 
+def test_how_files_are_decoded_is_not_the_borrowed_weights_matter(lender: Run) -> None:
+    own = Preprocess(size=(64, 64), levels=(0, 4095), ground=0, reading="reduced", max_pixels=10**6)
+    eyes = Preprocess(size=(24, 24), scale="128", channels=3)
+    start = borrowed(lender).start
+    before = recipe().model_copy(update={"preprocess": own})
+    made, _ = borrowing(before, start=start, model=before.model, preprocess=eyes, pictures=40)
+    assert made.preprocess == eyes.model_copy(
+        update={"levels": (0, 4095), "ground": 0, "reading": "reduced", "max_pixels": 10**6}
+    )
+
+
 # --- the strength of the head ----------------------------------------------------------------------
 
 
