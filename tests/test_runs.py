@@ -533,6 +533,7 @@ def test_a_recipe_that_is_none_is_to_be_put_back(cut: Run, damage: bytes, words:
 def test_facts_that_are_none_tell_nobody_where_the_pictures_are(tmp_path: Path) -> None:
     run = neocog.train(
         photos(tmp_path / "here"),
+        start="nothing",
         changes=["epochs=1", "preprocess.size=[16,16]", "batch=2"],
         out=tmp_path / "run",
     )
@@ -569,7 +570,10 @@ def test_facts_say_what_is_true_after_changes_and_after_the_pictures_moved(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = neocog.train(
-        photos(tmp_path / "here"), changes=["epochs=1", "preprocess.size=[16,16]", "batch=2"], out="run"
+        photos(tmp_path / "here"),
+        start="nothing",
+        changes=["epochs=1", "preprocess.size=[16,16]", "batch=2"],
+        out="run",
     )
     assert neocog.evaluate(run).n > 0
     (tmp_path / "here").rename(tmp_path / "there")

@@ -258,7 +258,7 @@ def test_a_folder_of_16_bits_is_looked_at_by_what_it_uses(
 
 def test_training_and_prediction_read_16_bits_alike(tmp_path: Path) -> None:
     folder = detector(tmp_path / "pets", 0, 16)
-    run = neocog.train(str(folder), out=tmp_path / "run", changes=["epochs=1"])
+    run = neocog.train(str(folder), start="nothing", out=tmp_path / "run", changes=["epochs=1"])
     assert run.recipe().preprocess.levels == (0, 4095)
     deep = folder / "disc" / "0.png"
     values = np.asarray(Image.open(deep))
@@ -270,7 +270,8 @@ def test_training_and_prediction_read_16_bits_alike(tmp_path: Path) -> None:
     assert first.top == second.top
     assert not first.note
     assert "beyond" in third.note
-    plain = neocog.train(str(folder), out=tmp_path / "plain", changes=["epochs=1", "preprocess.levels=null"])
+    changes = ["epochs=1", "preprocess.levels=null"]
+    plain = neocog.train(str(folder), start="nothing", out=tmp_path / "plain", changes=changes)
     noted, settled = (
         neocog.predict(plain, [deep], changes=changes).items[0] for changes in ((), ["levels=[0,4095]"])
     )
