@@ -40,12 +40,17 @@ def watch() -> None:
     _begun = moment()
 
 
+def usable() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def moment() -> Moment | None:
     """Now; None where the machine does not say what its cores do."""
     try:
         mine = os.sched_getaffinity(0)
-        lines = (line.split() for line in STAT.read_text().splitlines())
-        counts = {words[0]: [int(word) for word in words[1:]] for words in lines if words[0][:3] == "cpu"}
+        lines = (line.split() for line in STAT.read_text().splitlines() if line.startswith("cpu"))
+        counts = {name: [int(count) for count in columns] for name, *columns in lines}
         ticks = sum(counts[f"cpu{core}"][column] for core in mine for column in WORK)
     except (OSError, AttributeError, KeyError, ValueError, IndexError):
         return None
@@ -67,14 +72,14 @@ def free() -> int | None:
     if _begun is None or now is None or now.clock - _begun.clock < LONG_ENOUGH:
         return None
     lost = int(taken(_begun, now) + 1 - BUSY)
-    return max(len(os.sched_getaffinity(0)) - lost, 1) if lost else None
+    return max(usable() - lost, 1) if lost else None
 
 
 def remarks(threads: int) -> tuple[str, ...]:
     """That only so many `threads` do the sums, in one sentence."""
-    cores = os.cpu_count() or 1
     if free() != threads:
         return ()
+    cores = usable()
     many = f"{threads} thread does" if threads == 1 else f"{threads} threads do"
     return (
         f"other processes keep {cores - threads} of {cores} cores busy, so {many} the sums, to the end "

@@ -173,10 +173,9 @@ def as_many_threads(number: int | None) -> Iterator[None]:
     processors than that.
     """
     before = torch.get_num_threads()
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    free = not _settled.get() and "OMP_NUM_THREADS" not in os.environ
+    settled = _settled.get() or "OMP_NUM_THREADS" in os.environ
     outer = _settled.set(_settled.get() or number is not None)
-    if number is not None and free and number <= processors:
+    if number is not None and not settled and number <= cores.usable():
         torch.set_num_threads(number)
     try:
         yield

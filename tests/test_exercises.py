@@ -10,13 +10,12 @@ import torch
 
 import neocog
 from neocog.data import Data, load
-from neocog.data.loading import given
+from neocog.data.loading import fingerprint
 from neocog.figures import elsewhere, lending
 from neocog.figures.entry import Asked
 from neocog.figures.further import beats
 from neocog.figures.rivals import Way
 from neocog.figures.table import ENTRIES
-from neocog.pictures.preprocess import Preprocess
 from neocog.recipes.chapters import RECIPES
 from neocog.recipes.recipe import override
 from neocog.tasks.spread import paired
@@ -72,7 +71,8 @@ def test_borrowed_eyes_against_none(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     eyes = neocog.train("digits", changes=FEW, out=tmp_path / "eyes")
     found = load(Data(name="digits", limit=100, held_out=0.0))
     test = found.splits["test"].subset(torch.arange(100))
-    few = given(replace(found, val=None, test=test, fingerprint=""), Preprocess())
+    few = replace(found, val=None, test=test)
+    few = replace(few, fingerprint=fingerprint(few))
     monkeypatch.setattr(lending, "_few", lambda: few)
     monkeypatch.setitem(RECIPES, "c1", override(RECIPES["digits"], ["epochs=2"]))
     monkeypatch.setattr(lending, "INCEPTION", ("conv1",))

@@ -12,12 +12,11 @@ import torch
 from neocog.answers import collect
 from neocog.data import Data, load
 from neocog.data.dataset import Dataset
-from neocog.data.loading import given
+from neocog.data.loading import fingerprint, given
 from neocog.figures.entry import Asked, Check, Entry
 from neocog.figures.rivals import points
 from neocog.figures.row import Row, claim, seen
 from neocog.model import open_trained
-from neocog.pictures.preprocess import Preprocess
 from neocog.runs.run import RECIPE_FILE, Run, open_run
 from neocog.show.words import duration, percent
 from neocog.studies.comparison import half
@@ -38,7 +37,8 @@ INCEPTION = ("mixed8",)
 def _few() -> Dataset:
     found = load(Data(name="cifar10", limit=FEW, held_out=0.0))
     test = found.splits["test"].subset(torch.arange(FEW))
-    return given(replace(found, val=None, test=test, fingerprint=""), Preprocess())
+    few = replace(found, val=None, test=test)
+    return replace(few, fingerprint=fingerprint(few))
 
 
 def _learned(asked: Asked, name: str, dataset: Dataset, start: str | Path, tune: Sequence[str] = ()) -> Run:

@@ -35,8 +35,10 @@ FEW = 500
 TUNE_EPOCHS = 8
 TUNE = Optim(kind="nesterov", lr=3e-3, warmup=1.0, clip=1.0, rates=0.8)
 """Without a falling schedule, so that tuning may end after any epoch."""
-DECODING = ("levels", "ground", "background", "reading", "max_pixels")
-"""Fields of a Preprocess that say how files are decoded: the pictures' matter, not the weights'."""
+OF_PICTURES = ("levels", "ground", "reading", "max_pixels", "background")
+"""Fields of a Preprocess that are the pictures' matter, not the weights': how files are decoded, and how
+bright the border of the training pictures is.
+"""
 COPIES = 4
 """Augmented copies of each picture of which the frozen stages are computed once."""
 
@@ -67,11 +69,11 @@ def borrowing(
 
     The head is new and is trained first, everything before it frozen and computed once. Then each stage that
     `tune` names frees everything after it, in turn, for small steps under the recipe's augmentation.
-    `preprocess` is the one of the borrowed weights; how files are decoded stays as it was. There are about so
+    `preprocess` is the one of the borrowed weights; what is the pictures' matter stays. There are about so
     many `pictures`. Few are all learned from; of many some are held out, and where stages are freed the best
     epoch by them is kept, which may be one of the head alone.
     """
-    decoding = {name: getattr(recipe.preprocess, name) for name in DECODING}
+    of_pictures = {name: getattr(recipe.preprocess, name) for name in OF_PICTURES}
     epochs = min(max(round(HEAD_STEPS * BATCH / max(pictures, 1)), HEAD_EPOCHS[0]), HEAD_EPOCHS[1])
     augment = recipe.phases[-1].augment
     optim = HEAD.model_copy(update={"weight_decay": STRENGTH})
@@ -84,7 +86,7 @@ def borrowing(
         update={
             "start": start,
             "model": model.model_copy(update={"head": Head(norm="standard")}),
-            "preprocess": preprocess.model_copy(update=decoding),
+            "preprocess": preprocess.model_copy(update=of_pictures),
             "phases": (head, *freed),
             "data": recipe.data.model_copy(update={"held_out": held_out}),
             "batch": BATCH,

@@ -70,9 +70,9 @@ def train(
     weights, a run, a file; "nothing" for none); `tune` names stages: in the end what comes after each is
     freed, one after the other. The run's folder is `out`, or runs/NAME numbered. `progress` hears how many
     pictures of a folder are decoded. `dataset` takes the place of the recipe's pictures, placed as its
-    preprocessing says where they have another size; `own` brings a loss
-    or an augmentation. `stop` is asked after every step: when it says true, and after Ctrl-C or
-    SIGTERM, the state is saved and `Interrupted` raised. `CheckFailed` when the loss stops being finite.
+    preprocessing says where they have another size; `own` brings a loss or an augmentation. `stop` is asked
+    after every step: when it says true, and after Ctrl-C or SIGTERM, the state is saved and `Interrupted`
+    raised. `CheckFailed` when the loss stops being finite.
     Begun by torchrun, several processes train together, see docs/speed.md: all but the first end with the
     training (`SystemExit`). `engine` "numpy" has every sum done by the NumPy mirror: for layer lists, plain
     descent, small pictures.
