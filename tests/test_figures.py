@@ -18,11 +18,14 @@ from neocog.cli import run as command
 from neocog.errors import UsageError
 from neocog.figures.claimed.distortions import distorted
 from neocog.figures.entry import Asked, Check, Entry, Replayable
+from neocog.figures.rivals import Way
 from neocog.figures.row import Verdict, claim, fact, read, share_verdict
 from neocog.figures.table import ENTRIES
 from neocog.figures.training import Training
+from neocog.files import write_json
 from neocog.recipes.chapters import RECIPES
 from neocog.recipes.recipe import override
+from neocog.runs.run import open_run
 from neocog.studies.reproduce import kept, result_file
 from neocog.tasks.spread import loses_less
 
@@ -183,3 +186,48 @@ def test_the_page_of_results_is_made_of_the_kept_files() -> None:
     made = runpy.run_path(str(ROOT / "tools" / "results.py"))["written"](RESULTS)
     assert (ROOT / "RESULTS.md").read_text() == made, "python tools/results.py writes it"
     assert set(ids(made)) == set(ENTRIES)
+
+
+def test_a_keras_share_stands_beside_the_figure_of_its_recipe_alone(tmp_path: Path) -> None:
+    (row,) = kept(result_file(RESULTS, "C0"))
+    write_json(result_file(tmp_path, "C0"), {"rows": [row.json()]})
+    page = runpy.run_path(str(ROOT / "tools" / "results.py"))["written"]
+    assert "in Keras" not in page(tmp_path)
+    found = {"c0": {"test": [0.5, 0.25], "printed": [0.75]}}
+    for recipes, said in (
+        (found, "; in Keras 37.50 % (2 seeds: 25.00 % to 50.00 %) |"),
+        ({"c1": found["c0"]}, ""),
+    ):
+        write_json(tmp_path / "keras_chapters.json", {"recipes": recipes})
+        (line,) = [line for line in page(tmp_path).splitlines() if line.startswith("| C0 |")]
+        assert ("in Keras" in line) is bool(said)
+        assert said in line
+    (row,) = [row for row in kept(result_file(RESULTS, "C7")) if row.published]
+    write_json(result_file(tmp_path, "C7"), {"rows": [row.json()]})
+    write_json(tmp_path / "keras_chapters.json", {"recipes": {"c7": found["c0"]}})
+    assert "; in Keras 75.00 % |" in page(tmp_path)
+
+
+# --- how a training is measured -----------------------------------------------------------------------------
+
+SMALL = ("data.limit=100", "epochs=1")
+
+
+def test_each_seed_draws_its_pictures_where_that_is_asked(tmp_path: Path) -> None:
+    asked = Asked(runs=tmp_path)
+    for drawn, seeds in ((False, [0, 0]), (True, [0, 1])):
+        (row,) = Training(recipe="digits", changes=SMALL, seeds=(0, 1), drawn=drawn).rows(asked)
+        recipes = [open_run(tmp_path / run["run"]).recipe() for run in row.detail["runs"]]
+        assert [recipe.data.seed for recipe in recipes] == seeds
+        assert [recipe.seed for recipe in recipes] == [0, 1]
+    way = Way(name="", recipe="digits", changes=SMALL, drawn=True)
+    assert [run.path.name for run in way.runs(asked, (0, 1))] == [run["run"] for run in row.detail["runs"]]
+
+
+def test_the_accuracy_that_is_printed_is_that_of_the_last_epoch_while_it_learned(tmp_path: Path) -> None:
+    part = Training(recipe="digits", changes=SMALL, split="printed")
+    (row,) = part.rows(Asked(runs=tmp_path))
+    (line,) = open_run(tmp_path / row.detail["runs"][0]["run"]).metrics()
+    assert row.detail["n"] == 100
+    assert row.detail["accuracy"] == pytest.approx(line["accuracy"])
+    assert line["accuracy"] != pytest.approx(line["val_accuracy"])

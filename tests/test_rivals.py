@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ import torch
 import neocog
 from neocog.figures.claimed.depth import BLOCKS, Tower
 from neocog.figures.claimed.overfitting import HIGH, errors
-from neocog.figures.entry import Entry, Replayable
+from neocog.figures.entry import Asked, Entry, Replayable
 from neocog.figures.rivals import Rivals, Way, holds
 from neocog.figures.row import read
 from neocog.figures.table import ENTRIES
@@ -60,6 +61,32 @@ def test_a_claim_is_judged_by_its_runs_and_proved(tmp_path: Path, monkeypatch: p
     facts = first.facts()
     first.write_facts({**facts, "result": {**facts["result"], "test_accuracy": 0.0}})
     assert neocog.prove("r1", results=results, runs=runs).proofs[1].verdict == "broken here"
+
+
+def test_what_nobody_watched_is_shown_by_its_end_under_every_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[dict[str, Any]] = []
+
+    def curves(series: Any, **words: str) -> bytes:
+        drawn.append({"series": series, **words})
+        return b""
+
+    monkeypatch.setattr("neocog.figures.rivals.charts.curves", curves)
+    short = ("data.limit=100", "epochs=1", "data.val=none")
+    ours, theirs = (
+        Way(name=name, recipe="digits", changes=(*short, more), drawn=True)
+        for name, more in (("fast", "optim.lr=1e-2"), ("slow", "optim.lr=1e-9"))
+    )
+    unwatched = Rivals(what="rate", ours=ours, theirs=theirs, picture="rate", seeds=(3, 5))
+    (row,) = unwatched.rows(Asked(runs=tmp_path))
+    (picture,) = drawn
+    assert picture["x_label"] == "seed"
+    accuracies = row.detail["accuracies"]
+    assert picture["series"] == {
+        name: list(zip((3.0, 5.0), found, strict=True))
+        for name, found in zip(("fast", "slow"), accuracies, strict=True)
+    }
 
 
 def test_every_rival_is_trained_by_a_recipe_of_its_own() -> None:

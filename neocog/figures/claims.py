@@ -15,6 +15,7 @@ from neocog.figures.claimed.depth import Q2
 from neocog.figures.claimed.distortions import DISTORTIONS, distorted
 from neocog.figures.claimed.four_pairs import Q3
 from neocog.figures.claimed.overfitting import Q6
+from neocog.figures.clothing import UNWATCHED
 from neocog.figures.entry import Asked, Check, Entry
 from neocog.figures.rivals import Rivals, Way
 from neocog.figures.row import Row, claim, seen
@@ -31,8 +32,6 @@ from neocog.tasks.spread import loses_less
 from neocog.verbs.evaluate import evaluate
 from neocog.world import find
 
-UNWATCHED = ("data.val=none",)
-"""Of E3, whose test pictures are watched after every epoch: that takes most of its time."""
 DIGITS = ("data.limit=3000", "epochs=10")
 EXACT = 1e-12
 """Of values around 1 in float64, after a few hundred sums."""

@@ -26,13 +26,14 @@ THREE = (0, 1, 2)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
     """A way to train, called `name`: a named `recipe` with `changes`, and with the network of `layers`, where
-    there are any, in place of its own.
+    there are any, in place of its own. `drawn`: each seed draws the training pictures too.
     """
 
     name: str
     recipe: str
     changes: tuple[str, ...] = ()
     layers: tuple[Mapping[str, Any], ...] = ()
+    drawn: bool = False
 
     @property
     def asked(self) -> Recipe:
@@ -44,7 +45,7 @@ class Way:
         return recipe.model_copy(update={"model": network})
 
     def runs(self, asked: Asked, seeds: Sequence[int]) -> list[Run]:
-        return [trained(self.asked, asked, name=self.recipe, seed=seed) for seed in seeds]
+        return [trained(self.asked, asked, name=self.recipe, seed=seed, drawn=self.drawn) for seed in seeds]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,8 @@ class Rivals:
     held-out ones `after` so many epochs. It holds where the 95 % interval of the difference of the means over
     `seeds` (Welch) lies above -`allowed`, a share of the pictures; it does not where that lies below.
 
-    `picture` is the file, without its ending, that shows the mean accuracy of both after every epoch.
+    `picture` is the file, without its ending, that shows the mean accuracy of both after every epoch; where
+    nothing is watched, the accuracy in the end under every seed.
     """
 
     what: str
@@ -89,12 +91,17 @@ class Rivals:
         """A row for each epoch of `after`, and one for the end."""
         seeds = asked.seeds if len(asked.seeds) > 1 else self.seeds
         ours, theirs = self.ours.runs(asked, seeds), self.theirs.runs(asked, seeds)
-        courses = {way.name: _course(runs) for way, runs in ((self.ours, ours), (self.theirs, theirs))}
-        if all(courses.values()):
-            png = charts.curves(
-                courses, title=self.what, x_label="epoch", y_label="accuracy, held out: mean over seeds"
-            )
-            write_bytes(asked.file(f"{self.picture}.png"), png)
+        sides = ((self.ours, ours), (self.theirs, theirs))
+        courses = {way.name: _course(runs) for way, runs in sides}
+        said = ("epoch", "accuracy, held out: mean over seeds")
+        if not all(courses.values()):  # nothing was watched
+            courses = {
+                way.name: [(float(seed), _accuracy(run, 0)) for seed, run in zip(seeds, runs, strict=True)]
+                for way, runs in sides
+            }
+            said = ("seed", "accuracy, test pictures")
+        png = charts.curves(courses, title=self.what, x_label=said[0], y_label=said[1])
+        write_bytes(asked.file(f"{self.picture}.png"), png)
         for title, epoch in self.titles().items():
             yield self._row(title, epoch, ours, theirs)
 

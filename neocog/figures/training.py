@@ -21,7 +21,7 @@ from neocog.verbs.evaluate import evaluate
 from neocog.verbs.train import resume, train
 from neocog.zoo import resolved
 
-Split = Literal["test", "train"]
+Split = Literal["test", "train", "printed"]
 
 ABOUT = "the chapter says 'about'"
 """A remark on a published figure."""
@@ -33,9 +33,11 @@ class Training:
     says another, as a share 0..1, or that there is none; `outside`: it is not from the chapters.
 
     what    the figure in words
-    split   whose accuracy it is
+    split   whose accuracy it is; printed: of the training pictures while the last epoch learned from them, as
+            a training prints it
     short   changes that make a training of seconds of it, for `quick`; empty: there is none
     seeds   those it is trained under; empty: the recipe's own
+    drawn   whether each seed draws the training pictures too, where the recipe takes some of them only
     timed   whether the time of an epoch is said too: the middle one's, without the first
     """
 
@@ -47,6 +49,7 @@ class Training:
     split: Split = "test"
     short: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
+    drawn: bool = False
     remark: str = ""
     timed: bool = False
 
@@ -81,7 +84,8 @@ class Training:
         recipe = override(RECIPES[self.recipe], (*self.changes, *(self.short if quick else ())))
         seeds = asked.seeds or self.seeds or (recipe.seed,)
         runs = [
-            trained(recipe, asked, name=self.recipe, seed=seed) for seed in (seeds[:1] if quick else seeds)
+            trained(recipe, asked, name=self.recipe, seed=seed, drawn=self.drawn)
+            for seed in (seeds[:1] if quick else seeds)
         ]
         yield self.compared(recipe, runs, asked, cut=quick)
 
@@ -132,9 +136,12 @@ class Training:
         )
 
 
-def trained(recipe: Recipe, asked: Asked, *, name: str, seed: int) -> Run:
-    """A finished run of `recipe` under `seed` in the folder asked for: found, gone on with, or made."""
-    recipe = override(recipe, [f"seed={seed}"]).model_copy(update={"expect": recipe.expect})
+def trained(recipe: Recipe, asked: Asked, *, name: str, seed: int, drawn: bool = False) -> Run:
+    """A finished run of `recipe` under `seed` in the folder asked for: found, gone on with, or made. `drawn`:
+    the seed decides too which pictures it is trained on.
+    """
+    changes = [f"seed={seed}", *([f"data.seed={seed}"] if drawn else [])]
+    recipe = override(recipe, changes).model_copy(update={"expect": recipe.expect})
     folder = run_folder(recipe, asked.runs, name)
     if not (folder / RECIPE_FILE).exists():
         return train(recipe, out=folder, device=asked.device, watchers=asked.watchers)
@@ -167,6 +174,9 @@ def _measured(run: Run, split: Split, device: str) -> tuple[int, int]:
     if split == "test":
         result = run.facts()["result"]
         return round(result["test_accuracy"] * result["test_n"]), result["test_n"]
+    if split == "printed":
+        n = run.facts()["counts"]["train"]
+        return round(run.metrics()[-1]["accuracy"] * n), n
     report: Any = evaluate(run, split=split, device=device)
     return round(report.accuracy * report.n), report.n
 
