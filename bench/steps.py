@@ -1,7 +1,7 @@
 """Where a training step goes, and what the machine could do: each network's step beside the time that the
 matrix products of its own layers would take by themselves, and beside steps without some kinds of layers.
 
-    python bench/steps.py [c2 lenet] [--precision float32 bfloat16] [--rounds 12] [--out FILE]
+    python bench/steps.py [c2 lenet] [--precision float32 bfloat16] [--rounds 12] [--compile] [--out FILE]
 
 A convolution is one product of (pictures x places, kernel x channels in) by (..., channels out); backward it
 is two more of as many operations (the first layer needs no gradient of its input). The limit 'own' is the sum
@@ -10,6 +10,7 @@ of 2048 cubed. Steps and products take turns, so that whatever else the machine 
 Printed is each limit as a share of the step, both medians over the rounds, and how much shorter a step is
 without normalisation, ReLU, dropout, and without all of these: at most that can be won there. (A profiler
 says less: it takes memory while it looks, and the pages of that memory are charged to the operations.)
+--compile adds a step that torch.compile has made; it needs a C++ compiler.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from throughput import CASES
@@ -34,6 +36,7 @@ from neocog.recipes.chapters import RECIPES
 from neocog.recipes.recipe import override
 from neocog.runs.beginning import write as begin
 from neocog.runs.run import Run
+from neocog.tasks.task import Objective
 from neocog.training.loop import Training, prepare
 from neocog.world import find
 
@@ -103,6 +106,14 @@ def stepping(training: Training) -> Generator[None]:
                 yield
 
 
+def compiled(training: Training) -> Generator[None]:
+    """The same steps with forward and backward pass compiled."""
+    going = stepping(training)
+    with mock.patch("neocog.training.loop.Objective", lambda *given: torch.compile(Objective(*given))):
+        next(going)  # the first step makes its objective
+    return going
+
+
 def seconds(going: Generator[None]) -> float:
     """The median of some steps."""
     next(going)
@@ -114,7 +125,7 @@ def seconds(going: Generator[None]) -> float:
     return statistics.median(times)
 
 
-def measure(name: str, precision: str, rounds: int) -> dict[str, Any]:
+def measure(name: str, precision: str, rounds: int, *, compiling: bool) -> dict[str, Any]:
     """One network: its step, the limits, and steps without some of its layers."""
     training = job(name, precision)
     x, _ = next(training.batches(0))
@@ -124,6 +135,8 @@ def measure(name: str, precision: str, rounds: int) -> dict[str, Any]:
         other = job(name, precision)
         if leave_out(other.trained.network, kinds):
             sides[what] = stepping(other)
+    if compiling:
+        sides["compiled"] = compiled(job(name, precision))
     work = sum(2 * m * k * n for m, k, n in shapes)
     taken: dict[str, list[float]] = {side: [] for side in (*sides, "own", "large")}
     for going in sides.values():
@@ -149,8 +162,10 @@ def measure(name: str, precision: str, rounds: int) -> dict[str, Any]:
         "large_product_gflops": work / median["large"] / 1e9,
         "of_own_shapes": median["own"] / step,
         "of_large_product": median["large"] / step,
-        "without": {side: 1 - median[side] / step for side in sides if side != "step"},
+        "without": {side: 1 - median[side] / step for side in sides if side in WITHOUT},
     }
+    if compiling:
+        row["compiled_speed"] = step / median["compiled"]
     print(
         f"{name} {precision}: {len(x) / step:,.0f} pictures/s; the products of its layers would take "
         f"{row['of_own_shapes']:.0%} of that time, at the speed of a large one {row['of_large_product']:.0%}",
@@ -158,6 +173,8 @@ def measure(name: str, precision: str, rounds: int) -> dict[str, Any]:
     )
     for side, share in row["without"].items():  # type: ignore[attr-defined]
         print(f"    without {side}: {share:.1%} shorter", flush=True)
+    if compiling:
+        print(f"    compiled: {row['compiled_speed']:.2f} of the speed", flush=True)
     return row
 
 
@@ -167,9 +184,13 @@ def main() -> None:
     parser.add_argument("--precision", nargs="*", default=["float32", "bfloat16"])
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--compile", action="store_true")
     asked = parser.parse_args()
     before = machine()
-    write(asked.out, [measure(n, p, asked.rounds) for n in asked.networks for p in asked.precision], before)
+    rows = [
+        measure(n, p, asked.rounds, compiling=asked.compile) for n in asked.networks for p in asked.precision
+    ]
+    write(asked.out, rows, before)
 
 
 if __name__ == "__main__":
