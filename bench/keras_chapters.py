@@ -1,13 +1,15 @@
 """The chapters' trainings in Keras, whose code they are written in: what its figures come to on these files.
 
     python bench/keras_chapters.py --peer PYTHON [--only NAME ...] [--seeds N]
+    python bench/keras_chapters.py --peer PYTHON --begin c3 --epochs 4 --run runs/figures/c3-...
 
 PYTHON is an environment with Keras 3 on TensorFlow. Each named recipe's pictures, network (as Keras' JSON,
 with Keras' own initial weights) and optimizer go over as they are; Keras trains as long, keeps the epoch that
 the recipe keeps, and is measured on the same test pictures. Its share stands beside ours wherever ours is
 worse than the published one: is it the pictures and the draw, or is it us? Written to
 results/keras_chapters.json after each recipe, so that a run that is cut short keeps what it has; RESULTS.md
-takes them from there.
+takes them from there. --begin trains the first epochs alone of what takes Keras hours, and puts its accuracy
+on the test pictures after each beside that of neocog's run.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neocog.data.augment.augment import Augment
 
 RECIPES = ("m2", "m3", "m4", "e2", "e3", "e7", "c0", "c4", "c7")
 """Those whose figure is below the published one here."""
@@ -56,7 +61,9 @@ def learn(folder: Path) -> None:
         save_weights_only=True,
     )
     more: dict[str, Any] = {"epochs": asked["epochs"], "verbose": 0, "shuffle": asked["shuffle"]}
-    if asked["best"]:
+    if asked["watched"]:
+        more["validation_data"] = (arrays["test_x"], arrays["test_y"])
+    elif asked["best"]:
         more |= {"validation_data": (arrays["val_x"], arrays["val_y"]), "callbacks": [best]}
     x, y, batch = arrays["train_x"], arrays["train_y"], asked["batch"]
     if asked["augment"]:
@@ -64,11 +71,12 @@ def learn(folder: Path) -> None:
         log = model.fit(flow, **more)
     else:
         log = model.fit(x, y, batch_size=batch, **more)
-    if asked["best"]:
+    if "callbacks" in more:
         model.load_weights(folder / "best.weights.h5")
     found = {
         "test": float(model.evaluate(arrays["test_x"], arrays["test_y"], batch_size=500, verbose=0)[1]),
         "printed": float(log.history["accuracy"][-1]),
+        "watched": [float(share) for share in log.history.get("val_accuracy", [])],
         "versions": {"keras": keras.__version__, "tensorflow": tensorflow.__version__},
     }
     (folder / "found.json").write_text(json.dumps(found))
@@ -77,8 +85,10 @@ def learn(folder: Path) -> None:
 # In neocog's
 
 
-def hand_over(name: str, seed: int, folder: Path) -> None:
-    """Write to `folder` what Keras needs to train the recipe `name` under `seed`."""
+def hand_over(name: str, seed: int, folder: Path, *, epochs: int | None = None) -> None:
+    """Write to `folder` what Keras needs to train the recipe `name` under `seed`; `epochs`: the first ones
+    alone, watched.
+    """
     import numpy as np
 
     from neocog.data import load
@@ -103,30 +113,57 @@ def hand_over(name: str, seed: int, folder: Path) -> None:
     settings: dict[str, Any] = {"learning_rate": optim.rate}
     if optim.kind == "momentum":
         settings["momentum"] = optim.momentum
-    moved = phase.augment
     asked = {
         "seed": seed,
-        "epochs": phase.epochs,
+        "epochs": epochs or phase.epochs,
+        "watched": epochs is not None,
         "batch": recipe.batch,
         "shuffle": recipe.order != "as given",
         "best": recipe.stop.select == "best" and job.dataset.val is not None,
         "optimizer": OPTIMIZERS[optim.kind],
         "settings": settings,
-        "augment": {}
-        if moved.is_off
-        else {"height_shift_range": int(moved.shift_height), "horizontal_flip": True},
+        "augment": augmentation(phase.augment),
     }
     (folder / "asked.json").write_text(json.dumps(asked))
+
+
+def augmentation(asked: Augment) -> dict[str, Any]:
+    """What Keras' ImageDataGenerator is told for the moves that the chapters ask for; empty for none."""
+    if asked.is_off:
+        return {}
+    shifts = {"height": asked.shift_height, "width": asked.shift_width}
+    return {
+        "rotation_range": asked.rotation,
+        **{f"{side}_shift_range": amount if amount < 1 else int(amount) for side, amount in shifts.items()},
+        "horizontal_flip": asked.flip == "horizontal",
+        "fill_mode": asked.fill,
+    }
+
+
+def ask(name: str, peer: str, seed: int, *, epochs: int | None = None) -> dict[str, Any]:
+    """What Keras made of one training."""
+    with tempfile.TemporaryDirectory() as place:
+        hand_over(name, seed, Path(place), epochs=epochs)
+        subprocess.run([peer, __file__, "--learn", place], check=True, stderr=subprocess.DEVNULL)
+        found: dict[str, Any] = json.loads((Path(place) / "found.json").read_text())
+    return found
+
+
+def begun(name: str, peer: str, epochs: int, run: Path) -> dict[str, Any]:
+    """The first epochs of a recipe in Keras and in neocog's `run` of it."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()[:epochs]
+    ours = [float(json.loads(line)["val_accuracy"]) for line in lines]
+    found = ask(name, peer, 0, epochs=epochs)
+    for n, (theirs, mine) in enumerate(zip(found["watched"], ours, strict=True), start=1):
+        print(f"{name}, epoch {n}: Keras {100 * theirs:.2f} %, neocog {100 * mine:.2f} %", flush=True)
+    return {"recipe": name, "keras": found["watched"], "neocog": ours, "versions": found["versions"]}
 
 
 def measure(name: str, peer: str, seeds: int) -> dict[str, Any]:
     """Keras' shares of one recipe, one for each seed."""
     tests, printed, found = [], [], {}
     for seed in range(seeds):
-        with tempfile.TemporaryDirectory() as place:
-            hand_over(name, seed, Path(place))
-            subprocess.run([peer, __file__, "--learn", place], check=True, stderr=subprocess.DEVNULL)
-            found = json.loads((Path(place) / "found.json").read_text())
+        found = ask(name, peer, seed)
         tests.append(found["test"])
         printed.append(found["printed"])
         print(f"{name} seed {seed}: {100 * tests[-1]:.2f} % of the test pictures", flush=True)
@@ -148,6 +185,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=RECIPES, choices=RECIPES)
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--begin")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--run", type=Path)
     parser.add_argument("--learn", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.learn:
@@ -156,11 +196,16 @@ def main() -> None:
 
     from neocog.files import write_json
 
-    rows = json.loads(options.out.read_text())["recipes"] if options.out.exists() else {}
+    document = json.loads(options.out.read_text()) if options.out.exists() else {"recipes": {}, "begun": {}}
+    if options.begin:
+        row = begun(options.begin, options.peer, options.epochs, options.run)
+        document["begun"] = {**document.get("begun", {}), options.begin: row}
+        write_json(options.out, document)
+        return
     for name in options.only:
         row = measure(name, options.peer, options.seeds or (DRAWS if name in ("e2", "e3") else 1))
-        rows[name] = row
-        write_json(options.out, {"recipes": dict(sorted(rows.items()))})
+        document["recipes"] = dict(sorted({**document["recipes"], name: row}.items()))
+        write_json(options.out, document)
 
 
 if __name__ == "__main__":
