@@ -75,6 +75,14 @@ def of_keras() -> Iterator[tuple[str, str]]:
     spread = [run["right"] / rows["c7"]["n"] for run in rows["c7"]["runs"]]
     assert len(spread) == 3
     assert more["c7"] < max(spread) - min(spread)
+    statistics = result("norm_statistics")["accuracy"]
+    trained, moved, plain = (
+        100 * statistics[way] for way in ("as trained", "of augmented pictures", "of pictures as they are")
+    )
+    ended = 100 * row("C3", "C2 with augmentation")["detail"]["accuracy"]
+    assert ended == pytest.approx(trained)
+    yield "docs/experiments.md", f"C3 ends at {ended:.1f} % of the test pictures"
+    yield "docs/experiments.md", f"it is {plain:.1f} %; from augmented ones {moved:.1f} % (`bench/norm"
     c4, c7 = (f"{better[name]:.1f}" for name in ("c4", "c7"))
     said = f"in C4 (by {c4} points) and C7 (by {c7}, within what three seeds differ by)"
     yield "docs/experiments.md", said

@@ -1,0 +1,75 @@
+"""What the running statistics of batch normalisation cost a network that was trained on augmented pictures.
+
+    python bench/norm_statistics.py runs/figures/c3-...
+
+The run's network, its weights as they are, on all test pictures: with the means and variances that the
+training left; with those of a sample of its training pictures, augmented as in training, taken anew; and with
+those of the same pictures as they are. Written to results/norm_statistics.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from turns import machine
+
+from neocog.answers import collect
+from neocog.data.batches import AUGMENT, stream
+from neocog.files import write_json
+from neocog.model import dataset_of, open_trained
+from neocog.runs.run import open_run
+
+RESULTS = Path(__file__).parent.parent / "results" / "norm_statistics.json"
+SAMPLE, BATCH = 10_000, 100
+
+
+@torch.no_grad()
+def retaken(network: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+    """A copy whose batch normalisations have the mean of the statistics of these batches."""
+    network = copy.deepcopy(network)
+    for module in network.eval().modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # the mean over all batches
+            module.train()
+    for x in inputs:
+        network(x)
+    return network.eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    asked = parser.parse_args()
+    before = machine()
+    run = open_run(asked.run)
+    trained, augment = open_trained(run), run.recipe().phases[-1].augment
+    pictures = dataset_of(trained)
+    train, test = pictures.split("train"), pictures.split("test")
+    drawn = torch.randperm(len(train), generator=stream(0, AUGMENT))[:SAMPLE]
+    plain = [train.x[rows].float() for rows in torch.split(drawn, BATCH)]
+    labels = torch.zeros(BATCH, dtype=torch.int64)
+    moved = [
+        augment(x.clone(), labels, len(pictures.classes), stream(1, AUGMENT, n))[0]
+        for n, x in enumerate(plain)
+    ]
+    ways = {
+        "as trained": trained.network,
+        "of augmented pictures": retaken(trained.network, tuple(map(trained.preprocess.normalise, moved))),
+        "of pictures as they are": retaken(trained.network, tuple(map(trained.preprocess.normalise, plain))),
+    }
+    found = {}
+    for way, network in ways.items():
+        right = collect(replace(trained, network=network), test, "test", torch.device("cpu")).right
+        found[way] = float(right.float().mean())
+        print(f"statistics {way}: {100 * found[way]:.2f} % of the test pictures", flush=True)
+    write_json(RESULTS, {"run": asked.run.name, "sample": SAMPLE, "accuracy": found, "machine": before})
+
+
+if __name__ == "__main__":
+    main()
