@@ -36,6 +36,7 @@ def of_recipes() -> Iterator[tuple[str, str]]:
     for name, what, said in (
         ("E1", "three convolutions on Fashion-MNIST", "train e1` (Fashion-MNIST)"),
         ("C1", "one convolution, dense 512", "train c1` (CIFAR-10, pictures that went through JPEG)"),
+        ("C2", "three blocks of two convolutions", "train c2` (CIFAR-10, 50 epochs)"),
     ):
         yield "README.md", f"| `neocog {said} | {reached(name, what, 2)} |"
     g2, g3, g1 = (reached(name, DENSE) for name in ("G2", "G3", "G1"))
