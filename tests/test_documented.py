@@ -84,6 +84,12 @@ def of_keras() -> Iterator[tuple[str, str]]:
     assert ended == pytest.approx(trained)
     yield "docs/experiments.md", f"C3 ends at {ended:.1f} % of the test pictures"
     yield "docs/experiments.md", f"it is {plain:.1f} %; from augmented ones {moved:.1f} % (`bench/norm"
+    first = result("keras_chapters")["begun"]["c3"]
+    here, there = (
+        f"{', '.join(shares[:-1])} and {shares[-1]} %"
+        for shares in ([f"{100 * share:.1f}" for share in first[side]] for side in ("neocog", "keras"))
+    )
+    yield "docs/experiments.md", f"Its first four epochs end at {here} here, in Keras at {there}."
     c4, c7 = (f"{better[name]:.1f}" for name in ("c4", "c7"))
     said = f"in C4 (by {c4} points) and C7 (by {c7}, within what three seeds differ by)"
     yield "docs/experiments.md", said
