@@ -18,6 +18,7 @@ from neocog.figures.rivals import Way
 from neocog.figures.table import ENTRIES
 from neocog.recipes.chapters import RECIPES
 from neocog.recipes.recipe import override
+from neocog.runs.run import open_run
 from neocog.tasks.spread import paired
 from neocog.zoo.chapters import ANSWER, FLATTEN
 
@@ -79,6 +80,8 @@ def test_borrowed_eyes_against_none(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     asked = Asked(runs=tmp_path, weights=eyes.path)
     (new,) = ENTRIES["T1"].run(asked)
     assert new.verdict == "seen"
+    (tuned,) = tmp_path.glob("T-tuned-*")
+    assert (lending.UNTUNED in new.remark) is (len(open_run(tuned).recipe().phases) == 1)
     (point,) = ENTRIES["T2"].run(asked)
     assert point.verdict in ("holds", "does not hold", "cannot be told apart")
     assert {path.name.rpartition("-")[0] for path in tmp_path.glob("T-*")} == {
