@@ -151,8 +151,9 @@ def ask(name: str, peer: str, seed: int, *, epochs: int | None = None) -> dict[s
 
 def begun(name: str, peer: str, epochs: int, run: Path) -> dict[str, Any]:
     """The first epochs of a recipe in Keras and in neocog's `run` of it."""
-    lines = (run / "metrics.jsonl").read_text().splitlines()[:epochs]
-    ours = [float(json.loads(line)["val_accuracy"]) for line in lines]
+    from neocog.runs.run import open_run
+
+    ours = [float(line["val_accuracy"]) for line in open_run(run).metrics()[:epochs]]
     found = ask(name, peer, 0, epochs=epochs)
     for n, (theirs, mine) in enumerate(zip(found["watched"], ours, strict=True), start=1):
         print(f"{name}, epoch {n}: Keras {100 * theirs:.2f} %, neocog {100 * mine:.2f} %", flush=True)
