@@ -16,6 +16,9 @@ from neocog.figures.entry import Asked, Entry, Replayable
 from neocog.figures.rivals import Rivals, Way, holds
 from neocog.figures.row import read
 from neocog.figures.table import ENTRIES
+from neocog.figures.training import right, trained
+from neocog.recipes.chapters import RECIPES
+from neocog.recipes.recipe import override
 from neocog.runs.run import Run
 from neocog.tasks.spread import Difference
 from neocog.zoo.chapters import ANSWER, FLATTEN, dense
@@ -61,6 +64,44 @@ def test_a_claim_is_judged_by_its_runs_and_proved(tmp_path: Path, monkeypatch: p
     facts = first.facts()
     first.write_facts({**facts, "result": {**facts["result"], "test_accuracy": 0.0}})
     assert neocog.prove("r1", results=results, runs=runs).proofs[1].verdict == "broken here"
+
+
+def test_a_claim_of_kept_runs_trains_nothing_and_is_judged_picture_by_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RECIPES, "quick", override(RECIPES["digits"], FEW))
+    monkeypatch.setitem(RECIPES, "lame", override(RECIPES["digits"], (*FEW, "optim.lr=1e-9")))
+    whole = Rivals(
+        what="learning helps",
+        ours=Way(name="Adam", recipe="quick"),
+        theirs=Way(name="none", recipe="lame"),
+        picture="learns",
+        kept=True,
+    )
+    entry = Entry("R2", "rivals", "ours", (whole,))
+    for module in ("figures.table", "studies.prove", "studies.reproduce"):
+        monkeypatch.setattr(f"neocog.{module}.ENTRIES", {"R2": entry})
+    asked = Asked(runs=tmp_path)
+    (waits,) = entry.run(asked)
+    assert (waits.verdict, waits.remark) == (
+        "not yet run",
+        "needs the training of Adam: reproduce QUICK first",
+    )
+    assert not list(tmp_path.iterdir())
+
+    runs = [trained(way.asked, asked, name=way.recipe, seed=0) for way in (whole.ours, whole.theirs)]
+    (row,) = neocog.reproduce(["R2"], out=tmp_path / "results", runs=tmp_path).entries[0].rows
+    ours, theirs = (right(run, asked) for run in runs)
+    only = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    mean, low, high = row.detail["difference"]
+    assert mean == pytest.approx((only[0] - only[1]) / len(ours))
+    assert high - low == pytest.approx(
+        2 * 1.96 * (sum(only) / len(ours) - mean**2) ** 0.5 / len(ours) ** 0.5, rel=0.01
+    )
+    assert row.verdict == "holds"
+    assert {
+        proof.verdict for proof in neocog.prove("R2", results=tmp_path / "results", runs=tmp_path).proofs
+    } == {"proved to the bit"}
 
 
 def test_what_nobody_watched_is_shown_by_its_end_under_every_seed(

@@ -11,10 +11,10 @@ from PIL import Image
 from neocog.data.sources.example_photos import photo
 from neocog.figures.entry import Asked, Check, Entry
 from neocog.figures.row import Row, claim, fact
-from neocog.figures.training import run_folder, trained
+from neocog.figures.training import there, trained
 from neocog.model import dataset_of, open_trained
 from neocog.recipes.chapters import RECIPES
-from neocog.runs.run import RECIPE_FILE, Run, open_run
+from neocog.runs.run import Run
 from neocog.show.words import percent
 from neocog.verbs.predict import predict
 from neocog.verbs.weights import weights
@@ -28,9 +28,9 @@ SAME = 1e-4
 def _network(asked: Asked) -> tuple[str, Run]:
     """C3's or C2's where it is there, else C1's, which takes minutes."""
     for name in ("c3", "c2"):
-        folder = run_folder(RECIPES[name], asked.runs, name)
-        if (folder / RECIPE_FILE).exists() and "result" in open_run(folder).facts():
-            return name, open_run(folder)
+        run = there(RECIPES[name], asked, name)
+        if run is not None:
+            return name, run
     return "c1", trained(RECIPES["c1"], asked, name="c1", seed=RECIPES["c1"].seed)
 
 
@@ -43,9 +43,9 @@ def _elsewhere(asked: Asked) -> Iterator[Row]:
         weights(run).save(path)
     photos = [photo("cat"), _enlarged_dog(asked, run)]
     here = predict(run, photos, top=len(network.classes), device=asked.device)
-    there = predict(layers, photos, weights=numbers, top=len(network.classes), device=asked.device)
-    there.save(asked.file("C8-photos.png"))
-    best = [item.top[0] for item in there.items]
+    elsewhere = predict(layers, photos, weights=numbers, top=len(network.classes), device=asked.device)
+    elsewhere.save(asked.file("C8-photos.png"))
+    best = [item.top[0] for item in elsewhere.items]
     said = ", ".join(f"class {guess.index}" for guess in best)
     about = ", ".join(f"{guess.name} {percent(guess.probability, digits=0)}" for guess in best)
     yield fact(
@@ -57,7 +57,7 @@ def _elsewhere(asked: Asked) -> Iterator[Row]:
     )
     apart = max(
         abs({g.index: g.probability for g in a.top}[g.index] - g.probability)
-        for a, b in zip(here.items, there.items, strict=True)
+        for a, b in zip(here.items, elsewhere.items, strict=True)
         for g in b.top
     )
     yield claim("it answers there as here", f"probabilities apart by {apart:.0e} at most", apart <= SAME)

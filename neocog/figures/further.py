@@ -6,19 +6,16 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from neocog.answers import collect
 from neocog.figures.entry import Asked, Check, Entry
 from neocog.figures.rivals import Way, points
 from neocog.figures.row import Row, claim, seen
-from neocog.figures.training import epoch_seconds
+from neocog.figures.training import epoch_seconds, right
 from neocog.files import write_bytes
-from neocog.model import dataset_of, open_trained
 from neocog.runs.run import Run
 from neocog.show import charts
 from neocog.show.words import duration, percent, plural
 from neocog.tasks.intervals import wilson
 from neocog.tasks.spread import paired
-from neocog.world import find
 from neocog.zoo.chapters import ANSWER, FLATTEN, conv, dense, dropout, pool
 
 WITH_DROPOUT = (
@@ -46,14 +43,14 @@ def beats(base: Way, ways: tuple[Way, ...], asked: Asked, picture: str) -> Itera
     watched.
     """
     runs = {way.name: way.runs(asked, [way.asked.seed])[0] for way in (base, *ways)}
-    right = {name: _right(run, asked) for name, run in runs.items()}
-    ours, cost = right[base.name], _seconds(runs[base.name])
+    answers = {name: right(run, asked) for name, run in runs.items()}
+    ours, cost = answers[base.name], _seconds(runs[base.name])
     yield seen(base.name, f"{_share(ours)}, {duration(cost)} of training")
     for way in ways:
-        found = paired(ours, right[way.name])
+        found = paired(ours, answers[way.name])
         times = _seconds(runs[way.name]) / cost
         epochs = plural(len(runs[way.name].metrics()), "epoch")
-        said = f"{_share(right[way.name])}, {points(found)}, {epochs}, {times:.1f} times the cost"
+        said = f"{_share(answers[way.name])}, {points(found)}, {epochs}, {times:.1f} times the cost"
         verdict = found.mean > 0 if found.told_apart else None
         yield claim(f"{way.name} beats {base.name}", said, verdict)
     courses = {name: _course(run) for name, run in runs.items()}
@@ -64,12 +61,6 @@ def beats(base: Way, ways: tuple[Way, ...], asked: Asked, picture: str) -> Itera
         y_label="accuracy, watched",
     )
     write_bytes(asked.file(f"{picture}.png"), png)
-
-
-def _right(run: Run, asked: Asked) -> Tensor:
-    """(n,) bool, of the test pictures."""
-    found = open_trained(run)
-    return collect(found, dataset_of(found).split("test"), "test", find(asked.device, "float32").device).right
 
 
 def _seconds(run: Run) -> float:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from neocog.figures.claimed.depth import CUT, PARTS
+from neocog.figures.claimed.depth import CUT, ONE, PARTS
 from neocog.figures.elsewhere import C8
 from neocog.figures.entry import Asked, Check, Entry
 from neocog.figures.optimizers import OPTIMIZERS, chart
 from neocog.figures.rivals import Rivals, Way
 from neocog.figures.row import Row, missing, seen
-from neocog.figures.training import ABOUT, Training, run_folder
+from neocog.figures.training import ABOUT, Training, there
 from neocog.files import write_bytes
 from neocog.recipes.chapters import RECIPES
-from neocog.runs.run import RECIPE_FILE, open_run
 from neocog.show import charts
 
 SERIES = {"digits": ("m1", "m5", "m6", "m7", "m8", "lenet-mnist", "m10"), "C1, C2, C3": ("c1", "c2", "c3")}
@@ -25,10 +24,9 @@ def _charts(asked: Asked) -> Iterator[Row]:
     for title, names in SERIES.items():
         curves = {}
         for name in names:
-            folder = run_folder(RECIPES[name], asked.runs, name)
-            if (folder / RECIPE_FILE).exists():
-                epochs = open_run(folder).metrics()
-                curves[name] = [(e["epoch"], e["val_accuracy"]) for e in epochs if "val_accuracy" in e]
+            run = there(RECIPES[name], asked, name)
+            if run is not None:
+                curves[name] = [(e["epoch"], e["val_accuracy"]) for e in run.metrics() if "val_accuracy" in e]
         if len(curves) < 2:
             yield missing(
                 f"the chart of {title}", "fewer than two of its networks are trained: reproduce them first"
@@ -76,6 +74,15 @@ ENTRIES = (
                 picture="C9-strides",
                 allowed=0.01,
                 remark=f"'as well' is within a point; {CUT}",
+            ),
+            Rivals(
+                what="trained whole: strides do as well as pooling, or better",
+                ours=Way(name="strides", recipe="c9"),
+                theirs=Way(name="pooling", recipe="c2"),
+                picture="C9-whole",
+                allowed=0.01,
+                kept=True,
+                remark=f"'as well' is within a point; {ONE}",
             ),
         ),
     ),

@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from neocog.errors import UsageError
 from neocog.figures.entry import Asked
 from neocog.figures.row import Row, claim, missing
-from neocog.figures.training import run_facts, trained
+from neocog.figures.training import right, run_facts, there, trained
 from neocog.files import sha256, write_bytes
 from neocog.recipes.chapters import RECIPES
 from neocog.recipes.recipe import Recipe, override
 from neocog.runs.run import Run
 from neocog.show import charts
 from neocog.show.words import percent, plural
-from neocog.tasks.spread import Difference, difference
+from neocog.tasks.spread import Difference, difference, paired
 from neocog.zoo import Model
 from neocog.zoo.layer_list import parse
 
@@ -47,12 +48,22 @@ class Way:
     def runs(self, asked: Asked, seeds: Sequence[int]) -> list[Run]:
         return [trained(self.asked, asked, name=self.recipe, seed=seed, drawn=self.drawn) for seed in seeds]
 
+    def kept(self, asked: Asked) -> Run:
+        """The run under the recipe's own seed, where it is there; `UsageError` where it is not."""
+        run = there(self.asked, asked, self.recipe)
+        if run is None:
+            raise UsageError(f"needs the training of {self.name}: reproduce {self.recipe.upper()} first")
+        return run
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rivals:
     """The claim `what`: that `ours` gets more test pictures right in the end than `theirs`, and more of the
     held-out ones `after` so many epochs. It holds where the 95 % interval of the difference of the means over
     `seeds` (Welch) lies above -`allowed`, a share of the pictures; it does not where that lies below.
+
+    `kept`: nothing is trained for it. It is told of one run of each recipe, which another entry has trained,
+    by the test pictures that one of them gets right and the other does not.
 
     `picture` is the file, without its ending, that shows the mean accuracy of both after every epoch; where
     nothing is watched, the accuracy in the end under every seed.
@@ -65,6 +76,7 @@ class Rivals:
     after: tuple[int, ...] = ()
     allowed: float = 0.0
     seeds: tuple[int, ...] = THREE
+    kept: bool = False
     remark: str = ""
 
     @property
@@ -89,30 +101,37 @@ class Rivals:
 
     def rows(self, asked: Asked) -> Iterator[Row]:
         """A row for each epoch of `after`, and one for the end."""
-        seeds = asked.seeds if len(asked.seeds) > 1 else self.seeds
-        ours, theirs = self.ours.runs(asked, seeds), self.theirs.runs(asked, seeds)
-        sides = ((self.ours, ours), (self.theirs, theirs))
+        sides = [(way, self._runs(way, asked)) for way in (self.ours, self.theirs)]
+        (_, ours), (_, theirs) = sides
         courses = {way.name: _course(runs) for way, runs in sides}
-        said = ("epoch", "accuracy, held out: mean over seeds")
+        said = ("epoch", "accuracy, watched" if self.kept else "accuracy, held out: mean over seeds")
         if not all(courses.values()):  # nothing was watched
             courses = {
-                way.name: [(float(seed), _accuracy(run, 0)) for seed, run in zip(seeds, runs, strict=True)]
+                way.name: [(float(run.recipe().seed), _accuracy(run, 0)) for run in runs]
                 for way, runs in sides
             }
             said = ("seed", "accuracy, test pictures")
         png = charts.curves(courses, title=self.what, x_label=said[0], y_label=said[1])
         write_bytes(asked.file(f"{self.picture}.png"), png)
         for title, epoch in self.titles().items():
-            yield self._row(title, epoch, ours, theirs)
+            yield self._row(title, epoch, ours, theirs, asked)
+
+    def _runs(self, way: Way, asked: Asked) -> list[Run]:
+        if self.kept:
+            return [way.kept(asked)]
+        return way.runs(asked, asked.seeds if len(asked.seeds) > 1 else self.seeds)
 
     def again(self, row: Row, runs: Sequence[Run], asked: Asked) -> Row:
         """`row` made anew of its runs, ours before theirs."""
         half = len(runs) // 2
-        return self._row(row.what, self.titles()[row.what], runs[:half], runs[half:])
+        return self._row(row.what, self.titles()[row.what], runs[:half], runs[half:], asked)
 
-    def _row(self, title: str, epoch: int, ours: Sequence[Run], theirs: Sequence[Run]) -> Row:
+    def _row(self, title: str, epoch: int, ours: Sequence[Run], theirs: Sequence[Run], asked: Asked) -> Row:
         a, b = ([_accuracy(run, epoch) for run in runs] for runs in (theirs, ours))
-        found = difference(a, b)
+        if self.kept:
+            found = paired(right(theirs[0], asked), right(ours[0], asked))
+        else:
+            found = difference(a, b)
         said = f"{self.ours.name} {_means(b)}, {self.theirs.name} {_means(a)}: {points(found)}"
         told = claim(title, said, holds(found, self.allowed), remark=self.remark)
         detail = {
@@ -137,7 +156,8 @@ def points(found: Difference) -> str:
 
 
 def _means(shares: Sequence[float]) -> str:
-    return f"{percent(statistics.fmean(shares))} ({percent(min(shares))} to {percent(max(shares))})"
+    mean = percent(statistics.fmean(shares))
+    return f"{mean} ({percent(min(shares))} to {percent(max(shares))})" if len(shares) > 1 else mean
 
 
 def _accuracy(run: Run, epoch: int) -> float:

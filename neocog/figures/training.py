@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import Tensor
+
 from neocog import sealed
+from neocog.answers import collect
 from neocog.data import DATASETS
 from neocog.figures.entry import Asked
 from neocog.figures.row import Row, Verdict, missing, share_verdict
+from neocog.model import dataset_of, open_trained
 from neocog.recipes.chapters import RECIPES
 from neocog.recipes.recipe import Recipe, override
 from neocog.runs.run import RECIPE_FILE, Run, open_run
@@ -19,6 +23,7 @@ from neocog.show.words import duration, percent, plural
 from neocog.tasks.intervals import wilson
 from neocog.verbs.evaluate import evaluate
 from neocog.verbs.train import resume, train
+from neocog.world import find
 from neocog.zoo import resolved
 
 Split = Literal["test", "train", "printed"]
@@ -142,13 +147,28 @@ def trained(recipe: Recipe, asked: Asked, *, name: str, seed: int, drawn: bool =
     """
     changes = [f"seed={seed}", *([f"data.seed={seed}"] if drawn else [])]
     recipe = override(recipe, changes).model_copy(update={"expect": recipe.expect})
+    finished = there(recipe, asked, name)
+    if finished is not None:
+        return finished
+    folder = run_folder(recipe, asked.runs, name)
+    if (folder / RECIPE_FILE).exists():
+        return resume(folder, device=asked.device, watchers=asked.watchers)
+    return train(recipe, out=folder, device=asked.device, watchers=asked.watchers)
+
+
+def there(recipe: Recipe, asked: Asked, name: str) -> Run | None:
+    """The finished run of `recipe` in the folder asked for; None where there is none."""
     folder = run_folder(recipe, asked.runs, name)
     if not (folder / RECIPE_FILE).exists():
-        return train(recipe, out=folder, device=asked.device, watchers=asked.watchers)
+        return None
     run = open_run(folder)
-    if "result" in run.facts():
-        return run
-    return resume(folder, device=asked.device, watchers=asked.watchers)
+    return run if "result" in run.facts() else None
+
+
+def right(run: Run, asked: Asked) -> Tensor:
+    """(n,) bool: which test pictures a finished run gets right."""
+    found = open_trained(run)
+    return collect(found, dataset_of(found).split("test"), "test", find(asked.device, "float32").device).right
 
 
 def epoch_seconds(run: Run) -> float:
