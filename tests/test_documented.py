@@ -4,6 +4,7 @@ numbers there, each sentence must stand in its page."""
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def of_keras() -> Iterator[tuple[str, str]]:
     more = {}
     for name, detail in rows.items():
         assert detail["accuracy"] < detail["published"]
-        theirs = found[name]["printed_mean" if detail["split"] == "printed" else "test_mean"]
+        theirs = statistics.fmean(found[name]["printed" if detail["split"] == "printed" else "test"])
         assert theirs < detail["published"]
         more[name] = theirs - detail["accuracy"]
     better = {name: 100 * gain for name, gain in more.items() if gain > 0}
@@ -76,9 +77,9 @@ def of_keras() -> Iterator[tuple[str, str]]:
     spread = [run["right"] / rows["c7"]["n"] for run in rows["c7"]["runs"]]
     assert len(spread) == 3
     assert more["c7"] < max(spread) - min(spread)
-    statistics = result("norm_statistics")["accuracy"]
+    norms = result("norm_statistics")["accuracy"]
     trained, moved, plain = (
-        100 * statistics[way] for way in ("as trained", "of augmented pictures", "of pictures as they are")
+        100 * norms[way] for way in ("as trained", "of augmented pictures", "of pictures as they are")
     )
     ended = 100 * row("C3", "C2 with augmentation")["detail"]["accuracy"]
     assert ended == pytest.approx(trained)
