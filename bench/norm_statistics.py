@@ -10,7 +10,6 @@ those of the same pictures as they are. Written to results/norm_statistics.json.
 from __future__ import annotations
 
 import argparse
-import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,24 +21,11 @@ from neocog.answers import collect
 from neocog.data.batches import AUGMENT, stream
 from neocog.files import write_json
 from neocog.model import dataset_of, open_trained
+from neocog.optim.norms import retaken
 from neocog.runs.run import open_run
 
 RESULTS = Path(__file__).parent.parent / "results" / "norm_statistics.json"
 SAMPLE, BATCH = 10_000, 100
-
-
-@torch.no_grad()
-def retaken(network: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
-    """A copy whose batch normalisations have the mean of the statistics of these batches."""
-    network = copy.deepcopy(network)
-    for module in network.eval().modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-            module.momentum = None  # the mean over all batches
-            module.train()
-    for x in inputs:
-        network(x)
-    return network.eval()
 
 
 def main() -> None:
@@ -58,10 +44,16 @@ def main() -> None:
         augment(x.clone(), labels, len(pictures.classes), stream(1, AUGMENT, n))[0]
         for n, x in enumerate(plain)
     ]
+    norms = trained.network.train()
+
+    def anew(batches: list[Tensor]) -> nn.Module:
+        inputs = map(trained.preprocess.normalise, batches)
+        return retaken(norms, inputs, taught=norms, learner=lambda whole: whole)
+
     ways = {
-        "as trained": trained.network,
-        "of augmented pictures": retaken(trained.network, tuple(map(trained.preprocess.normalise, moved))),
-        "of pictures as they are": retaken(trained.network, tuple(map(trained.preprocess.normalise, plain))),
+        "as trained": norms,
+        "of augmented pictures": anew(moved),
+        "of pictures as they are": anew(plain),
     }
     found = {}
     for way, network in ways.items():

@@ -25,6 +25,7 @@ from neocog.data.augment.augment import Augment
 from neocog.data.dataset import Dataset
 from neocog.errors import Interrupted, UsageError
 from neocog.model import load
+from neocog.optim.norms import keep
 from neocog.optim.settings import Optim
 from neocog.pictures.preprocess import Preprocess
 from neocog.recipes.recipe import Phase, Recipe, Stop, override
@@ -281,7 +282,8 @@ def test_kept_statistics_stand_still_while_scales_learn(lender: neocog.Run, tmp_
             assert torch.equal(first[f"{norm}.{name}"], now[f"{norm}.{name}"]) == stand
         assert not torch.equal(first[f"{norm}.weight"], now[f"{norm}.weight"])
     network = borrowed(lender).trained.network
-    learning(network, after=None, statistics="kept")
+    learning(network, after=None)
+    keep(network)
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     assert len(norms) == 2
     assert not any(norm.training for norm in norms)

@@ -28,7 +28,7 @@ def stream(*counters: int) -> torch.Generator:
     return torch.Generator().manual_seed(counted(*counters))
 
 
-SHUFFLE, AUGMENT, DROPOUT, WEIGHTS = range(4)
+SHUFFLE, AUGMENT, DROPOUT, WEIGHTS, STATISTICS = range(5)
 """Purposes of streams, so that none shares its draws with another."""
 
 

@@ -41,7 +41,21 @@ ENTRIES = (
     Entry("C0", "a dense network", "B", (Training(recipe="c0", remark=ABOUT),)),
     Entry("C1", "one convolution, dense 512", "A", (Training(recipe="c1"),)),
     Entry("C2", "three blocks of two convolutions", "A", (Training(recipe="c2"),)),
-    Entry("C3", "C2 with augmentation", "A", (Training(recipe="c3"),)),
+    Entry(
+        "C3",
+        "C2 with augmentation",
+        "A",
+        (
+            Training(recipe="c3"),
+            Training(
+                recipe="c3",
+                changes=("optim.schedule=cosine", "statistics=retaken", "precision=bfloat16"),
+                what="mended",
+                remark="in bfloat16, with a rate that falls to nothing, and with the mean and variance of "
+                "training pictures as they are",
+            ),
+        ),
+    ),
     Entry("C4", "M8's network on colour", "B", (Training(recipe="c4"),)),
     Entry("C5", "C4 with two more convolutions", "B", (Training(recipe="c5"),)),
     Entry("C6", "C's network for Keras", "C", (Training(recipe="c6", outside=True),)),

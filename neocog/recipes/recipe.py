@@ -16,11 +16,11 @@ from neocog.data.augment.augment import Augment
 from neocog.data.damage import Damage
 from neocog.errors import UsageError, first_complaint, unknown
 from neocog.files import sha256
+from neocog.optim.norms import Statistics
 from neocog.optim.settings import Optim
 from neocog.pictures.decode import MAX_PIXELS, Preprocess
 from neocog.world import Precision
 from neocog.zoo import Model
-from neocog.zoo.modes import Statistics
 
 
 class Start(BaseModel):
@@ -41,7 +41,9 @@ class Phase(BaseModel):
     None lets all learn. What is frozen is computed once and kept where the pictures do not vary: without
     augmentation, or with `copies`, so many augmented copies of each picture, of which every epoch takes the
     next. `statistics` 'kept' lets the batch normalisations of the features keep their mean and variance
-    while their scale and shift learn; 'batch' takes those of each batch.
+    while their scale and shift learn; 'batch' takes those of each batch, and leaves their running mean;
+    'retaken' trains as 'batch' does, and gives what is measured and kept after an epoch those of training
+    pictures as they are, without augmentation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from neocog._version import __version__
 from neocog.data import targets
-from neocog.data.batches import DROPOUT, WEIGHTS, Feed, cuts, stream
+from neocog.data.batches import DROPOUT, STATISTICS, WEIGHTS, Feed, cuts, stream
 from neocog.data.damage import damaging
 from neocog.data.dataset import Dataset
 from neocog.data.posed import posed
@@ -28,6 +28,7 @@ from neocog.events import Epoch, Event, Finished, Started, Step
 from neocog.inside.shape_doctor import built, require_answers, require_pictures, require_spread
 from neocog.model import Trained
 from neocog.optim.average import Average
+from neocog.optim.norms import keep, retaken
 from neocog.optim.optimizers import Optimizer
 from neocog.recipes.recipe import Phase, Recipe
 from neocog.runs.run import Run
@@ -39,7 +40,7 @@ from neocog.training.own import NOTHING, Own
 from neocog.training.plan import Plan
 from neocog.training.ranks import ALONE, Ranks
 from neocog.training.saving import Saving, Snapshot, saver_of
-from neocog.training.sight import Kept, Pictures, Sight, kept, why_not
+from neocog.training.sight import SOME, Kept, Pictures, Sight, kept, why_not
 from neocog.transfer.features import ALL, cut, features, last_stage
 from neocog.transfer.start import Borrowed, open_head
 from neocog.world import World
@@ -211,7 +212,9 @@ class Training:
             training_mode(network)
         else:
             after = phase.freeze and last_stage(network, phase.freeze)
-            learning(network, after=after, statistics=phase.statistics)
+            learning(network, after=after)
+        if phase.statistics == "kept":
+            keep(network)
 
     def _step(
         self, objective: Callable[[Tensor, Tensor], Outcome], live: Live, x: Tensor, y: Tensor, lr: float
@@ -249,7 +252,7 @@ class Training:
         speed: float,
     ) -> Epoch:
         """Measure the watched split, remember the best network, and say how the epoch went."""
-        state, network = live.state, live.average.network
+        state, network = live.state, self.shipped(live, epoch, sight)
         loss = float(state.loss_sum) / state.pictures
         _require_finite_loss(torch.tensor(loss), state.step, lr)
         report, figure = self.watched(network, sight), self.task.figure
@@ -274,6 +277,17 @@ class Training:
             best=kept,
             watched=self.dataset.watched,
         )
+
+    def shipped(self, live: Live, epoch: int, sight: Sight) -> Network:
+        """What is measured and kept after `epoch`: the running mean of the weights where one is asked for,
+        with statistics taken anew where they are.
+        """
+        network = live.average.network
+        if self.plan.phase(epoch)[0].statistics != "retaken":
+            return network
+        drawn = torch.randperm(len(self.dataset.train), generator=stream(self.recipe.seed, STATISTICS, epoch))
+        pictures = sight.plain(self.dataset.train, drawn[:SOME])
+        return retaken(network, (x for x, _ in pictures), taught=live.network, learner=sight.learner)
 
     def _gives_up(self, state: State) -> bool:
         patience = self.recipe.stop.patience

@@ -25,7 +25,7 @@ from neocog.zoo.blocks import Ending, Network
 
 Batches = Iterator[tuple[Tensor, Tensor]]
 SOME = 2000
-"""Training pictures that are enough to know where the classes lie."""
+"""Training pictures that are enough to know where the classes lie, or what their mean and variance is."""
 
 
 class Sight(Protocol):
@@ -40,8 +40,10 @@ class Sight(Protocol):
     def held_out(self, split: Split) -> Batches:
         """Every picture of `split` once, in order, as evaluation sees it."""
 
-    def plain(self, split: Split) -> Batches:
-        """Training pictures, which `split` are, once, as evaluation sees them; some where they are many."""
+    def plain(self, split: Split, rows: Tensor | None = None) -> Batches:
+        """Training pictures, which `split` are, once, as evaluation sees them: those of `rows` in that order;
+        without, some where they are many.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,10 @@ class Pictures:
         """See `plain_batches`."""
         return plain_batches(split, self.preprocess, device=self.device)
 
-    def plain(self, split: Split) -> Batches:
-        """Evenly spread over the split."""
-        rows = torch.arange(0, len(split), max(len(split) // SOME, 1))
+    def plain(self, split: Split, rows: Tensor | None = None) -> Batches:
+        """Evenly spread over the split, where no rows are given."""
+        if rows is None:
+            rows = torch.arange(0, len(split), max(len(split) // SOME, 1))
         return plain_batches(split.subset(rows), self.preprocess, device=self.device)
 
 
@@ -96,9 +99,11 @@ class Kept:
         assert self.watched is not None  # it is asked for where there are some
         return self._in_order(self.watched)
 
-    def plain(self, split: Split) -> Batches:
-        """All of them: what was kept costs nothing."""
-        return self._in_order(self.train)
+    def plain(self, split: Split, rows: Tensor | None = None) -> Batches:
+        """All of them, where no rows are given: what was kept costs nothing."""
+        if rows is None:
+            return self._in_order(self.train)
+        return self._in_order(Features(self.train.x[:, rows], self.train.y[:, rows]))
 
     def part(self, rows: Tensor, left: Tensor, feed: Callable[[int], Feed]) -> Kept:
         """What was kept of the training pictures `rows`, fed by their `feed`, and of `left`, watched."""

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Literal
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from neocog.zoo.blocks import Network
 
@@ -29,24 +27,13 @@ def freeze(network: Network, *, until: str) -> None:
     training_mode(network)
 
 
-Statistics = Literal["batch", "kept"]
-
-
-def learning(network: Network, *, after: str | None, statistics: Statistics = "batch") -> None:
-    """Let the stages after `after` learn and nothing before, in place; with None all learn. Modes follow.
-
-    `statistics` 'kept' has the batch normalisations of the features go on with the mean and variance that
-    they have, while their scale and shift learn; 'batch' has them take those of each batch.
-    """
+def learning(network: Network, *, after: str | None) -> None:
+    """Let the stages after `after` learn and nothing before, in place; with None all learn. Modes follow."""
     network.requires_grad_(True)
     if after is None:
         training_mode(network)
     else:
         freeze(network, until=after)
-    if statistics == "kept":
-        for module in network.features.modules():
-            if isinstance(module, _BatchNorm):
-                module.eval()
 
 
 @contextlib.contextmanager
