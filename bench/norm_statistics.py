@@ -44,20 +44,20 @@ def main() -> None:
         augment(x.clone(), labels, len(pictures.classes), stream(1, AUGMENT, n))[0]
         for n, x in enumerate(plain)
     ]
-    norms = trained.network.train()
+    network = trained.network.train()
 
     def anew(batches: list[Tensor]) -> nn.Module:
         inputs = map(trained.preprocess.normalise, batches)
-        return retaken(norms, inputs, taught=norms, learner=lambda whole: whole)
+        return retaken(network, inputs, taught=network, learner=lambda whole: whole)
 
     ways = {
-        "as trained": norms,
+        "as trained": network,
         "of augmented pictures": anew(moved),
         "of pictures as they are": anew(plain),
     }
     found = {}
-    for way, network in ways.items():
-        right = collect(replace(trained, network=network), test, "test", torch.device("cpu")).right
+    for way, normed in ways.items():
+        right = collect(replace(trained, network=normed), test, "test", torch.device("cpu")).right
         found[way] = float(right.float().mean())
         print(f"statistics {way}: {100 * found[way]:.2f} % of the test pictures", flush=True)
     write_json(RESULTS, {"run": asked.run.name, "sample": SAMPLE, "accuracy": found, "machine": before})
