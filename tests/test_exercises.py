@@ -12,10 +12,11 @@ import neocog
 from neocog.data import Data, load
 from neocog.data.loading import fingerprint
 from neocog.figures import elsewhere, lending
-from neocog.figures.entry import Asked
-from neocog.figures.further import beats
+from neocog.figures.entry import Asked, Entry
+from neocog.figures.further import WAYS, Improvements
 from neocog.figures.rivals import Way
 from neocog.figures.table import ENTRIES
+from neocog.figures.training import right
 from neocog.recipes.chapters import RECIPES
 from neocog.recipes.recipe import override
 from neocog.runs.run import open_run
@@ -34,19 +35,40 @@ def test_two_figures_of_the_same_pictures() -> None:
     assert not paired(a, a).told_apart
 
 
-def test_what_beats_a_network_and_at_what_cost(tmp_path: Path) -> None:
+def test_what_beats_a_network_and_at_what_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = Way(name="three epochs", recipe="digits", changes=FEW)
     ways = (
         Way(name="six epochs", recipe="digits", changes=(*FEW, "epochs=6")),
         Way(name="no step", recipe="digits", changes=(*FEW, "optim.lr=1e-9"), layers=(FLATTEN, ANSWER)),
     )
-    first, longer, still = beats(base, ways, Asked(runs=tmp_path), "beats")
+    part = Improvements(base=base, ways=ways, picture="beats")
+    for module in ("figures.table", "studies.prove", "studies.reproduce"):
+        monkeypatch.setattr(f"neocog.{module}.ENTRIES", {"E0": Entry("E0", "exercise", "ours", (part,))})
+    results, runs = tmp_path / "results", tmp_path / "runs"
+    first, longer, still = neocog.reproduce(["E0"], out=results, runs=runs).entries[0].rows
     assert (first.what, first.verdict) == ("three epochs", "seen")
     assert longer.verdict in ("holds", "cannot be told apart")
-    assert ", 6 epochs, " in longer.ours
+    assert ", 6 epochs, 2.0 times the cost" in longer.ours
+    ours, theirs = (right(open_run(runs / one["run"]), Asked(runs=runs)) for one in longer.detail["runs"])
+    assert f"{100 * paired(theirs, ours).mean:+.2f} points" in longer.ours
+    assert still.detail["cost"][0] == 640 * 3 * 300, "a dense layer of ten units on 64 pixels"
     assert still.verdict == "does not hold"
     assert "-" in still.ours.split("points")[0]
-    assert (tmp_path / "files" / "beats.png").read_bytes().startswith(b"\x89PNG")
+    assert (runs / "files" / "beats.png").read_bytes().startswith(b"\x89PNG")
+    proved = neocog.prove("E0", results=results, runs=runs).proofs
+    assert [proof.verdict for proof in proved] == ["proved to the bit"] * 3
+
+
+def test_what_stops_early_watches_something_by_which_to_stop() -> None:
+    stops = [way.asked for way in WAYS if way.asked.stop.patience]
+    assert [(asked.data.val, asked.stop.select) for asked in stops] == [("held-out", "best")]
+    assert stops[0].data.held_out > 0
+
+
+def test_nothing_watched_by_which_to_stop_is_said(tmp_path: Path) -> None:
+    changes = (*FEW, "epochs=1", "stop.patience=3", "data.val=none")
+    said = neocog.train("digits", changes=changes, out=tmp_path / "run").facts()["remarks"]
+    assert any("does not stop early (stop.patience=3) and the last epoch is kept" in line for line in said)
 
 
 def test_a_network_answers_elsewhere_as_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from neocog.figures.entry import Asked, Check, Entry
-from neocog.figures.rivals import Way, points
-from neocog.figures.row import Row, claim, seen
-from neocog.figures.training import epoch_seconds, right
-from neocog.files import write_bytes
+from neocog.figures.entry import Asked, Entry
+from neocog.figures.rivals import Way, holds, points
+from neocog.figures.row import Row, claim, missing, seen
+from neocog.figures.training import right, run_facts
+from neocog.files import sha256, write_bytes
 from neocog.runs.run import Run
 from neocog.show import charts
-from neocog.show.words import duration, percent, plural
+from neocog.show.words import percent, plural
 from neocog.tasks.intervals import wilson
 from neocog.tasks.spread import paired
+from neocog.verbs.summary import summary
 from neocog.zoo.chapters import ANSWER, FLATTEN, conv, dense, dropout, pool
 
 WITH_DROPOUT = (
@@ -24,7 +26,7 @@ WITH_DROPOUT = (
 )  # fmt: skip
 """E1's network with dropout after its pools and before its answer."""
 LONGER = ("epochs=30",)
-STOPPED = ("epochs=30", "data.val=none", "data.held_out=0.1", "stop.select=best", "stop.patience=3")
+STOPPED = ("epochs=30", "data.val=held-out", "data.held_out=0.1", "stop.select=best", "stop.patience=3")
 """Watched are held-out pictures, not the test pictures."""
 WAYS = (
     Way(name="trained for 30 epochs", recipe="e1", changes=LONGER),
@@ -34,42 +36,91 @@ WAYS = (
     Way(name="C2's network, 10 epochs", recipe="e1", changes=("model.name=c2",)),
 )
 """The chapter's three exercises, two of them together, and a deeper network."""
-E1 = Way(name="E1", recipe="e1")
 
 
-def beats(base: Way, ways: tuple[Way, ...], asked: Asked, picture: str) -> Iterator[Row]:
-    """A row for `base`, and one for each of `ways`: how many more test pictures it gets right, picture by
-    picture, with the 95 % interval, and what it costs. `picture` shows the courses, where something was
-    watched.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Improvements:
+    """Which of `ways` beat `base`: one run of each, compared picture by picture on the test pictures, with
+    the 95 % interval of the difference; and what each costs, in multiply-accumulates of its training.
+    `picture` is the file, without its ending, that shows their courses, where something was watched; `needs`
+    says in words what it cannot do without.
     """
-    runs = {way.name: way.runs(asked, [way.asked.seed])[0] for way in (base, *ways)}
-    answers = {name: right(run, asked) for name, run in runs.items()}
-    ours, cost = answers[base.name], _seconds(runs[base.name])
-    yield seen(base.name, f"{_share(ours)}, {duration(cost)} of training")
-    for way in ways:
-        found = paired(ours, answers[way.name])
-        times = _seconds(runs[way.name]) / cost
-        epochs = plural(len(runs[way.name].metrics()), "epoch")
-        said = f"{_share(answers[way.name])}, {points(found)}, {epochs}, {times:.1f} times the cost"
-        verdict = found.mean > 0 if found.told_apart else None
-        yield claim(f"{way.name} beats {base.name}", said, verdict)
-    courses = {name: _course(run) for name, run in runs.items()}
-    png = charts.curves(
-        {name: course for name, course in courses.items() if course},
-        title=f"what beats {base.name}",
-        x_label="epoch",
-        y_label="accuracy, watched",
-    )
-    write_bytes(asked.file(f"{picture}.png"), png)
+
+    base: Way
+    ways: tuple[Way, ...]
+    picture: str
+    needs: str = ""
+
+    @property
+    def quick(self) -> bool:
+        return False
+
+    @property
+    def identity(self) -> str:
+        """What decides all trainings but their seeds."""
+        return sha256(" ".join(way.asked.identity for way in (self.base, *self.ways)).encode())
+
+    def titles(self) -> dict[str, Way]:
+        """What each row is called, and the way it is of."""
+        return {self.base.name: self.base, **{f"{way.name} beats {self.base.name}": way for way in self.ways}}
+
+    def is_of(self, row: Row) -> bool:
+        """Whether `row` is one of these."""
+        return row.what in self.titles() and "right" in row.detail
+
+    def waiting(self, why: str) -> Iterator[Row]:
+        yield missing(f"what beats {self.base.name}", why or self.needs)
+
+    def rows(self, asked: Asked) -> Iterator[Row]:
+        """A row for `base`, and one for each of `ways`."""
+        runs = {title: way.runs(asked, [way.asked.seed])[0] for title, way in self.titles().items()}
+        courses = {way.name: _course(runs[title]) for title, way in self.titles().items()}
+        png = charts.curves(
+            {name: course for name, course in courses.items() if course},
+            title=f"what beats {self.base.name}",
+            x_label="epoch",
+            y_label="accuracy, watched",
+        )
+        write_bytes(asked.file(f"{self.picture}.png"), png)
+        base = runs[self.base.name]
+        for title, run in runs.items():
+            yield self._row(title, [run] if run is base else [run, base], asked)
+
+    def again(self, row: Row, runs: Sequence[Run], asked: Asked) -> Row:
+        """`row` made anew of its runs, that of the base last."""
+        return self._row(row.what, runs, asked)
+
+    def _row(self, title: str, runs: Sequence[Run], asked: Asked) -> Row:
+        answers = [right(run, asked) for run in runs]
+        epochs = plural(len(runs[0].metrics()), "epoch")
+        if len(runs) == 1:
+            told = seen(title, f"{_share(answers[0])}, {epochs}")
+        else:
+            found = paired(answers[1], answers[0])
+            times = _cost(runs[0]) / _cost(runs[1])
+            said = f"{_share(answers[0])}, {points(found)}, {epochs}, {times:.1f} times the cost"
+            told = claim(title, said, holds(found))
+        detail = {
+            "recipe_identity": self.identity,
+            "right": [int(each.sum()) for each in answers],
+            "cost": [_cost(run) for run in runs],
+            "runs": [run_facts(run) for run in runs],
+        }
+        return replace(told, detail=detail)
 
 
-def _seconds(run: Run) -> float:
-    """What its epochs took to learn, each as long as the middle one."""
-    return epoch_seconds(run) * len(run.metrics())
+def _cost(run: Run) -> int:
+    """Multiply-accumulates of its training, forward: those of a picture, as often as one was learned from."""
+    pictures: int = run.facts()["counts"]["train"]
+    return summary(run).walk.macs * pictures * len(run.metrics())
 
 
 def _course(run: Run) -> list[tuple[float, float]]:
-    return [(float(e["epoch"]), float(e["val_accuracy"])) for e in run.metrics() if "val_accuracy" in e]
+    return [
+        (float(line["epoch"]), float(line["val_accuracy"]))
+        for line in run.metrics()
+        if line.get("val_accuracy") is not None
+    ]
 
 
 def _share(right: Tensor) -> str:
@@ -82,11 +133,11 @@ E8 = Entry(
     "exercises: train further, dropout, stop early",
     "E",
     (
-        Check(
-            "what beats E1",
-            lambda asked: beats(E1, WAYS, asked, "E8-courses"),
-            "needs Fashion-MNIST's files and trains E1 and five others, more than an hour",
-            light=False,
+        Improvements(
+            base=Way(name="E1", recipe="e1"),
+            ways=WAYS,
+            picture="E8-courses",
+            needs="needs Fashion-MNIST's files and trains E1 and five others, more than an hour",
         ),
     ),
 )

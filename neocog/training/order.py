@@ -146,7 +146,13 @@ class Order:
 
 
 def _of_watching(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
-    """A remark where the test set is what is watched."""
+    """A remark where the test set is what is watched, or nothing by which to stop."""
+    if dataset.val is None and recipe.stop.patience:
+        return (
+            "nothing is watched, so that training does not stop early "
+            f"(stop.patience={recipe.stop.patience}) and the last epoch is kept: "
+            "--set data.val=held-out watches some pictures",
+        )
     if dataset.watched != "test":
         return ()
     chosen = recipe.stop.select == "best" or recipe.stop.patience
