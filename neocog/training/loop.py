@@ -8,7 +8,7 @@ optimizer, step and the epoch's sums.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -40,7 +40,7 @@ from neocog.training.own import NOTHING, Own
 from neocog.training.plan import Plan
 from neocog.training.ranks import ALONE, Ranks
 from neocog.training.saving import Saving, Snapshot, saver_of
-from neocog.training.sight import SOME, Kept, Pictures, Sight, kept, why_not
+from neocog.training.sight import SOME, Part, Pictures, Sight, kept, why_not
 from neocog.transfer.features import ALL, cut, features, last_stage
 from neocog.transfer.start import Borrowed, open_head
 from neocog.world import World
@@ -292,23 +292,6 @@ class Training:
     def _gives_up(self, state: State) -> bool:
         patience = self.recipe.stop.patience
         return patience > 0 and self.dataset.val is not None and state.epoch - state.patience_from >= patience
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some pictures of a job: the training pictures `rows` and `left`, which are watched. What frozen stages
-    make of them is what they make of all, in the `sights` of the job's phases.
-    """
-
-    sights: Sequence[tuple[Phase, Sight]]
-    rows: Tensor
-    left: Tensor
-
-    def sight(self, phase: Phase, feed: Callable[[int], Feed]) -> Sight:
-        """What `phase`, whose features are kept, trains and with what."""
-        whole = next(sight for each, sight in self.sights if each == phase)
-        assert isinstance(whole, Kept)  # it is asked for nothing else
-        return whole.part(self.rows, self.left, feed)
 
 
 def prepare(

@@ -7,7 +7,7 @@ would be fed with pictures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -114,6 +114,23 @@ class Kept:
         for start in range(0, len(kept), EVALUATION_BATCH):
             rows = slice(start, start + EVALUATION_BATCH)
             yield kept.x[0][rows].to(self.device), kept.y[0][rows].to(self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some pictures of a job: the training pictures `rows` and `left`, which are watched. What frozen stages
+    make of them is what they make of all, in the `sights` of the job's phases.
+    """
+
+    sights: Sequence[tuple[Phase, Sight]]
+    rows: Tensor
+    left: Tensor
+
+    def sight(self, phase: Phase, feed: Callable[[int], Feed]) -> Sight:
+        """What `phase`, whose features are kept, trains and with what."""
+        whole = next(sight for each, sight in self.sights if each == phase)
+        assert isinstance(whole, Kept)  # it is asked for nothing else
+        return whole.part(self.rows, self.left, feed)
 
 
 def why_not(phase: Phase, varying: Varying, dataset: Dataset, network: Network) -> str | None:

@@ -28,8 +28,8 @@ from neocog.show.words import percent, plural
 from neocog.tasks import logistic
 from neocog.tasks.doubt import Apart, Limits, apart, limits, together
 from neocog.tasks.intervals import wilson
-from neocog.training.loop import Part, Training
-from neocog.training.sight import Sight
+from neocog.training.loop import Training
+from neocog.training.sight import Part, Sight
 from neocog.transfer.features import ALL, cut, features, last_stage
 from neocog.world import deterministic
 from neocog.zoo.blocks import Network
