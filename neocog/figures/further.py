@@ -10,7 +10,7 @@ from torch import Tensor
 from neocog.figures.entry import Asked, Entry
 from neocog.figures.rivals import Way, holds, points
 from neocog.figures.row import Row, claim, missing, seen
-from neocog.figures.training import right, run_facts
+from neocog.figures.training import course, right, run_facts
 from neocog.files import sha256, write_bytes
 from neocog.runs.run import Run
 from neocog.show import charts
@@ -74,9 +74,9 @@ class Improvements:
     def rows(self, asked: Asked) -> Iterator[Row]:
         """A row for `base`, and one for each of `ways`."""
         runs = {title: way.runs(asked, [way.asked.seed])[0] for title, way in self.titles().items()}
-        courses = {way.name: _course(runs[title]) for title, way in self.titles().items()}
+        courses = {way.name: course(runs[title]) for title, way in self.titles().items()}
         png = charts.curves(
-            {name: course for name, course in courses.items() if course},
+            {name: line for name, line in courses.items() if line},
             title=f"what beats {self.base.name}",
             x_label="epoch",
             y_label="accuracy, watched",
@@ -113,14 +113,6 @@ def _cost(run: Run) -> int:
     """Multiply-accumulates of its training, forward: those of a picture, as often as one was learned from."""
     pictures: int = run.facts()["counts"]["train"]
     return summary(run).walk.macs * pictures * len(run.metrics())
-
-
-def _course(run: Run) -> list[tuple[float, float]]:
-    return [
-        (float(line["epoch"]), float(line["val_accuracy"]))
-        for line in run.metrics()
-        if line.get("val_accuracy") is not None
-    ]
 
 
 def _share(right: Tensor) -> str:

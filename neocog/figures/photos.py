@@ -10,7 +10,7 @@ from neocog.figures.entry import Asked, Check, Entry
 from neocog.figures.optimizers import OPTIMIZERS, chart
 from neocog.figures.rivals import Rivals, Way
 from neocog.figures.row import Row, missing, seen
-from neocog.figures.training import ABOUT, Training, there
+from neocog.figures.training import ABOUT, Training, course, there
 from neocog.files import write_bytes
 from neocog.recipes.chapters import RECIPES
 from neocog.show import charts
@@ -26,7 +26,7 @@ def _charts(asked: Asked) -> Iterator[Row]:
         for name in names:
             run = there(RECIPES[name], asked, name)
             if run is not None:
-                curves[name] = [(e["epoch"], e["val_accuracy"]) for e in run.metrics() if "val_accuracy" in e]
+                curves[name] = course(run)
         if len(curves) < 2:
             yield missing(
                 f"the chart of {title}", "fewer than two of its networks are trained: reproduce them first"

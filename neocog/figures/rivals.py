@@ -10,7 +10,7 @@ from typing import Any
 from neocog.errors import UsageError
 from neocog.figures.entry import Asked
 from neocog.figures.row import Row, claim, missing
-from neocog.figures.training import right, run_facts, there, trained
+from neocog.figures.training import course, right, run_facts, there, trained
 from neocog.files import sha256, write_bytes
 from neocog.recipes.chapters import RECIPES
 from neocog.recipes.recipe import Recipe, override
@@ -167,11 +167,8 @@ def _accuracy(run: Run, epoch: int) -> float:
 
 
 def _course(runs: Sequence[Run]) -> list[tuple[float, float]]:
-    """(epoch, mean held-out accuracy over `runs`); none where nothing is held out."""
-    courses = [[line.get("val_accuracy") for line in run.metrics()] for run in runs]
-    means = []
-    for n, column in enumerate(zip(*courses, strict=False), start=1):
-        shares = [float(share) for share in column if share is not None]
-        if len(shares) == len(runs):
-            means.append((float(n), statistics.fmean(shares)))
-    return means
+    """(epoch, mean watched accuracy over `runs`); none where nothing is watched."""
+    return [
+        (together[0][0], statistics.fmean(share for _, share in together))
+        for together in zip(*map(course, runs), strict=False)
+    ]

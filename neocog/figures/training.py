@@ -171,6 +171,12 @@ def right(run: Run, asked: Asked) -> Tensor:
     return collect(found, dataset_of(found).split("test"), "test", find(asked.device, "float32").device).right
 
 
+def course(run: Run) -> list[tuple[float, float]]:
+    """(epoch, accuracy of the watched pictures) as it was trained; empty where nothing was watched."""
+    lines = [line for line in run.metrics() if line.get("val_accuracy") is not None]
+    return [(float(line["epoch"]), float(line["val_accuracy"])) for line in lines]
+
+
 def epoch_seconds(run: Run) -> float:
     """How long an epoch takes to learn: the middle one after the first, which warms things up."""
     return statistics.median(float(line["seconds"]) for line in run.metrics()[1:])
