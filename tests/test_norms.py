@@ -72,6 +72,17 @@ def test_each_normalisation_has_the_mean_of_the_batches_statistics(lender: Run) 
     assert all(tensor.equal(before[name]) for name, tensor in network.state_dict().items())
 
 
+def test_a_batch_of_one_is_left_out() -> None:
+    torch.manual_seed(0)
+    network = Network({}, nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.BatchNorm1d(4)))
+    x = torch.rand(9, 1, 8, 8)
+    found, whole = (
+        retaken(network, batches, taught=network, learner=lambda whole: whole).state_dict()
+        for batches in ([x[:8], x[8:]], [x[:8]])
+    )
+    assert all(tensor.equal(whole[name]) for name, tensor in found.items())
+
+
 def test_a_frozen_normalisation_is_left_alone(lender: Run) -> None:
     network = open_trained(lender).network
     learning(network, after="relu1")

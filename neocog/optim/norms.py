@@ -30,7 +30,8 @@ def retaken(
 ) -> Network:
     """A copy of `network`, in evaluation, in which those batch normalisations have the statistics of
     `batches` that are in training in `taught`, which is built alike: the mean over the batches of each one's
-    mean and variance, with the weights as they are. `learner` is the part of a network that takes them.
+    mean and variance, with the weights as they are; a batch of one, which has no variance, is left out.
+    `learner` is the part of a network that takes the batches.
 
     A running mean lags behind the weights, and is one of the pictures that were trained on, augmented as they
     were. Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm" (arXiv:2105.07576), section 3.
@@ -49,7 +50,8 @@ def retaken(
         module.train()
     part = learner(network)
     for x in batches:
-        part(x)
+        if len(x) > 1:
+            part(x)
     for module, lag in zip(norms, lags, strict=True):
         module.momentum = lag
     return network.eval()
