@@ -50,9 +50,8 @@ ENTRIES = (
             Training(
                 recipe="c3",
                 changes=("optim.schedule=cosine", "statistics=retaken", "precision=bfloat16"),
-                what="mended",
-                remark="in bfloat16, with a rate that falls to nothing, and with the mean and variance of "
-                "training pictures as they are",
+                what="the rate falls to nothing, and statistics are taken anew",
+                remark="in bfloat16; the mean and variance are those of training pictures as they are",
             ),
         ),
     ),
