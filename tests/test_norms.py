@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_transfer import made, recipe, train, weights
+from test_transfer import made, recipe, stop, train, weights
 from torch import Tensor, nn
 
 import neocog
@@ -128,10 +128,9 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_bits(
     monkeypatch.setattr("neocog.training.loop.SOME", 20)  # of 48: which ones counts
     whole = neocog.train(asked(), dataset=made(), out=tmp_path / "whole")
     for after in (1, 2, 4):  # within an epoch, at its end, within the next
-        counted = iter(range(100))
         path = tmp_path / f"cut{after}"
         with pytest.raises(Interrupted):
-            neocog.train(asked(), dataset=made(), out=path, stop=lambda: next(counted) >= after)  # noqa: B023
+            neocog.train(asked(), dataset=made(), out=path, stop=stop(after))
         again = neocog.resume(path, dataset=made())
         assert all(tensor.equal(weights(again)[name]) for name, tensor in weights(whole).items())
 

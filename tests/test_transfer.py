@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,6 +120,12 @@ def train(path: Path, start: neocog.Run, asked: Recipe, data: Dataset | None = N
         update={"start": borrowed(start).start.model_copy(update={"name": str(start.path)})}
     )
     return neocog.train(begun, dataset=data or made(), out=path)
+
+
+def stop(after: int) -> Callable[[], bool]:
+    """Of a training that ends when it has asked so often."""
+    counted = iter(range(100))
+    return lambda: next(counted) >= after
 
 
 # --- the recipe ------------------------------------------------------------------------------------
@@ -344,10 +350,9 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_bits(lender: neocog.Run, tm
     whole = train(tmp_path / "whole", lender, asked)
     begun = asked.model_copy(update={"start": Start(name=str(lender.path))})
     for after in (2, 9, 11):  # within the frozen phase, at its end, within the freed one
-        counted = iter(range(100))
         path = tmp_path / f"cut{after}"
         with pytest.raises(Interrupted):
-            neocog.train(begun, dataset=made(), out=path, stop=lambda: next(counted) >= after)  # noqa: B023
+            neocog.train(begun, dataset=made(), out=path, stop=stop(after))
         again = neocog.resume(path, dataset=made())
         assert all(torch.equal(t, weights(again)[n]) for n, t in weights(whole).items())
 

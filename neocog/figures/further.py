@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from neocog.figures.entry import Asked, Entry
-from neocog.figures.rivals import Way, holds, points
+from neocog.figures.rivals import Way, holds, identity, points
 from neocog.figures.row import Row, claim, missing, seen
-from neocog.figures.training import course, right, run_facts
-from neocog.files import sha256, write_bytes
+from neocog.figures.training import course, right, run_facts, share
+from neocog.files import write_bytes
 from neocog.runs.run import Run
 from neocog.show import charts
-from neocog.show.words import percent, plural
-from neocog.tasks.intervals import wilson
+from neocog.show.words import plural
 from neocog.tasks.spread import paired
 from neocog.verbs.summary import summary
 from neocog.zoo.chapters import ANSWER, FLATTEN, conv, dense, dropout, pool
@@ -58,7 +57,7 @@ class Improvements:
     @property
     def identity(self) -> str:
         """What decides all trainings but their seeds."""
-        return sha256(" ".join(way.asked.identity for way in (self.base, *self.ways)).encode())
+        return identity(self.base, *self.ways)
 
     def titles(self) -> dict[str, Way]:
         """What each row is called, and the way it is of."""
@@ -82,28 +81,29 @@ class Improvements:
             y_label="accuracy, watched",
         )
         write_bytes(asked.file(f"{self.picture}.png"), png)
-        base = runs[self.base.name]
-        for title, run in runs.items():
-            yield self._row(title, [run] if run is base else [run, base], asked)
+        answers = {title: right(run, asked) for title, run in runs.items()}
+        for title in runs:
+            both = [title] if title == self.base.name else [title, self.base.name]
+            yield self._row(title, [runs[each] for each in both], [answers[each] for each in both])
 
     def again(self, row: Row, runs: Sequence[Run], asked: Asked) -> Row:
         """`row` made anew of its runs, that of the base last."""
-        return self._row(row.what, runs, asked)
+        return self._row(row.what, runs, [right(run, asked) for run in runs])
 
-    def _row(self, title: str, runs: Sequence[Run], asked: Asked) -> Row:
-        answers = [right(run, asked) for run in runs]
+    def _row(self, title: str, runs: Sequence[Run], answers: Sequence[Tensor]) -> Row:
+        costs = [_cost(run) for run in runs]
         epochs = plural(len(runs[0].metrics()), "epoch")
         if len(runs) == 1:
-            told = seen(title, f"{_share(answers[0])}, {epochs}")
+            told = seen(title, f"{share(answers[0])}, {epochs}")
         else:
             found = paired(answers[1], answers[0])
-            times = _cost(runs[0]) / _cost(runs[1])
-            said = f"{_share(answers[0])}, {points(found)}, {epochs}, {times:.1f} times the cost"
+            times = costs[0] / costs[1]
+            said = f"{share(answers[0])}, {points(found)}, {epochs}, {times:.1f} times the cost"
             told = claim(title, said, holds(found))
         detail = {
             "recipe_identity": self.identity,
             "right": [int(each.sum()) for each in answers],
-            "cost": [_cost(run) for run in runs],
+            "cost": costs,
             "runs": [run_facts(run) for run in runs],
         }
         return replace(told, detail=detail)
@@ -113,11 +113,6 @@ def _cost(run: Run) -> int:
     """Multiply-accumulates of its training, forward: those of a picture, as often as one was learned from."""
     pictures: int = run.facts()["counts"]["train"]
     return summary(run).walk.macs * pictures * len(run.metrics())
-
-
-def _share(right: Tensor) -> str:
-    n = len(right)
-    return percent(float(right.float().mean()), wilson(int(right.sum()), n))
 
 
 E8 = Entry(

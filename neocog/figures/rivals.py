@@ -86,7 +86,7 @@ class Rivals:
     @property
     def identity(self) -> str:
         """What decides both trainings but their seeds."""
-        return sha256(f"{self.ours.asked.identity} {self.theirs.asked.identity}".encode())
+        return identity(self.ours, self.theirs)
 
     def titles(self) -> dict[str, int]:
         """What each row is called, and the epoch it is of; 0 is the end."""
@@ -142,6 +142,11 @@ class Rivals:
             "runs": [run_facts(run) for run in (*ours, *theirs)],
         }
         return Row(what=told.what, ours=told.ours, verdict=told.verdict, remark=told.remark, detail=detail)
+
+
+def identity(*ways: Way) -> str:
+    """What decides the trainings of `ways` but their seeds."""
+    return sha256(" ".join(way.asked.identity for way in ways).encode())
 
 
 def holds(found: Difference, allowed: float = 0.0) -> bool | None:

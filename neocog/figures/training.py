@@ -171,6 +171,11 @@ def right(run: Run, asked: Asked) -> Tensor:
     return collect(found, dataset_of(found).split("test"), "test", find(asked.device, "float32").device).right
 
 
+def share(right: Tensor) -> str:
+    """The share of (n,) pictures that are right, with its interval, in words."""
+    return percent(float(right.float().mean()), wilson(int(right.sum()), len(right)))
+
+
 def course(run: Run) -> list[tuple[float, float]]:
     """(epoch, accuracy of the watched pictures) as it was trained; empty where nothing was watched."""
     lines = [line for line in run.metrics() if line.get("val_accuracy") is not None]

@@ -19,7 +19,7 @@ from neocog.data.dataset import Split
 from neocog.figures.entry import Asked, Check, Entry
 from neocog.figures.rivals import THREE, Rivals, Way, holds, points
 from neocog.figures.row import Row, claim
-from neocog.figures.training import trained
+from neocog.figures.training import share, trained
 from neocog.files import write_bytes
 from neocog.model import Trained, dataset_of, open_trained
 from neocog.recipes.chapters import RECIPES
@@ -27,7 +27,6 @@ from neocog.recipes.recipe import override
 from neocog.show import charts
 from neocog.show.words import percent
 from neocog.tasks.classify import Classify
-from neocog.tasks.intervals import wilson
 from neocog.tasks.logistic import cross_validated, fitted
 from neocog.tasks.spread import difference, loses_less
 from neocog.transfer.features import ALL, cut
@@ -169,13 +168,9 @@ def _borrowed(asked: Asked) -> Iterator[Row]:
     assert found is not None  # every class has a hundred photos
     layer = fitted(task, x, learned_from.y, found.strength)
     ours = layer(wanted).argmax(1) == test.y
-    said = f"{_share(ours)} with eyes of {EYES}, {_share(theirs)} of C1 from nothing"
+    said = f"{share(ours)} with eyes of {EYES}, {share(theirs)} of C1 from nothing"
     verdict = loses_less((~ours).double(), (~theirs).double())
     yield claim(f"{FEW:,} photos: a logistic layer on borrowed features is enough", said, verdict)
-
-
-def _share(right: Tensor) -> str:
-    return percent(float(right.float().mean()), wilson(int(right.sum()), len(right)))
 
 
 @torch.inference_mode()
